@@ -1,0 +1,84 @@
+//! `kind: training_set`: decisions, their features and their labels.
+
+use serde::{Deserialize, Serialize};
+
+use crate::hash::Hash;
+use crate::ids::VersionedName;
+use crate::time::Span;
+
+/// A training set; under the same name its features are served online, and what was served is recorded.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct TrainingSet {
+    /// Name.
+    pub name: String,
+    /// The rows to decide on.
+    pub rows: Spine,
+    /// What is to be predicted.
+    pub label: Option<Label>,
+    /// The features, in declared order.
+    pub features: Vec<FeatureRef>,
+    /// Columns computed from the spine row alone: name and SQL expression; the same evaluator on both sides.
+    pub context: Vec<(String, String)>,
+    /// How much later than its availability a row is visible to serving: K = T - lag in training.
+    pub visibility_lag: Span,
+}
+
+impl TrainingSet {
+    /// Hash of the declaration.
+    pub fn definition_hash(&self) -> Hash {
+        Hash::of_json(self)
+    }
+}
+
+/// The rows to decide on.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Spine {
+    /// Dataset; it must have a primary key.
+    pub from: String,
+    /// Column with the decision time.
+    pub at: String,
+    /// Whether a view over the same dataset may see the row itself.
+    pub own_row: OwnRow,
+}
+
+/// Whether a decision may see its own row.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum OwnRow {
+    /// It never does.
+    Exclude,
+}
+
+/// What is to be predicted.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct Label {
+    /// Dataset with the outcomes.
+    pub from: String,
+    /// Columns that join an outcome to a spine row: the same names on both sides. When several outcomes match, the
+    /// first by (available_at, partition, lsn) counts.
+    pub join: Vec<String>,
+    /// The label's value.
+    pub value: LabelValue,
+}
+
+/// The label's value.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum LabelValue {
+    /// The value of a column of the outcome; a row without an outcome has no label.
+    Column(String),
+    /// True when there is an outcome; false when there is none and the row is older than `final_after`.
+    Present {
+        /// When absence becomes final, counted from the decision time.
+        final_after: Span,
+    },
+}
+
+/// One feature view bound to a training set.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+pub struct FeatureRef {
+    /// The view.
+    pub view: VersionedName,
+    /// For each entity column of the view, in key order, the spine column that gives it.
+    pub entity: Vec<String>,
+}

@@ -1,0 +1,80 @@
+//! Durable files: the only place of the workspace that syncs.
+//!
+//! A file is durable when its bytes and the folder entry that names it have been synced. Every function here returns
+//! only then. After a failed sync the caller must treat the file as lost and must not retry: the kernel may have
+//! dropped the dirty pages and would report success.
+
+use std::fs::{self, File};
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
+
+#[cfg(test)]
+mod tests;
+
+/// Creates `folder` and its missing parents, each synced into its parent.
+pub fn create_dir_all(folder: &Path) -> io::Result<()> {
+    let mut missing: Vec<PathBuf> = Vec::new();
+    let mut at = folder;
+    while !at.as_os_str().is_empty() && !at.exists() {
+        missing.push(at.to_owned());
+        match at.parent() {
+            Some(parent) => at = parent,
+            None => break,
+        }
+    }
+    for folder in missing.iter().rev() {
+        match fs::create_dir(folder) {
+            Ok(()) => {}
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+        sync_parent(folder)?;
+    }
+    Ok(())
+}
+
+/// Replaces the content of `path` atomically: after a crash the file has the old or the new content.
+pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().ok_or_else(|| io::Error::other("a file needs a name"))?.to_owned();
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    let mut file = File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    sync_parent(path)
+}
+
+/// Syncs the bytes and metadata of an existing file, then its folder entry.
+pub fn sync_file_and_parent(path: &Path) -> io::Result<()> {
+    File::open(path)?.sync_all()?;
+    sync_parent(path)
+}
+
+/// Syncs the bytes of an open file whose length and name are durable already.
+pub fn sync_data(file: &File) -> io::Result<()> {
+    file.sync_data()
+}
+
+/// Syncs the bytes and the length of an open file.
+pub fn sync_all(file: &File) -> io::Result<()> {
+    file.sync_all()
+}
+
+/// Syncs the folder that names `path`, so that a creation, rename or removal survives a power cut.
+pub fn sync_parent(path: &Path) -> io::Result<()> {
+    let parent = match path.parent() {
+        Some(parent) if !parent.as_os_str().is_empty() => parent,
+        _ => Path::new("."),
+    };
+    File::open(parent)?.sync_all()
+}
+
+/// Removes a file durably; a missing one is no error.
+pub fn remove_file(path: &Path) -> io::Result<()> {
+    match fs::remove_file(path) {
+        Ok(()) => sync_parent(path),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
+        Err(e) => Err(e),
+    }
+}

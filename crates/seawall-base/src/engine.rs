@@ -1,0 +1,149 @@
+//! The engine ports: SQL compiled once and run per batch, and SQL over tables.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use serde::Serialize;
+
+use crate::declare::{FeatureView, TrainingSet};
+use crate::error::Result;
+use crate::hash::Hash;
+use crate::ids::{Cut, Dataset};
+use crate::permit::Permit;
+use crate::table::TableVersion;
+use crate::time::Instant;
+
+/// Which input column an output column is computed from. An output column has one edge per input column it uses.
+#[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Serialize)]
+pub struct ColumnEdge {
+    /// Column of the result.
+    pub output: String,
+    /// Table the input column belongs to; `input` for the batch itself.
+    pub table: String,
+    /// Input column.
+    pub column: String,
+}
+
+/// A reference table that a map may join, with the hash of the content it was read from.
+#[derive(Debug, Clone)]
+pub struct Reference {
+    /// Name in SQL.
+    pub name: String,
+    /// Its rows.
+    pub rows: RecordBatch,
+    /// Content hash of the file it came from.
+    pub hash: Hash,
+}
+
+/// SQL compiled once, run per batch. The batch is the table `input`.
+#[async_trait]
+pub trait BatchMap: Send + Sync {
+    /// Schema of the result.
+    fn schema(&self) -> SchemaRef;
+
+    /// Applies the map to one batch. Rows keep their order when the SQL is row-wise.
+    async fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch>;
+
+    /// Column lineage, out of the logical plan.
+    fn lineage(&self) -> &[ColumnEdge];
+}
+
+/// SQL for a caller with a grant.
+#[derive(Debug, Clone, Default)]
+pub struct Query {
+    /// One read-only statement.
+    pub sql: String,
+    /// Seawall's own tables, handed over as Arrow: name and rows, in schema `system`.
+    pub system: Vec<(String, RecordBatch)>,
+    /// Tables to read at a version instead of the newest.
+    pub versions: Vec<(String, TableVersion)>,
+    /// Rows after which the result is cut off, with [`QueryResult::truncated`] set; none when absent.
+    pub rows_max: Option<usize>,
+}
+
+/// Result of a query.
+#[derive(Debug, Clone)]
+pub struct QueryResult {
+    /// Columns of the result.
+    pub schema: SchemaRef,
+    /// Its rows.
+    pub batches: Vec<RecordBatch>,
+    /// Whether `rows_max` cut it off.
+    pub truncated: bool,
+}
+
+/// A table as pinned by a fingerprint.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct PinnedInput {
+    /// Dataset or table.
+    pub table: String,
+    /// Version read.
+    pub version: TableVersion,
+    /// Its cut.
+    pub cut: Cut,
+}
+
+/// What a training set was made of; equal fingerprints mean equal bytes of content.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct Fingerprint {
+    /// Name of the training set.
+    pub training_set: String,
+    /// Inputs with versions and cuts, ordered by table.
+    pub inputs: Vec<PinnedInput>,
+    /// Definition hash of the training set and of each feature view: name and hash.
+    pub definitions: Vec<(String, Hash)>,
+    /// Revision of the project.
+    pub revision: String,
+    /// Version of the aggregation core.
+    pub core_version: u32,
+    /// When it was built: labels available before this instant were used.
+    pub built_at: Instant,
+    /// Rows.
+    pub rows: u64,
+    /// Rows with a final label.
+    pub labelled: u64,
+    /// Hash of schema and values in row order, independent of files and batches.
+    pub content: Hash,
+}
+
+/// Everything that defines a training set.
+#[derive(Debug, Clone)]
+pub struct TrainingSetPlan {
+    /// The declaration.
+    pub training_set: TrainingSet,
+    /// Its feature views, in declared order.
+    pub views: Vec<FeatureView>,
+    /// The datasets that spine, label and views read.
+    pub datasets: Vec<Dataset>,
+    /// Revision of the project.
+    pub revision: String,
+    /// Labels available before this instant are used.
+    pub built_at: Instant,
+    /// Versions to read; the newest where absent.
+    pub versions: Vec<(String, TableVersion)>,
+}
+
+/// A built training set.
+#[derive(Debug, Clone)]
+pub struct TrainingSetRows {
+    /// Key columns of the spine, `_at` (decision time), context columns, features as `VIEW__FEATURE`, then `label` when
+    /// declared. One row per spine row, ordered by (decision time, key).
+    pub rows: RecordBatch,
+    /// What it was made of.
+    pub fingerprint: Fingerprint,
+}
+
+/// The SQL and training-set engine.
+#[async_trait]
+pub trait Engine: Send + Sync {
+    /// Compiles a map over batches of schema `input`.
+    async fn compile_map(&self, sql: &str, input: SchemaRef, references: &[Reference]) -> Result<Arc<dyn BatchMap>>;
+
+    /// Runs one read-only statement for the holder of `permit`.
+    async fn query(&self, permit: &Permit, query: Query) -> Result<QueryResult>;
+
+    /// Builds a training set by the rule of features: exactly one row per spine row.
+    async fn training_set(&self, permit: &Permit, plan: &TrainingSetPlan) -> Result<TrainingSetRows>;
+}

@@ -1,0 +1,47 @@
+//! Vocabulary and ports of Seawall.
+//!
+//! Every other crate speaks in the words defined here: partitions, offsets, cuts, instants, permits, declarations.
+//! The ports ([`Clock`], [`Rng`], [`TableStore`], [`Log`], [`OnlineStore`], [`Engine`], [`BatchMap`]) are the only way
+//! in which a decision reaches the outside world. This crate does no I/O itself, but for [`durable`], which holds the
+//! only `fsync` calls of the workspace.
+
+pub mod clock;
+pub mod declare;
+pub mod durable;
+pub mod engine;
+pub mod error;
+pub mod hash;
+pub mod ids;
+pub mod log;
+pub mod online;
+pub mod permit;
+pub mod rng;
+pub mod table;
+pub mod time;
+
+pub use clock::{Clock, DrivenClock, SystemClock};
+pub use engine::{BatchMap, ColumnEdge, Engine, Query, QueryResult, Reference};
+pub use error::{Error, ErrorKind};
+pub use hash::Hash;
+pub use ids::{Cut, Dataset, Offset, Partition, RowId, VersionedName};
+pub use log::{Appended, Log, LogEntry};
+pub use online::{FeatureRequest, FeatureStatus, OnlineStore, ServedFeatures, ViewRequest, ViewValues};
+pub use permit::Permit;
+pub use rng::{OsRng, Rng, SeededRng};
+pub use table::{Append, StagedFile, TableName, TableSnapshot, TableStore, TableVersion};
+pub use time::{Instant, Span};
+
+/// Columns that Seawall adds to every table. Their names begin with an underscore, which contracts may not use.
+pub mod column {
+    /// Partition of the row's identity: `Int32`, never null.
+    pub const PARTITION: &str = "_partition";
+    /// Offset of the row within its partition: `Int64`, never null.
+    pub const LSN: &str = "_lsn";
+    /// When Seawall took the row in: `Timestamp(us, UTC)`, never decreasing within a partition.
+    pub const ARRIVAL: &str = "_arrival";
+    /// When a model could first have known the row: `Timestamp(us, UTC)`.
+    pub const AVAILABLE_AT: &str = "_available_at";
+
+    /// All four, in table order.
+    pub const SYSTEM: [&str; 4] = [PARTITION, LSN, ARRIVAL, AVAILABLE_AT];
+}

@@ -1,0 +1,1 @@
+//! System of record: projects, revisions, lineage, policy, audit.

@@ -1,0 +1,1 @@
+//! Pure decisions on Arrow batches: contracts, aggregates, features.

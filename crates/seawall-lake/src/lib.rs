@@ -1,0 +1,1 @@
+//! Tables and queries: Delta, DataFusion, training sets.

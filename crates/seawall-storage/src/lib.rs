@@ -1,0 +1,1 @@
+//! Local durability: log, state checkpoints, online store.
