@@ -1,0 +1,3 @@
+//! A project: the folder of declarations, read strictly and checked as a whole before anything runs.
+
+pub mod model;
