@@ -1,1 +1,32 @@
 //! The running system, one file per stage in the order of the journey.
+//!
+//! A row enters through [`source`] or the server, is decided on by [`gate`], becomes part of a [`frame`] in the log,
+//! and reaches its table through [`table_writer`] and the online store through [`feature_writer`]. [`serving`] answers
+//! requests for features and records what was served; [`replay`] drives all of it on a simulated clock; [`verify`]
+//! proves that served and recomputed values are equal. [`pipeline`] assembles the stages and owns their tasks.
+
+pub mod dedup;
+pub mod explain;
+pub mod feature_writer;
+pub mod frame;
+pub mod gate;
+pub mod load;
+pub mod pipeline;
+pub mod replay;
+pub mod revision;
+pub mod serving;
+pub mod source;
+pub mod table_writer;
+pub mod training;
+pub mod verify;
+
+pub use frame::Counts;
+pub use gate::{Incoming, Receipt};
+pub use pipeline::{Parts, Pipeline};
+
+use arrow::datatypes::{DataType, TimeUnit};
+
+/// Type of every instant column: microseconds, UTC.
+pub fn instant_type() -> DataType {
+    DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
