@@ -1,1 +1,3 @@
 //! System of record: projects, revisions, lineage, policy, audit.
+
+pub mod project;
