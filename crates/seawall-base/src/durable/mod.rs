@@ -45,6 +45,39 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_parent(path)
 }
 
+/// Creates `path` with `bytes`, or fails with `AlreadyExists`: of several writers exactly one succeeds. The name appears
+/// only once the bytes are synced, so a crash leaves the whole file or none. A leftover `path#N` of a crash is harmless.
+pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (mut file, temporary) = create_temporary(path)?;
+    let linked = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::hard_link(&temporary, path));
+    let removed = fs::remove_file(&temporary);
+    linked.and(removed)?;
+    sync_parent(path)
+}
+
+/// Syncs `from`, then gives it the name `to`, replacing what had it.
+pub fn rename_synced(from: &Path, to: &Path) -> io::Result<()> {
+    File::open(from)?.sync_all()?;
+    fs::rename(from, to)?;
+    sync_parent(to)
+}
+
+/// A new file `path#N`, with the first `N` that is free.
+fn create_temporary(path: &Path) -> io::Result<(File, PathBuf)> {
+    let name = path.file_name().ok_or_else(|| io::Error::other("a file needs a name"))?;
+    for number in 0..u32::MAX {
+        let mut temporary_name = name.to_owned();
+        temporary_name.push(format!("#{number}"));
+        let temporary = path.with_file_name(temporary_name);
+        match File::create_new(&temporary) {
+            Ok(file) => return Ok((file, temporary)),
+            Err(e) if e.kind() == io::ErrorKind::AlreadyExists => {}
+            Err(e) => return Err(e),
+        }
+    }
+    Err(io::Error::other("no free name for a temporary file"))
+}
+
 /// Syncs the bytes and metadata of an existing file, then its folder entry.
 pub fn sync_file_and_parent(path: &Path) -> io::Result<()> {
     File::open(path)?.sync_all()?;

@@ -13,3 +13,17 @@ fn a_replaced_file_has_the_new_content_and_leaves_no_temporary() {
     remove_file(&path).unwrap();
     assert!(!path.exists());
 }
+
+#[test]
+fn of_two_creators_one_wins_and_the_file_keeps_its_bytes() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("00.json");
+    write_new(&path, b"first").unwrap();
+    let second = write_new(&path, b"second").unwrap_err();
+    assert_eq!(second.kind(), io::ErrorKind::AlreadyExists);
+    assert_eq!(fs::read(&path).unwrap(), b"first");
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    fs::write(folder.path().join("staged"), b"third").unwrap();
+    rename_synced(&folder.path().join("staged"), &path).unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"third");
+}
