@@ -8,8 +8,11 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+mod segment;
 #[cfg(test)]
 mod tests;
+
+pub use segment::{create_zeroed, rename};
 
 /// Creates `folder` and its missing parents, each synced into its parent.
 pub fn create_dir_all(folder: &Path) -> io::Result<()> {
@@ -109,5 +112,27 @@ pub fn remove_file(path: &Path) -> io::Result<()> {
         Ok(()) => sync_parent(path),
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(e) => Err(e),
+    }
+}
+
+/// Creates `path` with `bytes`, readable and writable by its owner only; an existing file is left as it is. Of several
+/// callers one creates the file, and whoever returns afterwards finds it whole.
+pub fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let mut name = path.file_name().ok_or_else(|| io::Error::other("a file needs a name"))?.to_owned();
+    // Private to this process and call, so that two creators never write into one temporary file.
+    static CALLS: std::sync::atomic::AtomicU64 = std::sync::atomic::AtomicU64::new(0);
+    let call = CALLS.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+    name.push(format!(".{}-{call}.tmp", std::process::id()));
+    let temporary = path.with_file_name(name);
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    // Unlike a rename, a link never replaces a file that is there already.
+    let linked = fs::hard_link(&temporary, path);
+    fs::remove_file(&temporary)?;
+    match linked {
+        Err(e) if e.kind() != io::ErrorKind::AlreadyExists => Err(e),
+        Ok(()) | Err(_) => sync_parent(path),
     }
 }

@@ -27,3 +27,15 @@ fn of_two_creators_one_wins_and_the_file_keeps_its_bytes() {
     rename_synced(&folder.path().join("staged"), &path).unwrap();
     assert_eq!(fs::read(&path).unwrap(), b"third");
 }
+
+#[test]
+fn a_private_file_is_created_once_and_only_its_owner_reads_it() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("key");
+    create_private(&path, b"first").unwrap();
+    create_private(&path, b"second").unwrap();
+    assert_eq!(fs::read(&path).unwrap(), b"first");
+    assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+}
