@@ -1,17 +1,24 @@
 //! One version each of the dependencies whose types cross our crates or that are heavy to compile.
 
+use std::collections::BTreeSet;
+
 use super::repository::Repository;
 use super::{Finding, Severity};
 
 const ONCE: [&str; 9] =
     ["arrow", "parquet", "datafusion", "object_store", "deltalake-core", "sqlx", "axum", "tokio", "rustls"];
 
-/// `Cargo.lock` holds one version of each of [`ONCE`].
+/// Beginnings of the names of their parts, which must not come twice either.
+const ONCE_FAMILIES: [&str; 2] = ["arrow-", "datafusion-"];
+
+/// `Cargo.lock` holds one version of each of [`ONCE`] and of every member of [`ONCE_FAMILIES`].
 pub fn one_version(repository: &Repository) -> Vec<Finding> {
     let Some(lock) = repository.files.iter().find(|file| file.path == "Cargo.lock") else { return Vec::new() };
     let packages = locked(&lock.text);
+    let guarded = |name: &&str| ONCE.contains(name) || ONCE_FAMILIES.iter().any(|family| name.starts_with(family));
+    let names: BTreeSet<&str> = packages.iter().map(|package| package.name).filter(guarded).collect();
     let mut findings = Vec::new();
-    for name in ONCE {
+    for name in names {
         let found: Vec<&Locked> = packages.iter().filter(|package| package.name == name).collect();
         if let [first, .., last] = found[..] {
             let versions: Vec<&str> = found.iter().map(|package| package.version).collect();
