@@ -12,7 +12,7 @@ mod segment;
 #[cfg(test)]
 mod tests;
 
-pub use segment::{create_zeroed, rename};
+pub use segment::create_zeroed;
 
 /// Creates `folder` and its missing parents, each synced into its parent.
 pub fn create_dir_all(folder: &Path) -> io::Result<()> {

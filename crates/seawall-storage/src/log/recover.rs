@@ -1,0 +1,197 @@
+//! Reading a log's folder back after any end: what is whole, what is torn, what is damaged.
+//!
+//! Segments are scanned in order, every frame checked. A scan ends at the first place that is not the next frame.
+//! - In a sealed segment that place must be where the next segment's header says that the segment ends.
+//! - In the last segment, what follows decides. A header of a later group (or an end mark) proves that the unreadable
+//!   frame had been synced, hence possibly acknowledged: the log is damaged and stays untouched. Without such proof the
+//!   place is the torn write of a group that nobody was told about: it is zeroed.
+//!
+//! The last group without proof is written again before it is synced: when a sync failed earlier, the kernel may hold
+//! its pages as clean although the disk never got them, and a sync alone would succeed without writing.
+
+use std::fs::{self, File, OpenOptions};
+use std::os::unix::fs::FileExt;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use bytes::Bytes;
+use seawall_base::error::Result;
+use seawall_base::{LogEntry, Offset, durable};
+use tracing::warn;
+
+use super::error;
+use super::frame::{self, HEADER_BYTES, Header, Kind, Tip};
+use super::index::Index;
+use super::ownership::Epoch;
+use super::segment;
+
+/// What a folder held, ready for the writer.
+#[derive(Debug)]
+pub(super) struct Recovered {
+    pub index: Index,
+    pub tip: Tip,
+    pub last: OpenSegment,
+    /// Whether an end mark stands behind the last frame.
+    pub marked: bool,
+}
+
+/// The segment that takes further frames.
+#[derive(Debug)]
+pub(super) struct OpenSegment {
+    pub file: File,
+    pub number: u64,
+    pub length: u64,
+    /// Where the next frame goes.
+    pub at: u64,
+}
+
+/// Where a scan ended and what it knows.
+struct Scan {
+    tip: Tip,
+    at: usize,
+    epoch: u64,
+    marked: bool,
+    /// Position of the first frame of the last group.
+    last_group_at: usize,
+}
+
+/// Recovers the log in `folder`, whose segments are `numbers` (ordered). Writes only to the last segment's torn tail.
+pub(super) fn recover(folder: &Path, owner: &Epoch, numbers: &[u64], mut index: Index) -> Result<Recovered> {
+    check_numbers(folder, owner, numbers)?;
+    let mut end: Option<(PathBuf, Scan)> = None;
+    for (i, number) in numbers.iter().enumerate() {
+        let path = segment::path(folder, *number);
+        let bytes = Bytes::from(fs::read(&path).map_err(|e| error::io("read", &path, e))?);
+        let header = check_header(&path, owner, *number, &bytes)?;
+        let epoch = check_start(&path, owner, &header, end.as_ref())?;
+        index.begin_segment(*number, header.start.entry);
+        let scan = scan(&path, owner, &bytes, header.start, epoch, &mut index)?;
+        if i + 1 == numbers.len() {
+            let last = finish(&path, owner, *number, &bytes, &scan)?;
+            return Ok(Recovered { index, tip: scan.tip, last, marked: scan.marked });
+        }
+        end = Some((path, scan));
+    }
+    Err(error::missing(&segment::path(folder, owner.first_segment), "the log has no segment at all"))
+}
+
+/// The numbers of the segments in `folder`, ordered.
+pub(super) fn list(folder: &Path) -> Result<Vec<u64>> {
+    let failed = |e| error::io("list", folder, e);
+    let mut numbers = Vec::new();
+    for entry in fs::read_dir(folder).map_err(failed)? {
+        let name = entry.map_err(failed)?.file_name();
+        numbers.extend(name.to_str().and_then(segment::number_of));
+    }
+    numbers.sort_unstable();
+    Ok(numbers)
+}
+
+fn check_numbers(folder: &Path, owner: &Epoch, numbers: &[u64]) -> Result<()> {
+    let mut expected = owner.first_segment;
+    for number in numbers {
+        if *number != expected {
+            return Err(error::missing(&segment::path(folder, expected), "later segments exist"));
+        }
+        expected += 1;
+    }
+    if expected <= owner.last_segment {
+        return Err(error::missing(&segment::path(folder, expected), "the epoch file names a later segment as the last"));
+    }
+    Ok(())
+}
+
+fn check_header(path: &Path, owner: &Epoch, number: u64, bytes: &[u8]) -> Result<segment::Header> {
+    let header = segment::Header::decode(path, bytes)?;
+    if header.partition != owner.partition {
+        return Err(error::other_partition(path, header.partition, owner.partition));
+    }
+    if header.id != owner.id {
+        return Err(error::damaged(path, 16, "the segment belongs to another log"));
+    }
+    if header.number != number {
+        return Err(error::damaged(path, 24, format!("the segment was written as number {}", header.number)));
+    }
+    if header.length != bytes.len() as u64 {
+        let what = format!("the file has {} bytes, but was created with {}", bytes.len(), header.length);
+        return Err(error::damaged(path, header.length.min(bytes.len() as u64), what));
+    }
+    Ok(header)
+}
+
+/// Checks that a segment begins where the one before it ends; returns the last epoch seen.
+fn check_start(path: &Path, owner: &Epoch, header: &segment::Header, before: Option<&(PathBuf, Scan)>) -> Result<u64> {
+    match before {
+        Some((_, scan)) if scan.tip == header.start => Ok(scan.epoch),
+        Some((sealed, scan)) => {
+            let what = format!(
+                "expected entry {} here; the segment was sealed with entry {} as its end",
+                scan.tip.entry, header.start.entry
+            );
+            Err(error::damaged(sealed, scan.at as u64, what))
+        }
+        None if header.start.entry != owner.first_entry => {
+            Err(error::damaged(path, 40, format!("the log's first entry should be {}", owner.first_entry)))
+        }
+        None => Ok(0),
+    }
+}
+
+/// Reads frames from byte 64 on until something is not the next frame.
+fn scan(path: &Path, owner: &Epoch, bytes: &Bytes, start: Tip, epoch: u64, index: &mut Index) -> Result<Scan> {
+    let first = segment::HEADER_BYTES;
+    let mut scan = Scan { tip: start, at: first, epoch, marked: false, last_group_at: first };
+    while let Some(header) = bytes.get(scan.at..).and_then(|rest| Header::read(owner.id, rest)) {
+        if !header.follows(&scan.tip) || header.epoch < scan.epoch || header.epoch > owner.epoch {
+            let what = format!(
+                "a frame of entry {} (offset {}, epoch {}) stands where entry {} (offset {}) belongs",
+                header.entry, header.first, header.epoch, scan.tip.entry, scan.tip.first
+            );
+            return Err(error::damaged(path, scan.at as u64, what));
+        }
+        if header.kind == Kind::Mark {
+            scan.marked = true;
+            break;
+        }
+        let body = scan.at + HEADER_BYTES;
+        let Some(padded) = bytes.get(body..body + header.padded()).filter(|padded| header.matches(padded)) else {
+            break;
+        };
+        let Some(tip) = Tip::after(&header) else { break };
+        if header.group_back == 0 {
+            scan.last_group_at = scan.at;
+        }
+        // Copied out of the file's buffer, which would otherwise live as long as the cache holds any entry of it.
+        let payload = Bytes::copy_from_slice(&padded[..header.length as usize]);
+        index.push(scan.at as u64, Arc::new(LogEntry { first: Offset(header.first), rows: header.rows, payload }));
+        scan.epoch = header.epoch;
+        scan.tip = tip;
+        scan.at = body + header.padded();
+    }
+    Ok(scan)
+}
+
+/// Decides what stands behind the last frame of the last segment, and makes the segment whole and durable.
+fn finish(path: &Path, owner: &Epoch, number: u64, bytes: &[u8], scan: &Scan) -> Result<OpenSegment> {
+    if let Some(proof) = frame::find_later_group(owner.id, bytes, scan.at + frame::ALIGN, scan.tip.entry) {
+        let what = format!(
+            "the frame of entry {} is not what was written, and byte {proof} shows that it had been made durable",
+            scan.tip.entry
+        );
+        return Err(error::damaged(path, scan.at as u64, what));
+    }
+    let failed = |e| error::io("repair the tail of", path, e);
+    let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
+    if !scan.marked {
+        file.write_all_at(&bytes[scan.last_group_at..scan.at], scan.last_group_at as u64).map_err(failed)?;
+    }
+    let clean = if scan.marked { scan.at + HEADER_BYTES } else { scan.at };
+    let torn = bytes[clean..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    if torn > 0 {
+        warn!(file = %path.display(), at = clean, bytes = torn, "log ended in a torn write, truncated");
+        file.write_all_at(&vec![0; torn], clean as u64).map_err(failed)?;
+    }
+    durable::sync_all(&file).map_err(failed)?;
+    durable::sync_parent(path).map_err(failed)?;
+    Ok(OpenSegment { file, number, length: bytes.len() as u64, at: scan.at as u64 })
+}
