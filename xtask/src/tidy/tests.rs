@@ -165,6 +165,7 @@ fn a_clock_in_the_kernel_fails() {
         &[("clock", "crates/seawall-kernel/src/window/tests.rs:3")],
     );
     check(&source("crates/seawall-base/src/clock.rs", "fn f() { SystemTime::now(); }"), &[]);
+    check(&source("crates/seawall-storage/src/log/tests/timing.rs", "fn f() { Instant::now(); }"), &[]);
     check(&source("crates/seawall/tests/it/main.rs", "fn f() { Instant::now(); }"), &[]);
     check(&source("crates/seawall/src/cli/demo.rs", "fn f() { tokio::time::Instant::now(); }"), &[]);
     check(
@@ -242,6 +243,8 @@ fn the_kernel_does_no_io() {
     let path = "crates/seawall-kernel/src/contract/mod.rs";
     check(&source(path, "use std::fs::File;"), &[("kernel-io", &format!("{path}:3"))]);
     check(&source(path, "async fn f() { tokio::task::yield_now().await }"), &[("kernel-io", &format!("{path}:3"))]);
+    check(&source(path, "fn f() { std::net::TcpStream::connect(a); }"), &[("kernel-io", &format!("{path}:3"))]);
+    check(&source(path, "fn f(text: &str) -> bool { text.parse::<std::net::Ipv4Addr>().is_ok() }"), &[]);
     check(&source("crates/seawall-kernel/src/contract/tests.rs", "use std::fs::File;"), &[]);
     check(&source("crates/seawall-storage/src/lib.rs", "use std::fs::File;"), &[]);
 }
