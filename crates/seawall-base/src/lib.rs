@@ -21,7 +21,7 @@ pub mod time;
 
 pub use clock::{Clock, DrivenClock, SystemClock};
 pub use engine::{BatchMap, ColumnEdge, Engine, Query, QueryResult, Reference};
-pub use error::{Error, ErrorKind};
+pub use error::{Error, ErrorKind, Result};
 pub use hash::Hash;
 pub use ids::{Cut, Dataset, Offset, Partition, RowId, VersionedName};
 pub use log::{Appended, Log, LogEntry};
