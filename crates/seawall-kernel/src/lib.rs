@@ -4,7 +4,10 @@
 //! holds the one implementation of every aggregate and of the rule of features, which online serving, training sets and
 //! replay share.
 
+pub mod aggregate;
 pub mod contract;
+pub mod feature;
+pub mod window;
 
 /// Version of the aggregation core. It is part of every fingerprint: a change that may alter one bit of one feature
 /// value raises it.

@@ -1,0 +1,310 @@
+//! The state of one entity: tiles for what lies behind, rows where a decision may still cut between them.
+//!
+//! A row updates one tile per level, by its event time, whenever it arrives: late and future-dated rows are nothing
+//! special. A window is answered by merging the tiles that cover its whole minutes and the rows at its two ends. The
+//! minute of the asking row itself is answered from rows, so it can be left out without subtracting. Folding commutes,
+//! and what is dropped depends only on the horizon, so equal sets of rows make equal states.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use seawall_base::error::Result;
+use seawall_base::{Error, FeatureStatus, Instant, Span};
+
+use super::plan::{Compute, Horizon, Slot, ViewPlan, minute_start};
+use super::row::{Row, RowBody};
+use crate::aggregate::{Accumulator, Finish, Input, RowOrder, Scalar, Value};
+use crate::window::{Level, cover, first_inside};
+
+/// The accumulators of one tile, in the order of the plan's level.
+pub(crate) type Tile = Box<[Accumulator]>;
+
+/// A feature's value and what it is.
+pub(crate) type Answer = (Option<Scalar>, FeatureStatus);
+
+/// All that is kept of one entity.
+#[derive(Debug, Clone, Default)]
+pub(crate) struct EntityState {
+    /// Rows from the horizon on, in the total order.
+    pub rows: BTreeMap<RowOrder, RowBody>,
+    /// Event times of those rows by the hash of their primary key.
+    pub own: BTreeSet<(u128, Instant)>,
+    /// Tiles by number, per level.
+    pub tiles: [BTreeMap<i64, Tile>; 3],
+    /// The newest row before the horizon.
+    pub carry: Option<(RowOrder, RowBody)>,
+    /// Low halves of the key hashes of rows before the horizon, by day, ordered.
+    pub old_keys: BTreeMap<i64, Vec<u64>>,
+}
+
+impl EntityState {
+    /// Takes in a row. A row that is already kept changes nothing.
+    pub fn fold(&mut self, plan: &ViewPlan, horizon: &Horizon, row: Row) -> Result<()> {
+        if self.rows.contains_key(&row.order) {
+            return Ok(());
+        }
+        self.update_tiles(plan, horizon, &row)?;
+        if row.order.event_time < horizon.rows_from {
+            self.retire(horizon, row.order, row.body);
+        } else {
+            self.own.extend(row.body.own.map(|own| (own, row.order.event_time)));
+            self.rows.insert(row.order, row.body);
+        }
+        Ok(())
+    }
+
+    fn update_tiles(&mut self, plan: &ViewPlan, horizon: &Horizon, row: &Row) -> Result<()> {
+        let values = row.body.values(plan.columns().len())?;
+        let mut inputs: Vec<Input<'_>> = Vec::with_capacity(plan.slots().len());
+        for slot in plan.slots() {
+            let value = slot.column.map_or(Value::Null, |column| values[column]);
+            inputs.push(slot.aggregate.prepare(value, row.order));
+        }
+        for (level, members) in Level::ALL.into_iter().zip(plan.levels()) {
+            let number = level.tile(row.order.event_time);
+            if members.is_empty() || !horizon.keeps_tile(level, number) {
+                continue;
+            }
+            let empty = || members.iter().map(|slot| plan.slots()[*slot].aggregate.empty()).collect();
+            let tile = self.tiles[level as usize].entry(number).or_insert_with(empty);
+            for (accumulator, slot) in tile.iter_mut().zip(members) {
+                accumulator.update(inputs[*slot]);
+            }
+        }
+        Ok(())
+    }
+
+    /// Keeps of a row before the horizon only that it was there, and the row itself when it is the newest.
+    fn retire(&mut self, horizon: &Horizon, order: RowOrder, body: RowBody) {
+        let day = Level::Day.tile(order.event_time);
+        if let Some(own) = body.own.filter(|_| day >= horizon.keys_from_day) {
+            let keys = self.old_keys.entry(day).or_default();
+            if let Err(at) = keys.binary_search(&(own as u64)) {
+                keys.insert(at, own as u64);
+            }
+        }
+        if self.carry.as_ref().is_none_or(|(newest, _)| *newest < order) {
+            self.carry = Some((order, body));
+        }
+    }
+
+    /// Drops what no decision can need any more.
+    pub fn trim(&mut self, horizon: &Horizon) {
+        while let Some(first) = self.rows.first_entry() {
+            if first.key().event_time >= horizon.rows_from {
+                break;
+            }
+            let (order, body) = first.remove_entry();
+            if let Some(own) = body.own {
+                self.own.remove(&(own, order.event_time));
+            }
+            self.retire(horizon, order, body);
+        }
+        for (level, tiles) in Level::ALL.into_iter().zip(&mut self.tiles) {
+            while let Some(first) = tiles.first_entry() {
+                if horizon.keeps_tile(level, *first.key()) {
+                    break;
+                }
+                first.remove();
+            }
+        }
+        while let Some(first) = self.old_keys.first_entry() {
+            if *first.key() >= horizon.keys_from_day {
+                break;
+            }
+            first.remove();
+        }
+    }
+
+    /// Whether [`EntityState::trim`] would change anything.
+    pub fn needs_trim(&self, horizon: &Horizon) -> bool {
+        let rows = self.rows.first_key_value().is_some_and(|(order, _)| order.event_time < horizon.rows_from);
+        let keys = self.old_keys.first_key_value().is_some_and(|(day, _)| *day < horizon.keys_from_day);
+        let mut tiles = Level::ALL.into_iter().zip(&self.tiles);
+        rows || keys
+            || tiles.any(|(level, tiles)| tiles.first_key_value().is_some_and(|(n, _)| !horizon.keeps_tile(level, *n)))
+    }
+
+    /// The value of every feature for a decision at `at` that must not see the row with key hash `own`.
+    pub fn answer(&self, plan: &ViewPlan, horizon: &Horizon, at: Instant, own: Option<u128>) -> Result<Vec<Answer>> {
+        self.check_own(plan, horizon, own)?;
+        let newest = self.newest(at, own);
+        let mut answers = Vec::with_capacity(plan.features().len());
+        for (feature, compute) in plan.view().features.iter().zip(plan.features()) {
+            let answer = match newest {
+                None => Ok(unknown(compute)),
+                Some(newest) => self.feature(plan, compute, newest, at, own),
+            };
+            answers.push(answer.map_err(|error| of_feature(error, &feature.name))?);
+        }
+        Ok(answers)
+    }
+
+    /// Refuses an own row that has already been merged with others and cannot be told apart.
+    fn check_own(&self, plan: &ViewPlan, horizon: &Horizon, own: Option<u128>) -> Result<()> {
+        let Some(own) = own else { return Ok(()) };
+        let retained = |time: Instant| Level::Day.tile(time) >= horizon.keys_from_day;
+        let merged_row = self.own_times(own).any(|time| time < horizon.head && retained(time));
+        let merged_key =
+            self.old_keys.range(horizon.keys_from_day..).any(|(_, k)| k.binary_search(&(own as u64)).is_ok());
+        let newest_old = self.rows.range(..RowOrder::before(horizon.rows_from)).next_back();
+        let newest_old = newest_old.or_else(|| self.carry.as_ref().map(|(order, body)| (order, body)));
+        let carried = newest_old.is_some_and(|(_, body)| body.own == Some(own));
+        if merged_row || merged_key || carried {
+            let message = format!("the asking row of {} happened before {}", plan.view().id(), horizon.head);
+            return Err(Error::invalid("SW0321", message).hint(
+                "online, a row can only be left out for an hour after it happened; use a training set for older rows",
+            ));
+        }
+        Ok(())
+    }
+
+    fn own_times(&self, own: u128) -> impl Iterator<Item = Instant> {
+        self.own.range((own, Instant::MIN)..=(own, Instant::MAX)).map(|(_, time)| *time)
+    }
+
+    /// The newest visible row.
+    fn newest(&self, at: Instant, own: Option<u128>) -> Option<(RowOrder, &RowBody)> {
+        let mut rows = self.rows.range(..=RowOrder::after(at)).rev();
+        let kept = rows.find(|(_, body)| !is_own(body, own)).map(|(order, body)| (*order, body));
+        kept.or_else(|| self.carry.as_ref().map(|(order, body)| (*order, body)))
+    }
+
+    fn feature(
+        &self,
+        plan: &ViewPlan,
+        compute: &Compute,
+        newest: (RowOrder, &RowBody),
+        at: Instant,
+        own: Option<u128>,
+    ) -> Result<Answer> {
+        let inside = compute.first_inside(at).is_none_or(|first| newest.0.event_time >= first);
+        let value = match compute {
+            Compute::Window { slot, finish, window, edge } => {
+                let first = first_inside(*edge, *window, at);
+                let slot = &plan.slots()[*slot];
+                finish.finalize(&self.accumulate(slot, first, at, own)?)?
+            }
+            Compute::Latest { .. } | Compute::TimeSince { .. } if !inside => None,
+            Compute::Latest { column, .. } => newest.1.value(*column)?.to_scalar(),
+            Compute::TimeSince { .. } => Some(Scalar::Float(seconds_between(newest.0.event_time, at))),
+        };
+        let status = match (&value, inside) {
+            (Some(_), _) => FeatureStatus::Present,
+            (None, true) => FeatureStatus::Null,
+            (None, false) => FeatureStatus::OutsideTtl,
+        };
+        Ok((value, status))
+    }
+
+    /// Merges all visible rows from `first` to `at`, both inclusive.
+    fn accumulate(&self, slot: &Slot, first: Instant, at: Instant, own: Option<u128>) -> Result<Accumulator> {
+        let mut merged = slot.aggregate.empty();
+        let begins_on_minute = first.0.rem_euclid(Span::MINUTE.0) == 0;
+        let from = Level::Minute.tile(first) + i64::from(!begins_on_minute);
+        let until = Level::Minute.tile(at);
+        if from > until {
+            self.add_rows(&mut merged, slot, first, at, own)?;
+            return Ok(merged);
+        }
+        if !begins_on_minute {
+            self.add_rows(&mut merged, slot, first, minute_end(from - 1), own)?;
+        }
+        let mut covered = from;
+        for minute in self.own_minutes(own, from, until) {
+            self.add_tiles(&mut merged, slot, covered, minute);
+            self.add_rows(&mut merged, slot, minute_start(minute), minute_end(minute), own)?;
+            covered = minute + 1;
+        }
+        self.add_tiles(&mut merged, slot, covered, until);
+        self.add_rows(&mut merged, slot, minute_start(until), at, own)?;
+        Ok(merged)
+    }
+
+    /// The minutes within `from..until` that hold the asking row, ordered.
+    fn own_minutes(&self, own: Option<u128>, from: i64, until: i64) -> Vec<i64> {
+        let Some(own) = own else { return Vec::new() };
+        let mut minutes: Vec<i64> = self.own_times(own).map(|time| Level::Minute.tile(time)).collect();
+        minutes.retain(|minute| (from..until).contains(minute));
+        minutes.dedup();
+        minutes
+    }
+
+    fn add_tiles(&self, merged: &mut Accumulator, slot: &Slot, from: i64, until: i64) {
+        cover(from, until, &slot.levels, |tiles| {
+            let level = tiles.level as usize;
+            for tile in self.tiles[level].range(tiles.from..tiles.until) {
+                merged.merge(&tile.1[slot.places[level]]);
+            }
+        });
+    }
+
+    fn add_rows(
+        &self,
+        merged: &mut Accumulator,
+        slot: &Slot,
+        first: Instant,
+        last: Instant,
+        own: Option<u128>,
+    ) -> Result<()> {
+        for (order, body) in self.rows.range(RowOrder::before(first)..=RowOrder::after(last)) {
+            if is_own(body, own) {
+                continue;
+            }
+            let value = match slot.column {
+                None => Value::Null,
+                Some(column) => body.value(column)?,
+            };
+            merged.update(slot.aggregate.prepare(value, *order));
+        }
+        Ok(())
+    }
+
+    /// Estimated bytes.
+    pub fn memory_bytes(&self) -> usize {
+        const NODE: usize = 16;
+        let row = size_of::<(RowOrder, RowBody)>() + NODE;
+        let rows: usize = self.rows.values().map(|body| row + body.heap_bytes()).sum();
+        let own = self.own.len() * (size_of::<(u128, Instant)>() + NODE);
+        let mut tiles = 0;
+        for tile in self.tiles.iter().flat_map(BTreeMap::values) {
+            tiles += NODE + size_of::<(i64, Tile)>();
+            tiles += tile.iter().map(|a| size_of::<Accumulator>() + a.heap_bytes()).sum::<usize>();
+        }
+        let keys: usize = self.old_keys.values().map(|keys| 48 + keys.capacity() * 8).sum();
+        let carry = self.carry.as_ref().map_or(0, |(_, body)| body.heap_bytes());
+        size_of::<EntityState>() + rows + own + tiles + keys + carry
+    }
+}
+
+/// The answer when the entity has no visible row: a count of nothing is 0, all else is unknown.
+pub(crate) fn unknown(compute: &Compute) -> Answer {
+    let value = match compute {
+        Compute::Window { finish: Finish::Count, .. } => Some(Scalar::Int(0)),
+        Compute::Window { .. } | Compute::Latest { .. } | Compute::TimeSince { .. } => None,
+    };
+    (value, FeatureStatus::NotFound)
+}
+
+/// The same error with the name of the feature in front.
+fn of_feature(error: Error, name: &str) -> Error {
+    let named = Error::new(error.kind(), error.code(), format!("feature {name}: {error}"));
+    match error.remedy() {
+        Some(hint) => named.hint(hint),
+        None => named,
+    }
+}
+
+fn is_own(body: &RowBody, own: Option<u128>) -> bool {
+    own.is_some() && body.own == own
+}
+
+/// The last instant of a minute, numbered from the epoch.
+fn minute_end(minute: i64) -> Instant {
+    Instant((minute_start(minute).0).saturating_add(Span::MINUTE.0 - 1))
+}
+
+/// Seconds as the double nearest to the exact difference in microseconds, divided by a million.
+fn seconds_between(earlier: Instant, later: Instant) -> f64 {
+    let microseconds = i128::from(later.0) - i128::from(earlier.0);
+    microseconds as f64 / 1e6
+}

@@ -1,0 +1,170 @@
+//! Keys: an unambiguous typed encoding of the values that identify an entity or a row.
+//!
+//! Each component is a type tag and a self-delimiting value, so `(1, 23)` is not `(12, 3)` and `"1"` is not `1`. Integers
+//! of any width are equal when their numbers are. Floats identify nothing: two of them may print alike and differ.
+
+use std::fmt;
+use std::sync::Arc;
+
+use arrow::array::ArrayRef;
+use arrow::compute::cast;
+use arrow::datatypes::{DataType, TimeUnit};
+use arrow::record_batch::RecordBatch;
+use seawall_base::error::Result;
+use seawall_base::{Error, Hash};
+
+use super::plan::ViewPlan;
+use crate::aggregate::bytes::{Reader, Writer, garbage};
+use crate::aggregate::{Class, Column, Value};
+
+/// Key of an entity: the typed encoding of its columns in key order. Ordered by bytes.
+#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct EntityKey(Arc<[u8]>);
+
+impl EntityKey {
+    /// The encoding.
+    pub fn as_bytes(&self) -> &[u8] {
+        &self.0
+    }
+
+    /// Reads an encoding back, when it is one of components of these classes.
+    pub(crate) fn from_bytes(bytes: &[u8], classes: &[Class]) -> Result<Self> {
+        let mut from = Reader(bytes);
+        for class in classes {
+            let known = from.u8()? == tag(*class);
+            let value = Value::decode(&mut from)?;
+            if !known || value == Value::Null || !value.fits(*class) {
+                return Err(garbage("a key is not of its view's types"));
+            }
+        }
+        if from.0.is_empty() { Ok(EntityKey(bytes.into())) } else { Err(garbage("a key is too long")) }
+    }
+}
+
+/// `(SEA, 12)`.
+impl fmt::Display for EntityKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let mut from = Reader(&self.0);
+        let mut separator = "(";
+        while from.u8().is_ok() {
+            match Value::decode(&mut from) {
+                Ok(Value::Int(value)) => write!(f, "{separator}{value}")?,
+                Ok(Value::Text(value)) => write!(f, "{separator}{value}")?,
+                Ok(Value::Float(_) | Value::Null) | Err(_) => write!(f, "{separator}?")?,
+            }
+            separator = ", ";
+        }
+        f.write_str(")")
+    }
+}
+
+impl fmt::Debug for EntityKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "EntityKey{self}")
+    }
+}
+
+/// The 128-bit hash of each row's `columns`: BLAKE3 over the typed encoding; none where a component is null. It says
+/// which row of a dataset is which, so that a decision can leave out its own.
+pub fn key_hashes(rows: &RecordBatch, columns: &[String]) -> Result<Vec<Option<u128>>> {
+    let mut components = Vec::with_capacity(columns.len());
+    for name in columns {
+        components.push(Component::new(name, &batch_column(rows, name)?)?);
+    }
+    let mut hashes = Vec::with_capacity(rows.num_rows());
+    for row in 0..rows.num_rows() {
+        hashes.push(encode(&components, row).map(|bytes| Hash::of(&bytes).low128()));
+    }
+    Ok(hashes)
+}
+
+/// The entity of each row. `rows` has exactly the view's entity columns in key order, whatever their names; none where a
+/// component is null: such a row asks for no entity, and all its features are null.
+pub fn entity_keys(plan: &ViewPlan, rows: &RecordBatch) -> Result<Vec<Option<EntityKey>>> {
+    let wanted = plan.entity_fields();
+    if rows.num_columns() != wanted.len() {
+        let message = format!("{} needs {} entity columns, not {}", plan.view().id(), wanted.len(), rows.num_columns());
+        return Err(Error::invalid("SW0312", message));
+    }
+    let columns: Vec<ArrayRef> = rows.columns().to_vec();
+    keys_of(plan, &columns, rows.num_rows())
+}
+
+/// The entity of each of `rows` rows, from the entity columns in key order.
+pub(crate) fn keys_of(plan: &ViewPlan, columns: &[ArrayRef], rows: usize) -> Result<Vec<Option<EntityKey>>> {
+    let mut components = Vec::with_capacity(columns.len());
+    for (field, array) in plan.entity_fields().iter().zip(columns) {
+        let component = Component::new(field.name(), &flat(array)?)?;
+        if Class::of(field.data_type()) != Some(component.class) {
+            let types = format!("{}, but is given as {}", field.data_type(), array.data_type());
+            let message = format!("entity column {} of {} is {types}", field.name(), plan.view().id());
+            return Err(Error::invalid("SW0312", message).hint("cast the column to the view's type"));
+        }
+        components.push(component);
+    }
+    Ok((0..rows).map(|row| encode(&components, row).map(|bytes| EntityKey(bytes.into()))).collect())
+}
+
+/// One column of a key.
+struct Component {
+    class: Class,
+    values: Column,
+}
+
+impl Component {
+    fn new(name: &str, array: &ArrayRef) -> Result<Self> {
+        match Class::of(array.data_type()) {
+            Some(Class::Float) | None => Err(not_a_key(name, array.data_type())),
+            Some(class) => Ok(Component { class, values: Column::new(array)? }),
+        }
+    }
+}
+
+/// The error for a key column whose type cannot identify anything.
+pub(crate) fn not_a_key(name: &str, data_type: &DataType) -> Error {
+    Error::invalid("SW0305", format!("column {name} of type {data_type} cannot be part of a key"))
+        .hint("use text, integers, decimals, booleans, dates or timestamps")
+}
+
+fn encode(components: &[Component], row: usize) -> Option<Vec<u8>> {
+    let mut out = Writer::default();
+    for component in components {
+        let value = component.values.value(row);
+        if value == Value::Null {
+            return None;
+        }
+        out.u8(tag(component.class));
+        value.encode(&mut out);
+    }
+    Some(out.0)
+}
+
+/// Distinguishes values that share a representation.
+fn tag(class: Class) -> u8 {
+    match class {
+        Class::Boolean => 1,
+        Class::Integer => 2,
+        Class::Float => 3,
+        Class::Text => 4,
+        Class::Date => 5,
+        Class::Timestamp(TimeUnit::Second) => 6,
+        Class::Timestamp(TimeUnit::Millisecond) => 7,
+        Class::Timestamp(TimeUnit::Microsecond) => 8,
+        Class::Timestamp(TimeUnit::Nanosecond) => 9,
+        // Scales lie within -38..=38.
+        Class::Decimal { scale } => (scale as u8).wrapping_add(128),
+    }
+}
+
+/// The named column, dictionaries resolved.
+pub(crate) fn batch_column(rows: &RecordBatch, name: &str) -> Result<ArrayRef> {
+    let absent = || Error::invalid("SW0310", format!("the rows have no column {name}"));
+    flat(rows.column_by_name(name).ok_or_else(absent)?)
+}
+
+fn flat(array: &ArrayRef) -> Result<ArrayRef> {
+    match array.data_type() {
+        DataType::Dictionary(_, values) => Ok(cast(array, values)?),
+        _ => Ok(Arc::clone(array)),
+    }
+}

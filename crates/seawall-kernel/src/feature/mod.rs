@@ -1,0 +1,28 @@
+//! Features: one state machine for online serving, training sets and replay.
+//!
+//! The rule: the value for an entity at time T, known at K, at cut C, uses exactly the entity's rows in the window with
+//! `event_time <= T`, `available_at < K` and an offset within C, but never the row that asks. [`ViewState`] keeps the
+//! rows of the present in tiles and answers for its own K; [`sweep`] drives the same entity states through a history,
+//! decision by decision; [`explain`] tells which rows made a value. None of them knows how an aggregate works: that is
+//! [`crate::aggregate`]'s, and there is no second implementation.
+//!
+//! A life of a row: [`row`](self) reads it from a batch in the table's schema; [`ViewState::receive`] folds it into its
+//! entity, or lets it wait until it is available; folding updates one tile per level and keeps the row itself where a
+//! decision may still cut between rows; [`ViewState::values`] merges the tiles of a window and the rows at its ends.
+
+mod encode;
+mod entity;
+mod explain;
+mod key;
+mod plan;
+mod row;
+mod state;
+mod sweep;
+#[cfg(test)]
+mod tests;
+
+pub use explain::{ExplainedRow, Explanation, explain};
+pub use key::{EntityKey, entity_keys, key_hashes};
+pub use plan::{FeatureDescription, ViewPlan};
+pub use state::{Retention, ViewState};
+pub use sweep::{Decisions, sweep};

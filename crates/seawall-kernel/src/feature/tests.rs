@@ -1,0 +1,8 @@
+//! Tests of the feature core: against an oracle, against the bugs of others, against damage, and against the clock.
+
+mod codec;
+mod fixture;
+mod named;
+mod oracle;
+mod random;
+mod timing;
