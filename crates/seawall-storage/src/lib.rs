@@ -5,4 +5,6 @@
 //! and both have an in-memory twin that runs the same conformance suite. What lies on the disk is described to the
 //! byte in `docs/formats.md`.
 
+mod folder_lock;
 pub mod log;
+pub mod online;

@@ -20,6 +20,7 @@ use super::ownership::{self, Epoch};
 use super::recover::{self, OpenSegment, Recovered};
 use super::writer::{Job, Progress, Shared, Sync, Writer};
 use super::{PAYLOAD_BYTES_MAX, QUEUE_BYTES_MAX, QUEUE_ENTRIES_MAX, READ_BYTES_MAX, error, segment};
+use crate::folder_lock;
 
 /// Bytes of one permit of the queue's room.
 const ROOM_UNIT_BYTES: usize = 1 << 10;
@@ -96,7 +97,7 @@ impl DurableLog {
             let what = format!("segment_bytes is {}, outside 4 KiB to 4 GiB", options.segment_bytes);
             return Err(error::bad_options(what));
         }
-        let lock = ownership::lock(folder)?;
+        let lock = folder_lock::lock(folder)?;
         let epoch = open_epoch(folder, partition, &options)?;
         let index = Index::new(epoch.first_entry, options.recent_entries_max, options.recent_bytes_max);
         let numbers = recover::list(folder)?;
@@ -138,6 +139,12 @@ impl DurableLog {
             remove_segments(folder, &numbers)?;
         }
         Ok(self.shared.index.read().first_entry())
+    }
+
+    /// How many appends wait for the writer.
+    #[cfg(test)]
+    pub(super) fn queued(&self) -> usize {
+        self.queue.as_ref().map_or(0, |queue| queue.max_capacity() - queue.capacity())
     }
 
     fn check_taking(&self) -> Result<()> {

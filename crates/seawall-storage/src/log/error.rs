@@ -5,13 +5,6 @@ use std::path::Path;
 
 use seawall_base::{Error, ErrorKind, Partition};
 
-/// A second process (or a second log in this one) wants the folder.
-pub(super) fn in_use(folder: &Path) -> Error {
-    let message = format!("the log in {} is in use by another process", folder.display());
-    Error::new(ErrorKind::Unavailable, "SW0400", message)
-        .hint("one process owns a partition: stop the other one, or give this one a folder of its own")
-}
-
 /// The disk refused something while opening or reading.
 pub(super) fn io(doing: &str, path: &Path, cause: io::Error) -> Error {
     Error::new(ErrorKind::Unavailable, "SW0401", format!("could not {doing} {}", path.display())).because(cause)
@@ -27,8 +20,9 @@ pub(super) fn poisoned(folder: &Path, reason: &str) -> Error {
 /// A segment contradicts itself or its neighbours.
 pub(super) fn damaged(path: &Path, at: u64, what: impl AsRef<str>) -> Error {
     let message = format!("the log file {} is damaged at byte {at}: {}", path.display(), what.as_ref());
-    Error::corrupt("SW0403", message)
-        .hint("restore the folder from a backup; nothing was changed, and acknowledged entries may lie behind the damage")
+    Error::corrupt("SW0403", message).hint(
+        "restore the folder from a backup; nothing was changed, and acknowledged entries may lie behind the damage",
+    )
 }
 
 /// A file that must be there is not.

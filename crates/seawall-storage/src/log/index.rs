@@ -111,10 +111,8 @@ impl Index {
     /// number and first entry.
     pub fn retirable(&self, entry: u64) -> (Vec<u64>, Option<(u64, u64)>) {
         let sealed = self.segments.len().saturating_sub(1);
-        let count = self.segments[..sealed]
-            .iter()
-            .take_while(|segment| segment.first_entry + segment.entries <= entry)
-            .count();
+        let count =
+            self.segments[..sealed].iter().take_while(|segment| segment.first_entry + segment.entries <= entry).count();
         let numbers = self.segments[..count].iter().map(|segment| segment.number).collect();
         (numbers, self.segments.get(count).map(|segment| (segment.number, segment.first_entry)))
     }

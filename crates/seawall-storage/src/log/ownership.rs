@@ -17,7 +17,6 @@
 //! | 56 | 4 | zero |
 //! | 60 | 4 | CRC32C of bytes 0 to 60 |
 
-use std::fs::{File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 
 use seawall_base::error::Result;
@@ -41,23 +40,6 @@ pub(super) struct Epoch {
     pub last_segment: u64,
 }
 
-/// Locks the folder's log, creating the folder when it is missing. The lock lasts as long as the file is open.
-pub(super) fn lock(folder: &Path) -> Result<File> {
-    durable::create_dir_all(folder).map_err(|e| error::io("create", folder, e))?;
-    let path = folder.join("lock");
-    let file = OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(false)
-        .open(&path)
-        .map_err(|e| error::io("open", &path, e))?;
-    match file.try_lock() {
-        Ok(()) => Ok(file),
-        Err(TryLockError::WouldBlock) => Err(error::in_use(folder)),
-        Err(TryLockError::Error(cause)) => Err(error::io("lock", &path, cause)),
-    }
-}
-
 /// Path of the epoch file.
 pub(super) fn epoch_path(folder: &Path) -> PathBuf {
     folder.join("epoch")
@@ -68,7 +50,14 @@ impl Epoch {
     pub fn first(partition: Partition) -> Epoch {
         let mut id = [0; 8];
         OsRng.fill(&mut id);
-        Epoch { partition, id: LogId(u64::from_le_bytes(id)), epoch: 0, first_segment: 0, first_entry: 0, last_segment: 0 }
+        Epoch {
+            partition,
+            id: LogId(u64::from_le_bytes(id)),
+            epoch: 0,
+            first_segment: 0,
+            first_entry: 0,
+            last_segment: 0,
+        }
     }
 
     /// Reads the folder's epoch file; none when there is no such file.

@@ -96,7 +96,10 @@ fn check_numbers(folder: &Path, owner: &Epoch, numbers: &[u64]) -> Result<()> {
         expected += 1;
     }
     if expected <= owner.last_segment {
-        return Err(error::missing(&segment::path(folder, expected), "the epoch file names a later segment as the last"));
+        return Err(error::missing(
+            &segment::path(folder, expected),
+            "the epoch file names a later segment as the last",
+        ));
     }
     Ok(())
 }

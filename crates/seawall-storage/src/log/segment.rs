@@ -118,6 +118,5 @@ pub(super) fn fits(length: u64, at: u64, frame: usize) -> bool {
 pub(super) fn install(spare: &std::fs::File, folder: &Path, header: &Header) -> std::io::Result<()> {
     use std::os::unix::fs::FileExt;
     spare.write_all_at(&header.encode(), 0)?;
-    durable::sync_data(spare)?;
     durable::rename_synced(&spare_path(folder), &path(folder, header.number))
 }
