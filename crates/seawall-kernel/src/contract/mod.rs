@@ -1,8 +1,45 @@
 //! Contracts: what a dataset promises, and the gate that holds rows to it.
+//!
+//! A [`Contract`] is read (ODCS v3.2; v3.0 and v3.1 too), [`compile`]d into a [`Gate`], and the gate splits batches:
+//!
+//! 1. bytes of JSON become typed rows by [`decode_ndjson`] or [`decode_json_array`]; other formats arrive as Arrow;
+//! 2. [`Gate::check`] converts columns without loss, runs every rule, and returns a [`Verdict`];
+//! 3. quarantined rows are kept as [`raw_json`], accepted ones are recognised again by [`content_hashes`].
+//!
+//! Every rule of a contract is either in [`Gate::rules`] or, with the reason, in [`Gate::not_executed`].
 
+mod check;
+mod compile;
+mod content;
+mod convert;
+mod evolve;
+mod format;
+mod gate;
+mod infer;
+mod instant;
+mod json;
 mod model;
+mod pattern;
+mod raw;
+mod reason;
+mod rule;
+mod text;
+mod verdict;
 
+#[cfg(test)]
+mod tests;
+
+pub use compile::{Problem, compile};
+pub use content::content_hashes;
+pub use convert::Input;
+pub use evolve::{Change, ChangeKind, schema_change};
+pub use gate::Gate;
+pub use infer::{Assumption, infer};
+pub use json::{Decoded, Limits, decode_json_array, decode_ndjson};
 pub use model::{
     Bound, Contract, CustomProperty, DescribedValue, EnumValue, LogicalTypeOptions, Property, Quality,
     QualityArguments, SchemaObject, SlaProperty,
 };
+pub use raw::raw_json;
+pub use rule::{Level, NotExecuted, RuleInfo};
+pub use verdict::{Mode, Quarantined, Reason, Verdict, Warning};

@@ -1,0 +1,385 @@
+//! From a contract to a gate. Every mistake is reported at once, each with its place; every rule that the gate will
+//! not execute is listed with the reason.
+
+mod column;
+mod options;
+mod quality;
+mod sla;
+
+#[cfg(test)]
+mod tests;
+
+use std::collections::HashMap;
+use std::sync::Arc;
+
+use arrow::datatypes::{Field, Schema};
+use seawall_base::{Dataset, Span};
+use serde_json::Value;
+
+use super::gate::{Gate, Latency};
+use super::instant::Zone;
+use super::model::{Contract, CustomProperty, Property, SchemaObject, custom};
+use super::rule::{Check, Column, Kind, Level, Limit, NotExecuted, RuleId, RuleInfo, Uniqueness};
+use super::verdict::Mode;
+
+/// A mistake in a contract.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Problem {
+    /// Where: a JSON pointer without the leading slash, `schema/0/properties/3/logicalType`.
+    pub path: String,
+    /// `SW02xx`, see `docs/errors/SW02.md`.
+    pub code: &'static str,
+    /// What is wrong.
+    pub message: String,
+    /// What to do about it; empty when the message says it all.
+    pub hint: String,
+}
+
+/// Compiles `object` of `contract`; without a name, its only object.
+///
+/// # Errors
+/// Every problem that keeps the contract from being executed, in the order of the contract.
+pub fn compile(contract: &Contract, object: Option<&str>) -> Result<Gate, Vec<Problem>> {
+    let mut compiler = Compiler::new(contract);
+    compiler.header(contract);
+    compiler.unresolved_variables(contract);
+    let gate = compiler.choose(contract, object).map(|index| compiler.object(contract, index));
+    match gate {
+        Some(gate) if compiler.problems.is_empty() => Ok(compiler.finish(gate)),
+        _ => Err(compiler.problems),
+    }
+}
+
+/// What is known of the object once its columns are compiled.
+struct Compiled {
+    dataset: Dataset,
+    columns: Vec<Column>,
+    zone: Zone,
+    dedup_horizon: Option<Span>,
+}
+
+struct Compiler {
+    contract_name: String,
+    problems: Vec<Problem>,
+    rules: Vec<RuleInfo>,
+    limits: HashMap<RuleId, Limit>,
+    uniqueness: Vec<Uniqueness>,
+    row_counts: Vec<RuleId>,
+    latencies: Vec<Latency>,
+    not_executed: Vec<NotExecuted>,
+    zone: Zone,
+}
+
+impl Compiler {
+    fn new(contract: &Contract) -> Self {
+        Compiler {
+            contract_name: format!("{}@{}", contract.id(), contract.major()),
+            problems: Vec::new(),
+            rules: Vec::new(),
+            limits: HashMap::new(),
+            uniqueness: Vec::new(),
+            row_counts: Vec::new(),
+            latencies: Vec::new(),
+            not_executed: Vec::new(),
+            zone: Zone::utc(),
+        }
+    }
+
+    fn finish(self, compiled: Compiled) -> Gate {
+        Gate {
+            contract_name: self.contract_name,
+            dataset: compiled.dataset,
+            columns: compiled.columns,
+            rules: self.rules,
+            limits: self.limits,
+            uniqueness: self.uniqueness,
+            row_counts: self.row_counts,
+            latencies: self.latencies,
+            not_executed: self.not_executed,
+            zone: compiled.zone,
+            dedup_horizon: compiled.dedup_horizon,
+        }
+    }
+
+    fn problem(&mut self, path: &str, code: &'static str, message: impl Into<String>, hint: impl Into<String>) {
+        self.problems.push(Problem { path: path.to_owned(), code, message: message.into(), hint: hint.into() });
+    }
+
+    fn rule(&mut self, rule: &str, column: Option<&str>, mode: Mode, level: Level, description: String) -> RuleId {
+        self.rules.push(RuleInfo {
+            rule: rule.to_owned(),
+            column: column.map(str::to_owned),
+            mode,
+            level,
+            description,
+        });
+        self.rules.len() - 1
+    }
+
+    fn skip(&mut self, path: &str, rule: &str, column: Option<&str>, reason: impl Into<String>) {
+        self.not_executed.push(NotExecuted {
+            rule: rule.to_owned(),
+            column: column.map(str::to_owned),
+            path: path.to_owned(),
+            reason: reason.into(),
+        });
+    }
+
+    fn header(&mut self, contract: &Contract) {
+        if contract.kind != "DataContract" {
+            let message = format!("kind is {:?}", contract.kind);
+            self.problem("kind", "SW0200", message, "write `kind: DataContract`");
+        }
+        let known = ["v3.0.0", "v3.0.1", "v3.0.2", "v3.1.0", "v3.2.0"];
+        if !known.contains(&contract.api_version.as_str()) {
+            let message = format!("apiVersion {:?} is not supported", contract.api_version);
+            self.problem("apiVersion", "SW0200", message, format!("use one of {}", known.join(", ")));
+        }
+        if contract.major() == 0 {
+            let message = format!("version {:?} has no major version from 1", contract.version);
+            self.problem("version", "SW0200", message, "write MAJOR.MINOR.PATCH, for example 1.0.0");
+        }
+        if contract.id.is_empty() {
+            self.problem("id", "SW0200", "the contract has no id", "give it one, for example `id: payments`");
+        }
+    }
+
+    /// A variable that nobody replaced must not be taken for a name or a value. Sections that are not executed keep
+    /// theirs.
+    fn unresolved_variables(&mut self, contract: &Contract) {
+        let sections = [
+            ("schema", serde_json::to_value(&contract.schema)),
+            ("slaProperties", serde_json::to_value(&contract.sla_properties)),
+            ("customProperties", serde_json::to_value(&contract.custom_properties)),
+        ];
+        let mut found = Vec::new();
+        for (name, section) in sections {
+            if let Ok(json) = section {
+                collect_variables(&json, &mut name.to_owned(), &mut found);
+            }
+        }
+        for (path, text) in found {
+            let message = format!("the variable in {text:?} is not resolved");
+            self.problem(&path, "SW0211", message, "contracts are read without variables: write the value itself");
+        }
+    }
+
+    fn choose(&mut self, contract: &Contract, object: Option<&str>) -> Option<usize> {
+        let names = contract.object_names().join(", ");
+        match (object, contract.objects()) {
+            (Some(name), objects) => {
+                let found = objects.iter().position(|object| object.name == name);
+                if found.is_none() {
+                    let message = format!("the contract has no schema object {name:?}");
+                    self.problem("schema", "SW0201", message, format!("it has: {names}"));
+                }
+                found
+            }
+            (None, [_]) => Some(0),
+            (None, []) => {
+                self.problem(
+                    "schema",
+                    "SW0201",
+                    "the contract has no schema object",
+                    "describe a table under `schema`",
+                );
+                None
+            }
+            (None, _) => {
+                let hint = format!("say which dataset is meant: {names}");
+                self.problem("schema", "SW0201", "the contract has several schema objects", hint);
+                None
+            }
+        }
+    }
+
+    fn object(&mut self, contract: &Contract, index: usize) -> Compiled {
+        let object = &contract.schema[index];
+        let path = format!("schema/{index}");
+        self.unknown_keys(&path, &object.other, column::OBJECT_KEYS);
+        if seawall_base::TableName::dataset(&object.name).is_err() {
+            let hint = "use lower-case letters, digits and underscores, beginning with a letter";
+            self.problem(&format!("{path}/name"), "SW0202", format!("{:?} cannot name a dataset", object.name), hint);
+        }
+        let settings = Settings { contract, object };
+        self.read_zone(&settings, &path);
+        let mode = settings.get("seawall.mode").and_then(|value| self.read_mode(value, &path));
+        let columns = self.columns(object, &path, mode);
+        let primary_key = self.primary_key(object, &columns, &path, mode);
+        self.object_quality(object, &columns, &path, mode);
+        self.service_levels(contract, object, &columns);
+        let event_time = self.event_time(&settings, &columns, &path);
+        let dedup_horizon = self.dedup_horizon(&settings, &path);
+        let personal = columns.iter().filter(|column| holds_personal(column)).map(|column| column.name.clone());
+        let fields: Vec<Field> = columns.iter().map(|column| self.field(column)).collect();
+        let dataset = Dataset {
+            name: object.name.clone(),
+            schema: Arc::new(Schema::new(fields)),
+            primary_key,
+            event_time,
+            personal: personal.collect(),
+        };
+        Compiled { dataset, columns, zone: self.zone.clone(), dedup_horizon }
+    }
+
+    /// A column is not nullable when no row with null can pass.
+    fn field(&self, column: &Column) -> Field {
+        let stops_null = |rule: &RuleId| self.rules[*rule].mode != Mode::Warn && !self.limits.contains_key(rule);
+        let never_null = column.checks.iter().any(|(rule, check)| matches!(check, Check::NotNull) && stops_null(rule));
+        Field::new(&column.name, column.kind.data_type(), !never_null)
+    }
+
+    fn read_mode(&mut self, value: &Value, path: &str) -> Option<Mode> {
+        let mode = value.as_str().and_then(Mode::parse);
+        if mode.is_none() {
+            let path = format!("{path}/customProperties");
+            let hint = "use warn, quarantine, reject or halt";
+            self.problem(&path, "SW0208", format!("seawall.mode is {value}"), hint);
+        }
+        mode
+    }
+
+    fn read_zone(&mut self, settings: &Settings<'_>, path: &str) {
+        let Some(value) = settings.get("seawall.zone") else { return };
+        match value.as_str().and_then(Zone::named) {
+            Some(zone) => self.zone = zone,
+            None => {
+                let hint = "use a name of the IANA database, for example America/Los_Angeles";
+                self.problem(&format!("{path}/customProperties"), "SW0208", format!("seawall.zone is {value}"), hint);
+            }
+        }
+    }
+
+    fn event_time(&mut self, settings: &Settings<'_>, columns: &[Column], path: &str) -> Option<String> {
+        let value = settings.get("seawall.eventTime")?;
+        let column = columns.iter().find(|column| Some(column.name.as_str()) == value.as_str());
+        match column {
+            Some(column) if matches!(column.kind, Kind::Timestamp) => return Some(column.name.clone()),
+            Some(_) => {
+                let message = format!("seawall.eventTime names {value}, which is no timestamp");
+                self.problem(&format!("{path}/customProperties"), "SW0208", message, "give it logicalType: timestamp");
+            }
+            None => {
+                let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+                let message = format!("seawall.eventTime names {value}, which is no column");
+                let hint = format!("columns: {}", names.join(", "));
+                self.problem(&format!("{path}/customProperties"), "SW0208", message, hint);
+            }
+        }
+        None
+    }
+
+    fn dedup_horizon(&mut self, settings: &Settings<'_>, path: &str) -> Option<Span> {
+        let value = settings.get("seawall.dedupHorizon")?;
+        let span = value.as_str().and_then(|text| text.parse().ok());
+        if span.is_none() {
+            let hint = "write a whole number and a unit, for example 7d";
+            let message = format!("seawall.dedupHorizon is {value}");
+            self.problem(&format!("{path}/customProperties"), "SW0208", message, hint);
+        }
+        span
+    }
+
+    fn primary_key(
+        &mut self,
+        object: &SchemaObject,
+        columns: &[Column],
+        path: &str,
+        mode: Option<Mode>,
+    ) -> Vec<String> {
+        let mut parts: Vec<(i64, usize, &Property)> = Vec::new();
+        for (i, property) in object.properties.iter().enumerate() {
+            if property.primary_key == Some(true) {
+                parts.push((property.primary_key_position.unwrap_or(i64::MAX), i, property));
+            }
+        }
+        parts.sort_by_key(|(position, index, _)| (*position, *index));
+        for pair in parts.windows(2) {
+            if pair[0].0 == pair[1].0 && pair[0].0 != i64::MAX {
+                let at = format!("{path}/properties/{}/primaryKeyPosition", pair[1].1);
+                let message = format!("two columns have primaryKeyPosition {}", pair[1].0);
+                self.problem(&at, "SW0209", message, "number the columns of the key from 1");
+            }
+        }
+        let names: Vec<String> = parts.iter().filter_map(|(_, _, property)| property.name.clone()).collect();
+        let indices: Vec<usize> =
+            names.iter().filter_map(|name| columns.iter().position(|column| &column.name == name)).collect();
+        for index in &indices {
+            if matches!(columns[*index].kind, Kind::Float64 | Kind::Struct(_) | Kind::List(_)) {
+                let message = format!("{} cannot be part of a key: its type has no exact equality", names.join(", "));
+                self.problem(&format!("{path}/properties"), "SW0209", message, "use a string, an integer or a decimal");
+            }
+        }
+        if indices.is_empty() {
+            return names;
+        }
+        let only = (names.len() == 1).then(|| names[0].as_str());
+        let description = match only {
+            Some(_) => "must differ from the key of every other row with different content".to_owned(),
+            None => format!("another row of the batch has the same {} and different content", names.join(", ")),
+        };
+        let mode = mode.unwrap_or(Mode::Quarantine);
+        let rule = self.rule("key_conflict", only, mode, Level::Row, description);
+        self.uniqueness.push(Uniqueness { rule, columns: indices });
+        names
+    }
+}
+
+/// Whether the column or anything within it is personal.
+fn holds_personal(column: &Column) -> bool {
+    let nested = match &column.kind {
+        Kind::Struct(fields) => fields.iter().any(holds_personal),
+        Kind::List(element) => holds_personal(element),
+        _ => false,
+    };
+    column.personal || nested
+}
+
+/// Extensions of the object, with those of the contract as default.
+struct Settings<'c> {
+    contract: &'c Contract,
+    object: &'c SchemaObject,
+}
+
+impl<'c> Settings<'c> {
+    fn get(&self, name: &str) -> Option<&'c Value> {
+        let levels: [&'c [CustomProperty]; 2] = [&self.object.custom_properties, &self.contract.custom_properties];
+        levels.into_iter().find_map(|properties| custom(properties, name))
+    }
+}
+
+fn collect_variables(json: &Value, path: &mut String, found: &mut Vec<(String, String)>) {
+    let length = path.len();
+    let step = |path: &mut String, name: &str| {
+        path.push('/');
+        path.push_str(name);
+    };
+    match json {
+        Value::String(text) if names_variable(text) => found.push((path.clone(), text.clone())),
+        Value::Array(values) => {
+            for (i, value) in values.iter().enumerate() {
+                step(path, &i.to_string());
+                collect_variables(value, path, found);
+                path.truncate(length);
+            }
+        }
+        Value::Object(members) => {
+            for (name, value) in members {
+                step(path, name);
+                collect_variables(value, path, found);
+                path.truncate(length);
+            }
+        }
+        Value::Null | Value::Bool(_) | Value::Number(_) | Value::String(_) => {}
+    }
+}
+
+/// `${NAME}` or `${NAME:-default}` anywhere in the text.
+fn names_variable(text: &str) -> bool {
+    text.split("${").skip(1).any(|rest| {
+        let Some(inner) = rest.split('}').next().filter(|inner| inner.len() < rest.len()) else { return false };
+        let name = inner.split(":-").next().unwrap_or_default();
+        name.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && name.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    })
+}
