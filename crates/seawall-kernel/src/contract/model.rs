@@ -351,11 +351,11 @@ impl Contract {
         &self.version
     }
 
-    /// Major version, the number that sources name in `id@major`; 0 when the version does not begin with a number,
-    /// which [`compile`](super::compile) refuses.
-    pub fn major(&self) -> u32 {
+    /// Major version, the number that sources name in `id@major`; `None` when the version does not begin with a number
+    /// from 1, which [`compile`](super::compile) refuses.
+    pub fn major(&self) -> Option<u32> {
         let digits = self.version.strip_prefix('v').unwrap_or(&self.version);
-        digits.split('.').next().and_then(|major| major.parse().ok()).unwrap_or(0)
+        digits.split('.').next()?.parse().ok().filter(|major| *major > 0)
     }
 
     /// Names of the objects, in the order of the contract.

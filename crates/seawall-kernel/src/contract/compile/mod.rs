@@ -31,8 +31,8 @@ pub struct Problem {
     pub code: &'static str,
     /// What is wrong.
     pub message: String,
-    /// What to do about it; empty when the message says it all.
-    pub hint: String,
+    /// What to do about it, when the message does not say it all.
+    pub hint: Option<String>,
 }
 
 /// Compiles `object` of `contract`; without a name, its only object.
@@ -73,7 +73,7 @@ struct Compiler {
 impl Compiler {
     fn new(contract: &Contract) -> Self {
         Compiler {
-            contract_name: format!("{}@{}", contract.id(), contract.major()),
+            contract_name: format!("{}@{}", contract.id(), contract.major().unwrap_or(0)),
             problems: Vec::new(),
             rules: Vec::new(),
             limits: HashMap::new(),
@@ -102,7 +102,8 @@ impl Compiler {
     }
 
     fn problem(&mut self, path: &str, code: &'static str, message: impl Into<String>, hint: impl Into<String>) {
-        self.problems.push(Problem { path: path.to_owned(), code, message: message.into(), hint: hint.into() });
+        let hint = Some(hint.into()).filter(|hint| !hint.is_empty());
+        self.problems.push(Problem { path: path.to_owned(), code, message: message.into(), hint });
     }
 
     fn rule(&mut self, rule: &str, column: Option<&str>, mode: Mode, level: Level, description: String) -> RuleId {
@@ -135,7 +136,7 @@ impl Compiler {
             let message = format!("apiVersion {:?} is not supported", contract.api_version);
             self.problem("apiVersion", "SW0200", message, format!("use one of {}", known.join(", ")));
         }
-        if contract.major() == 0 {
+        if contract.major().is_none() {
             let message = format!("version {:?} has no major version from 1", contract.version);
             self.problem("version", "SW0200", message, "write MAJOR.MINOR.PATCH, for example 1.0.0");
         }
