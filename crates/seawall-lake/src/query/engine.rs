@@ -1,0 +1,163 @@
+//! The engine: [`DataFusionEngine`].
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use async_trait::async_trait;
+use datafusion::execution::session_state::SessionState;
+use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
+use datafusion::physical_plan::execute_stream;
+use datafusion::prelude::SessionContext;
+use futures::StreamExt;
+use seawall_base::engine::{Query, QueryResult, TrainingSetPlan, TrainingSetRows};
+use seawall_base::error::Result;
+use seawall_base::table::TableStore;
+use seawall_base::{BatchMap, Engine, Permit, Reference};
+
+use super::errors;
+use super::map::{self, SqlMap};
+use super::provider::{QueryCatalog, Tables};
+use super::runtime::QueryRuntime;
+use super::session::{self, SessionFactory};
+use crate::table::DeltaStore;
+use crate::training_set;
+use crate::types;
+
+/// Settings of a [`DataFusionEngine`].
+#[derive(Debug, Clone)]
+pub struct EngineOptions {
+    /// Memory for all statements together, in bytes; beyond it, sorts, aggregations and joins spill or fail.
+    pub memory_bytes: usize,
+    /// Threads that run statements.
+    pub threads: usize,
+    /// Where statements spill; the system's temporary folder when absent.
+    pub spill_folder: Option<PathBuf>,
+}
+
+impl Default for EngineOptions {
+    fn default() -> Self {
+        let threads = std::thread::available_parallelism().map_or(2, usize::from);
+        EngineOptions { memory_bytes: 1 << 30, threads, spill_folder: None }
+    }
+}
+
+/// SQL and training sets over one table store.
+#[derive(Debug, Clone)]
+pub struct DataFusionEngine {
+    tables: Tables,
+    sessions: SessionFactory,
+    runtime: QueryRuntime,
+    threads: usize,
+}
+
+impl DataFusionEngine {
+    /// An engine over Delta tables, whose files it scans in parallel.
+    pub fn new(store: Arc<DeltaStore>, options: EngineOptions) -> Result<Self> {
+        let files = store.object_store();
+        let sessions = SessionFactory::new(options.memory_bytes, options.spill_folder, Some(files))?;
+        DataFusionEngine::start(Tables::Delta(store), sessions, options.threads)
+    }
+
+    /// An engine over any other store; a query takes the rows of the tables that it reads into memory.
+    pub fn over(store: Arc<dyn TableStore>, options: EngineOptions) -> Result<Self> {
+        let sessions = SessionFactory::new(options.memory_bytes, options.spill_folder, None)?;
+        DataFusionEngine::start(Tables::Other(store), sessions, options.threads)
+    }
+
+    fn start(tables: Tables, sessions: SessionFactory, threads: usize) -> Result<Self> {
+        let threads = threads.max(1);
+        Ok(DataFusionEngine { tables, sessions, runtime: QueryRuntime::start(threads)?, threads })
+    }
+
+    async fn run_query(self, permit: Permit, query: Query) -> Result<QueryResult> {
+        let names = if lists_tables(&query.sql) { self.table_names().await? } else { Vec::new() };
+        let versions: BTreeMap<_, _> = query.versions.into_iter().collect();
+        let catalog = QueryCatalog::new(self.tables.clone(), permit, versions, names, query.system);
+        let catalog = catalog.map_err(errors::planning)?;
+        let context = SessionContext::new_with_state(self.sessions.session(self.threads));
+        context.register_catalog(session::CATALOG, Arc::new(catalog));
+        let state = context.state();
+        let plan = match session::plan_read_only(&state, &query.sql).await {
+            Ok(plan) => plan,
+            Err(e) if e.code() == crate::codes::SQL_TABLE_UNKNOWN => return Err(self.with_table_names(e).await),
+            Err(e) => return Err(e),
+        };
+        run(&state, plan, query.rows_max).await
+    }
+
+    async fn table_names(&self) -> Result<Vec<String>> {
+        Ok(self.tables.store().tables().await?.iter().map(ToString::to_string).collect())
+    }
+
+    async fn with_table_names(&self, error: seawall_base::Error) -> seawall_base::Error {
+        match self.table_names().await {
+            Ok(names) if !names.is_empty() => error.hint(format!("the tables are {}", names.join(", "))),
+            _ => error,
+        }
+    }
+}
+
+/// Whether a statement may ask which tables there are. Listing them for one that does not would only cost time.
+fn lists_tables(sql: &str) -> bool {
+    let sql = sql.to_lowercase();
+    ["information_schema", "show", "describe"].iter().any(|word| sql.contains(word))
+}
+
+async fn run(state: &SessionState, plan: LogicalPlan, rows_max: Option<usize>) -> Result<QueryResult> {
+    let schema: Schema = plan.schema().as_arrow().clone();
+    let schema = types::normal_schema(&schema);
+    let plan = with_limit(plan, rows_max)?;
+    let physical = Box::pin(state.create_physical_plan(&plan)).await.map_err(errors::planning)?;
+    let mut stream = execute_stream(physical, state.task_ctx()).map_err(errors::running)?;
+    let mut batches: Vec<RecordBatch> = Vec::new();
+    let mut left = rows_max.unwrap_or(usize::MAX);
+    while let Some(batch) = stream.next().await {
+        let batch = batch.map_err(errors::running)?;
+        let truncated = batch.num_rows() > left;
+        let kept = batch.slice(0, batch.num_rows().min(left));
+        left -= kept.num_rows();
+        if kept.num_rows() > 0 {
+            batches.push(map::normal_rows(&kept, &schema)?);
+        }
+        if truncated {
+            return Ok(QueryResult { schema, batches, truncated });
+        }
+    }
+    Ok(QueryResult { schema, batches, truncated: false })
+}
+
+/// One row more than allowed tells whether the result was cut off; the rest need not be computed.
+fn with_limit(plan: LogicalPlan, rows_max: Option<usize>) -> Result<LogicalPlan> {
+    let explains = matches!(plan, LogicalPlan::Explain(_) | LogicalPlan::Analyze(_) | LogicalPlan::DescribeTable(_));
+    let Some(rows_max) = rows_max.filter(|_| !explains) else { return Ok(plan) };
+    let limited = LogicalPlanBuilder::from(plan).limit(0, Some(rows_max.saturating_add(1)));
+    limited.and_then(LogicalPlanBuilder::build).map_err(errors::planning)
+}
+
+#[async_trait]
+impl Engine for DataFusionEngine {
+    async fn compile_map(&self, sql: &str, input: SchemaRef, references: &[Reference]) -> Result<Arc<dyn BatchMap>> {
+        let map = Box::pin(SqlMap::compile(&self.sessions, &self.runtime, sql, input, references)).await?;
+        Ok(Arc::new(map))
+    }
+
+    async fn query(&self, permit: &Permit, query: Query) -> Result<QueryResult> {
+        let work = Box::pin(self.clone().run_query(permit.clone(), query));
+        self.runtime.run(work).await
+    }
+
+    async fn training_set(&self, permit: &Permit, plan: &TrainingSetPlan) -> Result<TrainingSetRows> {
+        let (engine, permit, plan) = (self.clone(), permit.clone(), plan.clone());
+        let work = async move {
+            let builder = training_set::Builder::new(engine.tables.store(), &engine.sessions, &engine.runtime, &permit);
+            builder.build(&plan).await
+        };
+        self.runtime.run(Box::pin(work)).await
+    }
+}
+
+#[cfg(test)]
+mod tests;

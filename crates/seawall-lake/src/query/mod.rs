@@ -1,0 +1,19 @@
+//! SQL: maps over batches, queries over tables, and where each column comes from.
+//!
+//! [`DataFusionEngine`] plans and runs on a runtime of its own with a bounded memory pool that spills to disk, so that a
+//! large scan can neither delay an acknowledgement nor take the machine's memory. SQL is read-only, one statement at a
+//! time, and only the tables that a statement names are opened.
+
+mod engine;
+mod errors;
+mod functions;
+mod lineage;
+mod map;
+mod provider;
+mod runtime;
+mod session;
+
+pub use engine::{DataFusionEngine, EngineOptions};
+pub(crate) use map::SqlMap;
+pub(crate) use runtime::QueryRuntime;
+pub(crate) use session::SessionFactory;

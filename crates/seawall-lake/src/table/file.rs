@@ -1,0 +1,212 @@
+//! Data files: rows to Parquet bytes and back, and the statistics that a commit says about them.
+//!
+//! The same rows give the same bytes, so the name of a file can follow from its content. Columns with personal data
+//! get no statistics at all, neither in the Parquet file nor in the log, so that an erased value does not live on as a
+//! minimum. Columns with a NaN get none either, because Parquet leaves NaN out of minimum and maximum and a reader
+//! would then skip rows that match.
+
+use std::collections::BTreeSet;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema, SchemaRef};
+use bytes::Bytes;
+use parquet::arrow::ProjectionMask;
+use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
+use parquet::arrow::arrow_reader::{ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReaderBuilder};
+use parquet::arrow::{ArrowSchemaConverter, ArrowWriter};
+use parquet::basic::{Compression, ZstdLevel};
+use parquet::file::properties::{EnabledStatistics, WriterProperties};
+use seawall_base::error::{Error, Result};
+use seawall_base::hash::Hash;
+use serde_json::{Map, Value, json};
+
+use crate::codes;
+use crate::types;
+
+/// Rows per row group: small enough to read one in memory, large enough to compress well.
+const ROW_GROUP_ROWS_MAX: usize = 128 * 1024;
+/// Longest text that a statistic repeats, in bytes.
+const STATISTIC_TEXT_BYTES_MAX: usize = 64;
+const CREATED_BY: &str = "seawall";
+
+/// Rows as a Parquet file.
+#[derive(Debug, Clone)]
+pub(crate) struct EncodedFile {
+    pub bytes: Bytes,
+    pub rows: u64,
+    pub hash: Hash,
+}
+
+/// Encodes `batches`, which conform to `schema`.
+pub(crate) fn encode(batches: &[RecordBatch], schema: &SchemaRef, personal: &[String]) -> Result<EncodedFile> {
+    let failed =
+        |e: parquet::errors::ParquetError| Error::internal(codes::PARQUET, "encoding rows as Parquet").because(e);
+    let silent = columns_without_statistics(batches, schema, personal);
+    let properties = writer_properties(schema, &silent).map_err(failed)?;
+    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties)).map_err(failed)?;
+    let mut rows = 0u64;
+    for batch in batches {
+        writer.write(batch).map_err(failed)?;
+        rows += batch.num_rows() as u64;
+    }
+    let bytes = Bytes::from(writer.into_inner().map_err(failed)?);
+    let hash = Hash::of(&bytes);
+    Ok(EncodedFile { bytes, rows, hash })
+}
+
+fn columns_without_statistics(batches: &[RecordBatch], schema: &Schema, personal: &[String]) -> BTreeSet<String> {
+    let mut silent: BTreeSet<String> = personal.iter().cloned().collect();
+    for (at, field) in schema.fields().iter().enumerate() {
+        if field.data_type().is_nested() || batches.iter().any(|batch| has_nan(batch.column(at))) {
+            silent.insert(field.name().clone());
+        }
+    }
+    silent
+}
+
+fn has_nan(column: &ArrayRef) -> bool {
+    match column.data_type() {
+        DataType::Float64 => column.as_primitive::<Float64Type>().iter().flatten().any(f64::is_nan),
+        DataType::Float32 => column.as_primitive::<Float32Type>().iter().flatten().any(f32::is_nan),
+        _ => false,
+    }
+}
+
+fn writer_properties(
+    schema: &Schema,
+    silent: &BTreeSet<String>,
+) -> Result<WriterProperties, parquet::errors::ParquetError> {
+    let mut builder = WriterProperties::builder()
+        .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
+        .set_created_by(CREATED_BY.to_owned())
+        .set_max_row_group_row_count(Some(ROW_GROUP_ROWS_MAX))
+        .set_statistics_truncate_length(Some(STATISTIC_TEXT_BYTES_MAX));
+    let described = ArrowSchemaConverter::new().convert(schema)?;
+    for leaf in described.columns() {
+        if leaf.path().parts().first().is_some_and(|root| silent.contains(root)) {
+            builder = builder.set_column_statistics_enabled(leaf.path().clone(), EnabledStatistics::None);
+        }
+    }
+    Ok(builder.build())
+}
+
+/// The footer of a Parquet file; `Corrupt` when it cannot be read.
+pub(crate) fn footer(bytes: &Bytes, shown: &str) -> Result<ArrowReaderMetadata> {
+    ArrowReaderMetadata::load(bytes, ArrowReaderOptions::new())
+        .map_err(|e| damaged(shown, "has no readable footer").because(e))
+}
+
+/// Rows that the footer counts.
+pub(crate) fn rows(footer: &ArrowReaderMetadata) -> u64 {
+    u64::try_from(footer.metadata().file_metadata().num_rows()).unwrap_or(0)
+}
+
+/// The `stats` of an add action, out of the file's footer: rows, and for columns with statistics their nulls and
+/// bounds.
+pub(crate) fn statistics(footer: &ArrowReaderMetadata, personal: &[String]) -> Result<String> {
+    let (mut least, mut greatest, mut nulls) = (Map::new(), Map::new(), Map::new());
+    for field in footer.schema().fields() {
+        let name = field.name();
+        if field.data_type().is_nested() || personal.contains(name) {
+            continue;
+        }
+        let Some(bounds) = column_bounds(footer, name)? else { continue };
+        nulls.insert(name.clone(), json!(bounds.nulls));
+        if let (Some(low), Some(high)) = (bounds.least, bounds.greatest) {
+            least.insert(name.clone(), low);
+            greatest.insert(name.clone(), high);
+        }
+    }
+    let stats = json!({"numRecords": rows(footer), "minValues": least, "maxValues": greatest, "nullCount": nulls});
+    Ok(stats.to_string())
+}
+
+struct Bounds {
+    nulls: u64,
+    least: Option<Value>,
+    greatest: Option<Value>,
+}
+
+/// Bounds over all row groups; none when one of them has no statistics for the column.
+fn column_bounds(footer: &ArrowReaderMetadata, name: &str) -> Result<Option<Bounds>> {
+    let failed = |e: parquet::errors::ParquetError| Error::internal(codes::PARQUET, "reading statistics").because(e);
+    let groups = footer.metadata().row_groups();
+    let file_schema = footer.metadata().file_metadata().schema_descr();
+    let converter = StatisticsConverter::try_new(name, footer.schema(), file_schema)
+        .map_err(failed)?
+        .with_missing_null_counts_as_zero(false);
+    let null_counts = converter.row_group_null_counts(groups).map_err(failed)?;
+    if null_counts.is_empty() || null_counts.null_count() > 0 {
+        return Ok(None);
+    }
+    let mins = converter.row_group_mins(groups).map_err(failed)?;
+    let maxes = converter.row_group_maxes(groups).map_err(failed)?;
+    Ok(Some(Bounds {
+        nulls: null_counts.values().iter().sum(),
+        least: extreme(&mins, false)?,
+        greatest: extreme(&maxes, true)?,
+    }))
+}
+
+/// The least or greatest of the row groups' bounds, as Delta's JSON spells it; none for types that are not spelled
+/// exactly, and when no row group has a value.
+fn extreme(bounds: &ArrayRef, greatest: bool) -> Result<Option<Value>> {
+    let options = arrow::compute::SortOptions { descending: greatest, nulls_first: false };
+    let order = arrow::compute::sort_to_indices(bounds, Some(options), Some(1))?;
+    let Some(at) = order.values().first().map(|at| *at as usize) else { return Ok(None) };
+    if bounds.is_null(at) {
+        return Ok(None);
+    }
+    let value = bounds.slice(at, 1);
+    let number = |value: &ArrayRef| -> Result<Option<Value>> {
+        let wide = types::cast_strictly(value, &DataType::Int64)?;
+        Ok(Some(json!(wide.as_primitive::<arrow::datatypes::Int64Type>().value(0))))
+    };
+    match value.data_type() {
+        DataType::Int8 | DataType::Int16 | DataType::Int32 | DataType::Int64 => number(&value),
+        DataType::Float32 => Ok(finite(f64::from(value.as_primitive::<Float32Type>().value(0)))),
+        DataType::Float64 => Ok(finite(value.as_primitive::<Float64Type>().value(0))),
+        DataType::Utf8 => Ok(Some(json!(value.as_string::<i32>().value(0)))),
+        DataType::Date32 | DataType::Timestamp(_, _) => {
+            let text = arrow::util::display::array_value_to_string(&value, 0)?;
+            Ok(Some(json!(text)))
+        }
+        _ => Ok(None),
+    }
+}
+
+/// JSON has no infinity.
+fn finite(value: f64) -> Option<Value> {
+    value.is_finite().then(|| json!(value))
+}
+
+/// Reads rows out of the bytes of a data file, with the columns of `schema` only, in its types.
+pub(crate) fn decode(bytes: Bytes, schema: &SchemaRef, shown: &str) -> Result<Vec<RecordBatch>> {
+    let unreadable = |e: parquet::errors::ParquetError| damaged(shown, "cannot be decoded").because(e);
+    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(unreadable)?;
+    let file_columns = builder.parquet_schema().root_schema().get_fields().iter().enumerate();
+    let wanted: Vec<usize> =
+        file_columns.filter(|(_, field)| schema.column_with_name(field.name()).is_some()).map(|(at, _)| at).collect();
+    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
+    let mut batches = Vec::new();
+    for batch in builder.with_projection(mask).build().map_err(unreadable)? {
+        let batch = batch.map_err(|e| damaged(shown, "cannot be decoded").because(e))?;
+        batches.push(types::conform(&batch, schema).map_err(|e| damaged(shown, "does not fit its table").because(e))?);
+    }
+    Ok(batches)
+}
+
+/// Fails when `bytes` are not what the log promised.
+pub(crate) fn check_hash(bytes: &[u8], hash: &Hash, shown: &str) -> Result<()> {
+    if Hash::of(bytes) == *hash { Ok(()) } else { Err(damaged(shown, "has other bytes than were written")) }
+}
+
+/// The error for a data file that cannot be trusted.
+pub(crate) fn damaged(shown: &str, how: &str) -> Error {
+    Error::corrupt(codes::FILE_DAMAGED, format!("the data file {shown} {how}"))
+        .hint("restore the file from a backup, or load its rows again from the source")
+}
+
+#[cfg(test)]
+mod tests;

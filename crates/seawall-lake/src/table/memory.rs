@@ -1,0 +1,205 @@
+//! Tables in memory: the twin of [`super::DeltaStore`] for tests and simulations.
+
+use std::collections::BTreeMap;
+use std::ops::Range;
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use arrow::record_batch::RecordBatch;
+use async_trait::async_trait;
+use parking_lot::Mutex;
+use seawall_base::error::{Error, ErrorKind, Result};
+use seawall_base::hash::Hash;
+use seawall_base::table::{Append, StagedFile, TableName, TableSnapshot, TableStore, TableVersion};
+use seawall_base::{Cut, Permit};
+
+use super::delta::{check_cuts, check_from, conform_all, project, unknown_table, unknown_version};
+use super::{evolve, schema};
+use crate::codes;
+use crate::training_set::content_hash;
+use crate::types;
+
+/// Versioned tables that live as long as the process.
+#[derive(Debug, Default)]
+pub struct MemoryStore {
+    tables: Mutex<BTreeMap<TableName, Table>>,
+}
+
+#[derive(Debug, Default)]
+struct Table {
+    /// One entry per version.
+    versions: Vec<Version>,
+    /// Rows of every version, oldest first; a version shows a range.
+    batches: Vec<RecordBatch>,
+    staged: BTreeMap<String, Staged>,
+}
+
+#[derive(Debug, Clone)]
+struct Version {
+    schema: SchemaRef,
+    cut: Cut,
+    batches: Range<usize>,
+}
+
+#[derive(Debug)]
+struct Staged {
+    batches: Vec<RecordBatch>,
+    is_shown: bool,
+}
+
+impl MemoryStore {
+    /// No tables yet.
+    pub fn new() -> Self {
+        MemoryStore::default()
+    }
+
+    fn commit_rows(&self, name: &TableName, append: &Append, keeps_rows: bool) -> Result<TableVersion> {
+        check_cuts(name, append)?;
+        let mut tables = self.tables.lock();
+        let table = tables.get_mut(name).ok_or_else(|| unknown_table(name))?;
+        let newest = table.newest(name)?.clone();
+        if newest.cut.covers(&append.until) {
+            return Ok(TableVersion(table.versions.len() as u64 - 1));
+        }
+        check_from(name, &newest.cut, &append.from)?;
+        let mut added = conform_all(name, &append.batches, &newest.schema)?;
+        for file in &append.staged {
+            added.extend(table.take_staged(name, file)?);
+        }
+        for file in &append.staged {
+            if let Some(staged) = table.staged.get_mut(&file.path) {
+                staged.is_shown = true;
+            }
+        }
+        let first = if keeps_rows { newest.batches.start } else { table.batches.len() };
+        table.batches.extend(added);
+        let mut cut = newest.cut;
+        cut.join(&append.until);
+        Ok(table.push(newest.schema, cut, first))
+    }
+}
+
+impl Table {
+    fn newest(&self, name: &TableName) -> Result<&Version> {
+        self.versions.last().ok_or_else(|| unknown_table(name))
+    }
+
+    fn version(&self, name: &TableName, version: TableVersion) -> Result<&Version> {
+        let newest = (self.versions.len() as u64).saturating_sub(1);
+        let at = usize::try_from(version.0).ok();
+        at.and_then(|at| self.versions.get(at)).ok_or_else(|| unknown_version(name, version, newest))
+    }
+
+    /// A new version that shows the batches from `first` to the newest.
+    fn push(&mut self, schema: SchemaRef, cut: Cut, first: usize) -> TableVersion {
+        self.versions.push(Version { schema, cut, batches: first..self.batches.len() });
+        TableVersion(self.versions.len() as u64 - 1)
+    }
+
+    fn staged(&self, name: &TableName, file: &StagedFile) -> Result<&Staged> {
+        let staged = self.staged.get(&file.path).ok_or_else(|| {
+            Error::corrupt(codes::FILE_DAMAGED, format!("the data file {} of table {name} is missing", file.path))
+        })?;
+        if content_hash(&staged.batches) != file.hash {
+            let message = format!("the data file {} of table {name} has other bytes than were written", file.path);
+            return Err(Error::corrupt(codes::FILE_DAMAGED, message));
+        }
+        Ok(staged)
+    }
+
+    fn take_staged(&mut self, name: &TableName, file: &StagedFile) -> Result<Vec<RecordBatch>> {
+        let staged = self.staged(name, file)?;
+        if staged.is_shown {
+            let message = format!("the staged file {} is in table {name} already", file.path);
+            return Err(Error::new(ErrorKind::Conflict, codes::STAGED_UNUSABLE, message));
+        }
+        Ok(staged.batches.clone())
+    }
+}
+
+#[async_trait]
+impl TableStore for MemoryStore {
+    async fn ensure(
+        &self,
+        _permit: &Permit,
+        name: &TableName,
+        requested: SchemaRef,
+        _personal: &[String],
+    ) -> Result<TableVersion> {
+        let mut tables = self.tables.lock();
+        schema::to_delta(&types::normal_schema(&requested))?;
+        let Some(table) = tables.get_mut(name) else {
+            let created = evolve::create(name, &requested)?;
+            return Ok(tables.entry(name.clone()).or_default().push(created, Cut::empty(), 0));
+        };
+        let newest = table.newest(name)?.clone();
+        match evolve::evolve(name, &newest.schema, &requested)? {
+            Some(evolved) => Ok(table.push(evolved, newest.cut, newest.batches.start)),
+            None => Ok(TableVersion(table.versions.len() as u64 - 1)),
+        }
+    }
+
+    async fn append(&self, _permit: &Permit, name: &TableName, append: Append) -> Result<TableVersion> {
+        self.commit_rows(name, &append, true)
+    }
+
+    async fn replace(&self, _permit: &Permit, name: &TableName, append: Append) -> Result<TableVersion> {
+        self.commit_rows(name, &append, false)
+    }
+
+    async fn stage(&self, _permit: &Permit, name: &TableName, batches: Vec<RecordBatch>) -> Result<StagedFile> {
+        let mut tables = self.tables.lock();
+        let table = tables.get_mut(name).ok_or_else(|| unknown_table(name))?;
+        let batches = conform_all(name, &batches, &table.newest(name)?.schema)?;
+        if batches.is_empty() {
+            return Err(Error::invalid(codes::STAGED_UNUSABLE, format!("there are no rows to stage for table {name}")));
+        }
+        let hash: Hash = content_hash(&batches);
+        let path = format!("staged-{hash}.parquet");
+        let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
+        let bytes = batches.iter().map(|batch| batch.get_array_memory_size() as u64).sum();
+        table.staged.entry(path.clone()).or_insert(Staged { batches, is_shown: false });
+        Ok(StagedFile { path, rows, bytes, hash })
+    }
+
+    async fn read_staged(&self, _permit: &Permit, name: &TableName, file: &StagedFile) -> Result<Vec<RecordBatch>> {
+        let tables = self.tables.lock();
+        let table = tables.get(name).ok_or_else(|| unknown_table(name))?;
+        let schema = Arc::clone(&table.newest(name)?.schema);
+        conform_all(name, &table.staged(name, file)?.batches, &schema)
+    }
+
+    async fn snapshot(&self, name: &TableName, version: Option<TableVersion>) -> Result<TableSnapshot> {
+        let tables = self.tables.lock();
+        let table = tables.get(name).ok_or_else(|| unknown_table(name))?;
+        let version = version.unwrap_or(TableVersion((table.versions.len() as u64).saturating_sub(1)));
+        let shown = table.version(name, version)?;
+        let rows = table.batches[shown.batches.clone()].iter().map(|batch| batch.num_rows() as u64).sum();
+        Ok(TableSnapshot { version, schema: Arc::clone(&shown.schema), rows, cut: shown.cut.clone() })
+    }
+
+    async fn scan(
+        &self,
+        _permit: &Permit,
+        name: &TableName,
+        version: TableVersion,
+        columns: Option<&[String]>,
+    ) -> Result<Vec<RecordBatch>> {
+        let tables = self.tables.lock();
+        let table = tables.get(name).ok_or_else(|| unknown_table(name))?;
+        let shown = table.version(name, version)?;
+        let schema = project(name, &shown.schema, columns)?;
+        let mut batches = Vec::with_capacity(shown.batches.len());
+        for batch in &table.batches[shown.batches.clone()] {
+            let whole = types::conform(batch, &shown.schema)?;
+            let at: Vec<usize> =
+                schema.fields().iter().filter_map(|field| shown.schema.index_of(field.name()).ok()).collect();
+            batches.push(whole.project(&at)?);
+        }
+        Ok(batches)
+    }
+
+    async fn tables(&self) -> Result<Vec<TableName>> {
+        Ok(self.tables.lock().keys().cloned().collect())
+    }
+}

@@ -1,0 +1,304 @@
+//! Builds a training set from its plan: [`Builder`].
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
+use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
+use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};
+use seawall_base::declare::{FeatureRef, FeatureView, TrainingSet};
+use seawall_base::engine::{Fingerprint, PinnedInput, TrainingSetPlan, TrainingSetRows};
+use seawall_base::error::{Error, Result};
+use seawall_base::ids::Dataset;
+use seawall_base::table::{TableName, TableStore, TableVersion};
+use seawall_base::{Hash, Instant, Permit, column};
+use seawall_kernel::CORE_VERSION;
+use seawall_kernel::feature::{Decisions, ViewPlan, entity_keys, key_hashes, sweep};
+
+use super::{DECISION_TIME, LABEL, content_hash, label};
+use crate::codes;
+use crate::query::{QueryRuntime, SessionFactory, SqlMap};
+use crate::types;
+
+/// Reads, computes and joins; holds no state between training sets.
+pub(crate) struct Builder<'a> {
+    store: &'a dyn TableStore,
+    sessions: &'a SessionFactory,
+    runtime: &'a QueryRuntime,
+    permit: &'a Permit,
+}
+
+/// The decisions, sorted: the rows of the spine and what follows from them.
+struct Spine<'a> {
+    dataset: &'a Dataset,
+    rows: RecordBatch,
+    at: Vec<Instant>,
+    own: Vec<Option<u128>>,
+}
+
+/// The inputs at their versions, by table.
+type Pins = BTreeMap<String, PinnedInput>;
+
+/// The output in the making: named columns in order.
+#[derive(Default)]
+struct Output {
+    fields: Vec<Field>,
+    columns: Vec<ArrayRef>,
+}
+
+impl<'a> Builder<'a> {
+    /// A builder that reads `store` for the holder of `permit`, on the engine's threads.
+    pub(crate) fn new(
+        store: &'a dyn TableStore,
+        sessions: &'a SessionFactory,
+        runtime: &'a QueryRuntime,
+        permit: &'a Permit,
+    ) -> Self {
+        Builder { store, sessions, runtime, permit }
+    }
+
+    /// The rows and their fingerprint.
+    pub(crate) async fn build(&self, plan: &TrainingSetPlan) -> Result<TrainingSetRows> {
+        let training_set = &plan.training_set;
+        let pins = self.pin(plan).await?;
+        let spine = self.spine(plan, &pins).await?;
+        let mut output = Output::default();
+        for key in &spine.dataset.primary_key {
+            output.push(training_set, key, Arc::clone(named(&spine.rows, key, spine.dataset)?))?;
+        }
+        let at = Arc::clone(named(&spine.rows, &training_set.rows.at, spine.dataset)?);
+        output.push(training_set, DECISION_TIME, at)?;
+        self.add_context(training_set, &spine, &mut output).await?;
+        for feature_ref in &training_set.features {
+            self.add_features(plan, &pins, &spine, feature_ref, &mut output).await?;
+        }
+        let labelled = self.add_label(plan, &pins, &spine, &mut output).await?;
+        let rows = output.finish(spine.rows.num_rows())?;
+        let fingerprint = fingerprint(plan, pins, &rows, labelled)?;
+        Ok(TrainingSetRows { rows, fingerprint })
+    }
+
+    /// Decides once which version of each input is read, so that everything sees the same.
+    async fn pin(&self, plan: &TrainingSetPlan) -> Result<Pins> {
+        let training_set = &plan.training_set;
+        let mut names = vec![training_set.rows.from.as_str()];
+        names.extend(training_set.label.iter().map(|label| label.from.as_str()));
+        for feature_ref in &training_set.features {
+            names.push(&view(plan, feature_ref)?.from);
+        }
+        let mut pins = Pins::new();
+        for name in names {
+            if pins.contains_key(name) {
+                continue;
+            }
+            let wanted = plan.versions.iter().find(|(table, _)| table == name).map(|(_, version)| *version);
+            let snapshot = self.store.snapshot(&TableName::dataset(name)?, wanted).await?;
+            let pin = PinnedInput { table: name.to_owned(), version: snapshot.version, cut: snapshot.cut };
+            pins.insert(name.to_owned(), pin);
+        }
+        Ok(pins)
+    }
+
+    async fn read(&self, pins: &Pins, name: &str, columns: Option<&[String]>) -> Result<Vec<RecordBatch>> {
+        let version: TableVersion = pins.get(name).map(|pin| pin.version).ok_or_else(|| not_planned(name))?;
+        self.store.scan(self.permit, &TableName::dataset(name)?, version, columns).await
+    }
+
+    async fn spine(&self, plan: &'a TrainingSetPlan, pins: &Pins) -> Result<Spine<'a>> {
+        let declared = &plan.training_set.rows;
+        let dataset = dataset(plan, &declared.from)?;
+        if dataset.primary_key.is_empty() {
+            return Err(Error::invalid(codes::SPINE, format!("dataset {} has no primary key", declared.from))
+                .hint("declare one in its contract: a decision excludes its own row by its key"));
+        }
+        let batches = self.read(pins, &declared.from, None).await?;
+        let schema = batches.first().map_or_else(|| dataset.table_schema(), RecordBatch::schema);
+        let rows = sorted(&concat_batches(&schema, &batches)?, dataset, &declared.at)?;
+        let at = instants(&rows, &declared.at, dataset)?;
+        let own = key_hashes(&rows, &dataset.primary_key)?;
+        Ok(Spine { dataset, rows, at, own })
+    }
+
+    async fn add_context(&self, training_set: &TrainingSet, spine: &Spine<'_>, output: &mut Output) -> Result<()> {
+        if training_set.context.is_empty() {
+            return Ok(());
+        }
+        let sql = context_sql(&training_set.context);
+        let compiling = SqlMap::compile(self.sessions, self.runtime, &sql, spine.rows.schema(), &[]);
+        let map = Box::pin(compiling).await?;
+        let computed = map.apply_here(&spine.rows).await?;
+        if !map.is_row_wise() || computed.num_rows() != spine.rows.num_rows() {
+            let message = format!("the context of {} is not computed from each row alone", training_set.name);
+            return Err(Error::invalid(codes::CONTEXT, message)
+                .hint("write expressions over the row's columns, without aggregates, windows and subqueries"));
+        }
+        for (name, computed) in training_set.context.iter().zip(computed.columns()) {
+            output.push(training_set, &name.0, Arc::clone(computed))?;
+        }
+        Ok(())
+    }
+
+    async fn add_features(
+        &self,
+        plan: &TrainingSetPlan,
+        pins: &Pins,
+        spine: &Spine<'_>,
+        feature_ref: &FeatureRef,
+        output: &mut Output,
+    ) -> Result<()> {
+        let view = view(plan, feature_ref)?;
+        let compiled = Arc::new(ViewPlan::compile(view, dataset(plan, &view.from)?)?);
+        let history = self.read(pins, &view.from, Some(&compiled.input_columns())).await?;
+        let lag = plan.training_set.visibility_lag;
+        let decisions = Decisions {
+            keys: entity_keys(&compiled, &entity_columns(view, feature_ref, spine)?)?,
+            at: spine.at.clone(),
+            known: spine.at.iter().map(|at| *at - lag).collect(),
+            own: if view.from == spine.dataset.name { spine.own.clone() } else { vec![None; spine.at.len()] },
+            cuts: None,
+        };
+        let sweeping = tokio::task::spawn_blocking(move || sweep(&compiled, &history, &decisions));
+        let values = sweeping.await.map_err(|e| {
+            Error::internal(codes::ENGINE_STOPPED, format!("sweeping view {} was stopped", view.name)).because(e)
+        })??;
+        for (field, values) in values.schema().fields().iter().zip(values.columns()) {
+            output.push(&plan.training_set, &format!("{}__{}", view.name, field.name()), Arc::clone(values))?;
+        }
+        Ok(())
+    }
+
+    /// Adds the label, when one is declared; the number of rows that have it.
+    async fn add_label(
+        &self,
+        plan: &TrainingSetPlan,
+        pins: &Pins,
+        spine: &Spine<'_>,
+        output: &mut Output,
+    ) -> Result<u64> {
+        let Some(declared) = &plan.training_set.label else { return Ok(0) };
+        let outcomes_of = dataset(plan, &declared.from)?;
+        let columns = label::columns(declared);
+        let batches = self.read(pins, &declared.from, Some(&columns)).await?;
+        let schema = batches.first().map_or_else(|| outcomes_of.table_schema(), RecordBatch::schema);
+        let outcomes = concat_batches(&schema, &batches)?;
+        let labels = label::join(declared, &spine.rows, &spine.at, &outcomes, plan.built_at)?;
+        let labelled = labels.len() - labels.null_count();
+        output.push(&plan.training_set, LABEL, labels)?;
+        Ok(labelled as u64)
+    }
+}
+
+impl Output {
+    fn push(&mut self, training_set: &TrainingSet, name: &str, column: ArrayRef) -> Result<()> {
+        if self.fields.iter().any(|field| field.name() == name) {
+            let message = format!("training set {} has two columns named {name}", training_set.name);
+            return Err(Error::invalid(codes::PLAN_INCOMPLETE, message)
+                .hint("rename a context column, or bind each feature view once"));
+        }
+        self.fields.push(Field::new(name, types::normal_type(column.data_type()), true));
+        self.columns.push(column);
+        Ok(())
+    }
+
+    fn finish(self, rows: usize) -> Result<RecordBatch> {
+        let schema: SchemaRef = Arc::new(Schema::new(self.fields));
+        let mut columns = Vec::with_capacity(self.columns.len());
+        for (column, field) in self.columns.iter().zip(schema.fields()) {
+            columns.push(types::cast_strictly(column, field.data_type())?);
+        }
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
+        Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+    }
+}
+
+/// The statement that computes context columns: on both sides, so that both compute the same.
+fn context_sql(context: &[(String, String)]) -> String {
+    let columns: Vec<String> =
+        context.iter().map(|(name, sql)| format!("({sql}) as \"{}\"", name.replace('"', "\"\""))).collect();
+    format!("select {} from input", columns.join(", "))
+}
+
+/// Rows by decision time, then key, then identity: an order that no file or batch decides.
+fn sorted(rows: &RecordBatch, dataset: &Dataset, at: &str) -> Result<RecordBatch> {
+    let mut by: Vec<&str> = vec![at];
+    by.extend(dataset.primary_key.iter().map(String::as_str));
+    by.extend([column::PARTITION, column::LSN]);
+    let mut keys = Vec::with_capacity(by.len());
+    for name in by {
+        keys.push(SortColumn { values: Arc::clone(named(rows, name, dataset)?), options: None });
+    }
+    let order = lexsort_to_indices(&keys, None)?;
+    Ok(take_record_batch(rows, &order)?)
+}
+
+fn instants(rows: &RecordBatch, at: &str, dataset: &Dataset) -> Result<Vec<Instant>> {
+    let times = named(rows, at, dataset)?;
+    if *times.data_type() != types::instant_type() {
+        let message = format!("the decision time {at} of dataset {} is {}", dataset.name, times.data_type());
+        return Err(Error::invalid(codes::SPINE, message).hint("decide at a column of timestamps with a zone"));
+    }
+    if times.null_count() > 0 {
+        let message = format!("{} rows of dataset {} have no decision time {at}", times.null_count(), dataset.name);
+        return Err(Error::invalid(codes::SPINE, message)
+            .hint("make the column required in the contract, so that the gate stops such rows"));
+    }
+    Ok(times.as_primitive::<TimestampMicrosecondType>().values().iter().map(|at| Instant(*at)).collect())
+}
+
+/// The spine's columns that give the view's entity, under the view's names.
+fn entity_columns(view: &FeatureView, feature_ref: &FeatureRef, spine: &Spine<'_>) -> Result<RecordBatch> {
+    if feature_ref.entity.len() != view.entity.len() {
+        let (has, wants) = (feature_ref.entity.len(), view.entity.len());
+        let message = format!("view {} has {wants} entity columns, but {has} are given", feature_ref.view);
+        return Err(Error::invalid(codes::PLAN_INCOMPLETE, message).hint("name a spine column for each of them"));
+    }
+    let mut columns = Vec::with_capacity(view.entity.len());
+    for (name, from) in view.entity.iter().zip(&feature_ref.entity) {
+        columns.push((name.as_str(), Arc::clone(named(&spine.rows, from, spine.dataset)?), true));
+    }
+    Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
+}
+
+fn named<'r>(rows: &'r RecordBatch, name: &str, dataset: &Dataset) -> Result<&'r ArrayRef> {
+    rows.column_by_name(name).ok_or_else(|| {
+        let known: Vec<String> = rows.schema().fields().iter().map(|field| field.name().clone()).collect();
+        Error::invalid(codes::SPINE, format!("dataset {} has no column {name:?}", dataset.name))
+            .hint(format!("its columns are {}", known.join(", ")))
+    })
+}
+
+fn dataset<'p>(plan: &'p TrainingSetPlan, name: &str) -> Result<&'p Dataset> {
+    plan.datasets.iter().find(|dataset| dataset.name == name).ok_or_else(|| not_planned(name))
+}
+
+fn view<'p>(plan: &'p TrainingSetPlan, feature_ref: &FeatureRef) -> Result<&'p FeatureView> {
+    let found = plan.views.iter().find(|view| view.id() == feature_ref.view);
+    found.ok_or_else(|| not_planned(&feature_ref.view.to_string()))
+}
+
+fn not_planned(name: &str) -> Error {
+    Error::invalid(codes::PLAN_INCOMPLETE, format!("the training set reads {name}, which its plan does not contain"))
+        .hint("apply the project again: the declaration and what it refers to belong to one revision")
+}
+
+fn fingerprint(plan: &TrainingSetPlan, pins: Pins, rows: &RecordBatch, labelled: u64) -> Result<Fingerprint> {
+    let training_set = &plan.training_set;
+    let mut definitions: Vec<(String, Hash)> = vec![(training_set.name.clone(), training_set.definition_hash())];
+    for feature_ref in &training_set.features {
+        definitions.push((feature_ref.view.to_string(), view(plan, feature_ref)?.definition_hash()));
+    }
+    Ok(Fingerprint {
+        training_set: training_set.name.clone(),
+        inputs: pins.into_values().collect(),
+        definitions,
+        revision: plan.revision.clone(),
+        core_version: CORE_VERSION,
+        built_at: plan.built_at,
+        rows: rows.num_rows() as u64,
+        labelled,
+        content: content_hash(std::slice::from_ref(rows)),
+    })
+}
+
+#[cfg(test)]
+mod tests;
