@@ -96,10 +96,12 @@ const CALLS: [Call; 7] = [
 
 /// No forbidden call outside its home.
 pub fn forbidden_calls(repository: &Repository) -> Vec<Finding> {
+    let test_modules = test_modules(repository);
     let mut findings = Vec::new();
     for file in repository.files.iter().filter(|file| file.is_rust()) {
         let code = strip(&file.text, Strings::Blank);
-        for call in CALLS.iter().filter(|call| applies(call, file)) {
+        let is_test = file.is_test() || test_modules.iter().any(|module| file.path.starts_with(module));
+        for call in CALLS.iter().filter(|call| applies(call, file, is_test)) {
             for (i, line) in code.lines().enumerate() {
                 let found = call.patterns.iter().find(|pattern| occurs(line, pattern, file));
                 findings.extend(found.map(|pattern| finding(call, pattern, file, i + 1)));
@@ -109,12 +111,42 @@ pub fn forbidden_calls(repository: &Repository) -> Vec<Finding> {
     findings
 }
 
-fn applies(call: &Call, file: &File) -> bool {
+/// The file and the folder of every module that is compiled for tests only: `#[cfg(test)] mod NAME;`.
+fn test_modules(repository: &Repository) -> Vec<String> {
+    let mut modules = Vec::new();
+    for file in repository.files.iter().filter(|file| file.is_rust()) {
+        let Some((folder, name)) = file.path.rsplit_once('/') else { continue };
+        let folder = match name {
+            "lib.rs" | "main.rs" | "mod.rs" => folder.to_owned(),
+            _ => file.path.trim_end_matches(".rs").to_owned(),
+        };
+        for declared in strip(&file.text, Strings::Blank).split("#[cfg(test)]").skip(1).filter_map(declared_module) {
+            modules.extend([format!("{folder}/{declared}.rs"), format!("{folder}/{declared}/")]);
+        }
+    }
+    modules
+}
+
+/// The name in `mod NAME;`, after further attributes and a visibility; none when something else follows.
+fn declared_module(code: &str) -> Option<String> {
+    let mut item = code.trim_start();
+    while let Some(attribute) = item.strip_prefix("#[") {
+        item = attribute.split_once(']')?.1.trim_start();
+    }
+    let (declaration, _) = item.split_once(';')?;
+    let name = match declaration.split_whitespace().collect::<Vec<_>>()[..] {
+        ["mod", name] | ["pub" | "pub(crate)" | "pub(super)", "mod", name] => name,
+        _ => return None,
+    };
+    Some(name.to_owned())
+}
+
+fn applies(call: &Call, file: &File, is_test: bool) -> bool {
     let at_home = call.homes.iter().any(|home| file.path.starts_with(home));
     let free = match call.tests {
-        Tests::Free => file.is_test(),
-        Tests::FreeOutsideKernel => file.is_test() && file.crate_source() != Some("seawall-kernel"),
-        Tests::InsideBound => file.is_test() && file.crate_source().is_none(),
+        Tests::Free => is_test,
+        Tests::FreeOutsideKernel => is_test && file.crate_source() != Some("seawall-kernel"),
+        Tests::InsideBound => is_test && file.crate_source().is_none(),
     };
     file.path.starts_with(call.within) && !at_home && !free
 }

@@ -21,8 +21,11 @@ fn of(files: &[(&str, &str)]) -> Repository {
     repository
 }
 
+/// A package with its dependencies: names and kinds.
+type PackageSketch<'a> = (&'a str, &'a [(&'a str, Option<&'a str>)]);
+
 /// The output of `cargo metadata` for packages with dependencies (name, kind).
-fn with_packages(packages: &[(&str, &[(&str, Option<&str>)])]) -> Repository {
+fn with_packages(packages: &[PackageSketch]) -> Repository {
     let packages: Vec<_> = packages
         .iter()
         .map(|(name, dependencies)| {
@@ -61,7 +64,7 @@ fn an_empty_repository_is_tidy() {
 #[test]
 fn a_forbidden_crate_edge_fails() {
     let all = ["seawall-base", "seawall-kernel", "seawall-storage", "seawall-lake", "seawall-catalog"];
-    let rest: Vec<(&str, &[(&str, Option<&str>)])> = all.iter().map(|name| (*name, &[][..])).collect();
+    let rest: Vec<PackageSketch> = all.iter().map(|name| (*name, &[][..])).collect();
     let with = |name: &'static str, dependencies: &'static [(&'static str, Option<&'static str>)]| {
         let mut packages = rest.clone();
         packages.retain(|(other, _)| *other != name);
@@ -236,6 +239,26 @@ fn unwrap_and_unfinished_code_fail() {
         &[("promise", &format!("{path}:3")), ("unfinished", &format!("{path}:3"))],
     );
     check(&source(path, "fn f() { unimplemented!(\"later\") }"), &[("unfinished", &format!("{path}:3"))]);
+}
+
+#[test]
+fn modules_that_only_tests_compile_are_tests() {
+    let call = "//! Fixtures.\nfn f() { Permit::issued_by_policy(r).unwrap(); }\n";
+    let with = |parent: &str, declaration: &str, child: &str| {
+        of(&[(parent, &format!("//! A file.\n{declaration}\n")), (child, call)])
+    };
+    let (lib, fixtures) = ("crates/seawall-lake/src/lib.rs", "crates/seawall-lake/src/fixtures.rs");
+    check(&with(lib, "#[cfg(test)]\npub(crate) mod fixtures;", fixtures), &[]);
+    check(
+        &with(lib, "#[cfg(test)]\n#[allow(missing_docs)]\nmod fixtures;", "crates/seawall-lake/src/fixtures/mod.rs"),
+        &[],
+    );
+    check(&with("crates/seawall-lake/src/a.rs", "#[cfg(test)]\nmod b;", "crates/seawall-lake/src/a/b.rs"), &[]);
+    let at = format!("{fixtures}:2");
+    let both = [("permit", at.as_str()), ("unwrap", at.as_str())];
+    check(&with(lib, "pub mod fixtures;", fixtures), &both);
+    check(&with(lib, "#[cfg(test)]\nmod tests;\npub mod fixtures;", fixtures), &both);
+    check(&with(lib, "// #[cfg(test)]\nmod fixtures;", fixtures), &both);
 }
 
 #[test]
