@@ -1,0 +1,181 @@
+//! The schema, as one list of migrations. A migration that has been released is never edited; the next one is added.
+
+use seawall_base::{Error, Instant, Result};
+
+use super::{Connection, DuringResult, Fields, execute_all};
+
+/// Every migration, in order; the schema version is the number of those that ran.
+const MIGRATIONS: &[&str] = &[V1];
+
+/// Everything the first release keeps.
+///
+/// - `revision` holds each project once, by content hash; `activation` is the history of which was active.
+/// - `view_version` never changes a row: that is what keeps `card@1` meaning the same for ever.
+/// - `frame_position` holds, per dataset and partition, how many log entries are within the counts.
+/// - `audit` is chained: `hash` covers the entry and `previous`.
+const V1: &str = "
+CREATE TABLE revision (
+    hash TEXT PRIMARY KEY,
+    project TEXT NOT NULL,
+    created_at BIGINT NOT NULL
+);
+CREATE TABLE activation (
+    seq BIGINT PRIMARY KEY,
+    revision TEXT NOT NULL REFERENCES revision (hash),
+    previous TEXT,
+    at BIGINT NOT NULL,
+    principal TEXT NOT NULL,
+    permit TEXT NOT NULL,
+    changes TEXT NOT NULL
+);
+CREATE TABLE view_version (
+    name TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    definition_hash TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    revision TEXT NOT NULL REFERENCES revision (hash),
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (name, version),
+    UNIQUE (name, definition_hash)
+);
+CREATE TABLE revision_view (
+    revision TEXT NOT NULL REFERENCES revision (hash),
+    name TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    PRIMARY KEY (revision, name),
+    FOREIGN KEY (name, version) REFERENCES view_version (name, version)
+);
+CREATE TABLE lineage (
+    revision TEXT NOT NULL REFERENCES revision (hash),
+    from_object TEXT NOT NULL,
+    from_column TEXT NOT NULL,
+    to_object TEXT NOT NULL,
+    to_column TEXT NOT NULL,
+    via TEXT NOT NULL,
+    PRIMARY KEY (revision, to_object, to_column, from_object, from_column, via)
+);
+CREATE TABLE audit (
+    seq BIGINT PRIMARY KEY,
+    at BIGINT NOT NULL,
+    event TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    action TEXT NOT NULL,
+    resource TEXT NOT NULL,
+    permit TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    previous TEXT NOT NULL,
+    hash TEXT NOT NULL
+);
+CREATE TABLE token (
+    id TEXT PRIMARY KEY,
+    name TEXT NOT NULL,
+    role TEXT NOT NULL,
+    salt TEXT NOT NULL,
+    digest TEXT NOT NULL,
+    created_at BIGINT NOT NULL,
+    created_by TEXT NOT NULL,
+    expires_at BIGINT,
+    revoked_at BIGINT
+);
+CREATE TABLE intent (
+    id TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    target TEXT NOT NULL,
+    expected TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    permit TEXT NOT NULL,
+    opened_at BIGINT NOT NULL,
+    resolved_at BIGINT,
+    outcome TEXT
+);
+CREATE TABLE table_version (
+    table_name TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    committed_at BIGINT NOT NULL,
+    row_count BIGINT NOT NULL,
+    cut TEXT NOT NULL,
+    detail TEXT NOT NULL,
+    permit TEXT NOT NULL,
+    PRIMARY KEY (table_name, version)
+);
+CREATE TABLE frame_position (
+    dataset TEXT NOT NULL,
+    partition_id BIGINT NOT NULL,
+    next_entry BIGINT NOT NULL,
+    PRIMARY KEY (dataset, partition_id)
+);
+CREATE TABLE ingest_count (
+    dataset TEXT PRIMARY KEY,
+    received BIGINT NOT NULL,
+    accepted BIGINT NOT NULL,
+    quarantined BIGINT NOT NULL,
+    deduplicated BIGINT NOT NULL,
+    rejected BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL
+);
+CREATE TABLE quality (
+    dataset TEXT NOT NULL,
+    rule TEXT NOT NULL,
+    column_name TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    failed BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (dataset, rule, column_name, mode)
+);
+CREATE TABLE training_set_build (
+    name TEXT NOT NULL,
+    table_version BIGINT NOT NULL,
+    fingerprint TEXT NOT NULL,
+    content TEXT NOT NULL,
+    recorded_at BIGINT NOT NULL,
+    permit TEXT NOT NULL,
+    PRIMARY KEY (name, table_version)
+);
+CREATE TABLE certificate (
+    hash TEXT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    subject TEXT NOT NULL,
+    body TEXT NOT NULL,
+    recorded_at BIGINT NOT NULL,
+    permit TEXT NOT NULL
+);
+CREATE INDEX intent_open ON intent (resolved_at, opened_at);
+CREATE INDEX table_version_at ON table_version (table_name, committed_at);
+";
+
+/// Brings the schema up to date, inside the caller's transaction.
+pub(super) async fn run(connection: &mut Connection, now: Instant) -> Result<()> {
+    let doing = "bringing the catalog's schema up to date";
+    execute_all(
+        connection,
+        "CREATE TABLE IF NOT EXISTS schema_version (version BIGINT PRIMARY KEY, applied_at BIGINT NOT NULL)",
+    )
+    .await
+    .during(doing)?;
+    let row = sqlx::query("SELECT COALESCE(MAX(version), 0) AS version FROM schema_version")
+        .fetch_one(&mut *connection)
+        .await
+        .during(doing)?;
+    let present = row.count("version")?;
+    let known = MIGRATIONS.len() as u64;
+    if present > known {
+        return Err(Error::invalid(
+            "SW0604",
+            format!("the catalog has schema version {present}, this Seawall knows versions up to {known}"),
+        )
+        .hint("start the Seawall release that last opened this catalog, or a newer one"));
+    }
+    for (version, statements) in (1i64..).zip(MIGRATIONS) {
+        if version <= present as i64 {
+            continue;
+        }
+        execute_all(connection, statements).await.during(doing)?;
+        sqlx::query("INSERT INTO schema_version (version, applied_at) VALUES ($1, $2)")
+            .bind(version)
+            .bind(now.0)
+            .execute(&mut *connection)
+            .await
+            .during(doing)?;
+    }
+    Ok(())
+}

@@ -1,0 +1,298 @@
+//! Accounting: `received = accepted + quarantined + deduplicated + rejected`, per dataset, each log entry once.
+
+use std::collections::BTreeMap;
+
+use seawall_base::{Error, Instant, Partition, Permit, Result};
+use serde::{Deserialize, Serialize};
+
+use super::{WRITERS, position};
+use crate::catalog::Catalog;
+use crate::database::{Connection, DuringResult, Fields, stored};
+use crate::policy::expect_action;
+
+/// What became of received rows.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Serialize, Deserialize)]
+pub struct Counts {
+    /// Rows that came in.
+    pub received: u64,
+    /// Rows in the dataset.
+    pub accepted: u64,
+    /// Rows stopped at the gate and kept.
+    pub quarantined: u64,
+    /// Rows that were there already.
+    pub deduplicated: u64,
+    /// Rows reported to the producer and not kept.
+    pub rejected: u64,
+}
+
+impl Counts {
+    /// Whether every received row is accounted for.
+    pub fn balanced(&self) -> bool {
+        let kinds = [self.accepted, self.quarantined, self.deduplicated, self.rejected];
+        kinds.iter().try_fold(0u64, |sum, count| sum.checked_add(*count)) == Some(self.received)
+    }
+
+    /// Adds `other`, kind by kind; `None` beyond `u64::MAX`.
+    pub fn checked_add(&self, other: &Counts) -> Option<Counts> {
+        Some(Counts {
+            received: self.received.checked_add(other.received)?,
+            accepted: self.accepted.checked_add(other.accepted)?,
+            quarantined: self.quarantined.checked_add(other.quarantined)?,
+            deduplicated: self.deduplicated.checked_add(other.deduplicated)?,
+            rejected: self.rejected.checked_add(other.rejected)?,
+        })
+    }
+}
+
+/// Rows of one log entry that failed one rule.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleFailures {
+    /// Name of the rule.
+    pub rule: String,
+    /// Column that it is about, when it is about one.
+    pub column: Option<String>,
+    /// What the rule does: `warn`, `quarantine`, `reject`, `halt`.
+    pub mode: String,
+    /// Rows that failed.
+    pub rows: u64,
+}
+
+/// What one log entry adds to a dataset's counts.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FrameFacts {
+    /// Ordinal of the log entry in its partition, from 0 ([`seawall_base::Appended::entry`]); entries without rows have
+    /// one too, so a batch that was rejected as a whole is counted as well.
+    pub entry: u64,
+    /// Rows of this entry.
+    pub counts: Counts,
+    /// Failures of this entry, one per rule, column and mode.
+    pub rules: Vec<RuleFailures>,
+}
+
+/// Counts of a dataset so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct DatasetCounts {
+    /// The dataset.
+    pub dataset: String,
+    /// Its counts.
+    pub counts: Counts,
+    /// When they last changed.
+    pub updated_at: Instant,
+}
+
+/// Failures of a rule so far.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RuleResult {
+    /// The dataset.
+    pub dataset: String,
+    /// Name of the rule.
+    pub rule: String,
+    /// Column that it is about, when it is about one.
+    pub column: Option<String>,
+    /// What the rule does.
+    pub mode: String,
+    /// Rows that failed.
+    pub failed: u64,
+    /// When that last changed.
+    pub updated_at: Instant,
+}
+
+/// The sum of the frames that were not counted before.
+struct Delta<'a> {
+    frames: u64,
+    counts: Counts,
+    rules: BTreeMap<(&'a str, &'a str, &'a str), u64>,
+}
+
+impl Catalog {
+    /// Counts log entries of `partition` into `dataset`, each once: entries below the stored position are ignored, in
+    /// whatever batches they come again. Position, counts and rule failures move in one transaction. Returns how many of
+    /// `frames` were new.
+    ///
+    /// Entries must ascend (SW0661) and balance (SW0662), else nothing is counted. Needs a permit for `write_table`,
+    /// `ingest`, `build_training_set` or `release_quarantine`.
+    pub async fn record_frames(
+        &self,
+        permit: &Permit,
+        dataset: &str,
+        partition: Partition,
+        frames: &[FrameFacts],
+    ) -> Result<u64> {
+        expect_action(permit, WRITERS)?;
+        check(dataset, frames)?;
+        let Some(last) = frames.last() else { return Ok(0) };
+        let now = self.now();
+        let mut write = self.begin().await?;
+        let next_entry = position(write.connection(), dataset, partition).await?;
+        let delta = sum(dataset, frames.iter().filter(|frame| frame.entry >= next_entry))?;
+        if delta.frames == 0 {
+            return Ok(0);
+        }
+        add_counts(write.connection(), dataset, &delta.counts, now).await?;
+        for ((rule, column, mode), rows) in &delta.rules {
+            add_failures(write.connection(), dataset, rule, column, mode, *rows, now).await?;
+        }
+        sqlx::query(
+            "INSERT INTO frame_position (dataset, partition_id, next_entry) VALUES ($1, $2, $3)
+             ON CONFLICT (dataset, partition_id) DO UPDATE SET next_entry = excluded.next_entry",
+        )
+        .bind(dataset)
+        .bind(i64::from(partition.0))
+        .bind(stored(last.entry.saturating_add(1))?)
+        .execute(write.connection())
+        .await
+        .during("recording how far rows are counted")?;
+        write.commit().await?;
+        Ok(delta.frames)
+    }
+
+    /// How many log entries of `partition` are within the counts of `dataset`: where a sink resumes.
+    pub async fn frame_position(&self, dataset: &str, partition: Partition) -> Result<u64> {
+        let mut reader = self.read().await?;
+        position(&mut reader, dataset, partition).await
+    }
+
+    /// The counts of every dataset, ordered by name.
+    pub async fn counts(&self) -> Result<Vec<DatasetCounts>> {
+        let mut reader = self.read().await?;
+        all_counts(&mut reader).await
+    }
+
+    /// The failures of every rule of every dataset, ordered by dataset, rule, column and mode.
+    pub async fn quality(&self) -> Result<Vec<RuleResult>> {
+        let mut reader = self.read().await?;
+        all_quality(&mut reader).await
+    }
+}
+
+/// Refuses what cannot come from a log and a gate.
+fn check(dataset: &str, frames: &[FrameFacts]) -> Result<()> {
+    for pair in frames.windows(2) {
+        if pair[0].entry >= pair[1].entry {
+            let message = format!("entries of {dataset} do not ascend: {} then {}", pair[0].entry, pair[1].entry);
+            return Err(Error::invalid("SW0661", message));
+        }
+    }
+    for frame in frames {
+        if !frame.counts.balanced() {
+            let message = format!("entry {} of {dataset} does not balance: {:?}", frame.entry, frame.counts);
+            return Err(Error::invalid("SW0662", message)
+                .hint("received must be accepted + quarantined + deduplicated + rejected"));
+        }
+    }
+    Ok(())
+}
+
+fn sum<'a>(dataset: &str, frames: impl Iterator<Item = &'a FrameFacts>) -> Result<Delta<'a>> {
+    let overflow = || Error::invalid("SW0605", format!("the counts of {dataset} are too large to be kept"));
+    let mut delta = Delta { frames: 0, counts: Counts::default(), rules: BTreeMap::new() };
+    for frame in frames {
+        delta.frames += 1;
+        delta.counts = delta.counts.checked_add(&frame.counts).ok_or_else(overflow)?;
+        for failures in &frame.rules {
+            let column = failures.column.as_deref().unwrap_or_default();
+            let rows = delta.rules.entry((&failures.rule, column, &failures.mode)).or_default();
+            *rows = rows.checked_add(failures.rows).ok_or_else(overflow)?;
+        }
+    }
+    Ok(delta)
+}
+
+async fn add_counts(connection: &mut Connection, dataset: &str, delta: &Counts, now: Instant) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO ingest_count (dataset, received, accepted, quarantined, deduplicated, rejected, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7)
+         ON CONFLICT (dataset) DO UPDATE SET
+             received = ingest_count.received + excluded.received,
+             accepted = ingest_count.accepted + excluded.accepted,
+             quarantined = ingest_count.quarantined + excluded.quarantined,
+             deduplicated = ingest_count.deduplicated + excluded.deduplicated,
+             rejected = ingest_count.rejected + excluded.rejected,
+             updated_at = excluded.updated_at",
+    )
+    .bind(dataset)
+    .bind(stored(delta.received)?)
+    .bind(stored(delta.accepted)?)
+    .bind(stored(delta.quarantined)?)
+    .bind(stored(delta.deduplicated)?)
+    .bind(stored(delta.rejected)?)
+    .bind(now.0)
+    .execute(connection)
+    .await
+    .during("counting rows")?;
+    Ok(())
+}
+
+async fn add_failures(
+    connection: &mut Connection,
+    dataset: &str,
+    rule: &str,
+    column: &str,
+    mode: &str,
+    rows: u64,
+    now: Instant,
+) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO quality (dataset, rule, column_name, mode, failed, updated_at) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (dataset, rule, column_name, mode) DO UPDATE SET
+             failed = quality.failed + excluded.failed,
+             updated_at = excluded.updated_at",
+    )
+    .bind(dataset)
+    .bind(rule)
+    .bind(column)
+    .bind(mode)
+    .bind(stored(rows)?)
+    .bind(now.0)
+    .execute(connection)
+    .await
+    .during("recording quality results")?;
+    Ok(())
+}
+
+pub(crate) async fn all_counts(connection: &mut Connection) -> Result<Vec<DatasetCounts>> {
+    let rows = sqlx::query(
+        "SELECT dataset, received, accepted, quarantined, deduplicated, rejected, updated_at
+         FROM ingest_count ORDER BY dataset",
+    )
+    .fetch_all(connection)
+    .await
+    .during("reading counts")?;
+    let mut counts = Vec::with_capacity(rows.len());
+    for row in rows {
+        counts.push(DatasetCounts {
+            dataset: row.text("dataset")?,
+            counts: Counts {
+                received: row.count("received")?,
+                accepted: row.count("accepted")?,
+                quarantined: row.count("quarantined")?,
+                deduplicated: row.count("deduplicated")?,
+                rejected: row.count("rejected")?,
+            },
+            updated_at: row.instant("updated_at")?,
+        });
+    }
+    Ok(counts)
+}
+
+pub(crate) async fn all_quality(connection: &mut Connection) -> Result<Vec<RuleResult>> {
+    let rows = sqlx::query(
+        "SELECT dataset, rule, column_name, mode, failed, updated_at
+         FROM quality ORDER BY dataset, rule, column_name, mode",
+    )
+    .fetch_all(connection)
+    .await
+    .during("reading quality results")?;
+    let mut results = Vec::with_capacity(rows.len());
+    for row in rows {
+        results.push(RuleResult {
+            dataset: row.text("dataset")?,
+            rule: row.text("rule")?,
+            column: Some(row.text("column_name")?).filter(|column| !column.is_empty()),
+            mode: row.text("mode")?,
+            failed: row.count("failed")?,
+            updated_at: row.instant("updated_at")?,
+        });
+    }
+    Ok(results)
+}

@@ -1,0 +1,170 @@
+//! Facts are the same however often and in whatever batches a sink reports them.
+
+use std::collections::BTreeMap;
+
+use proptest::prelude::*;
+use seawall_base::{Offset, Span};
+
+use super::*;
+use crate::fixtures::{Fixture, START, on_both};
+
+fn commit(version: u64, committed_at: Instant, rows: u64) -> TableCommit {
+    TableCommit {
+        table: TableName::dataset("payments").unwrap(),
+        version: TableVersion(version),
+        committed_at,
+        rows,
+        cut: Cut::of(Partition::LIVE, Offset(rows)),
+        detail: json!({"files": 1}),
+    }
+}
+
+#[tokio::test]
+async fn versions_are_found_by_number_and_by_time() {
+    on_both(async |fixture: Fixture| {
+        let table = TableName::dataset("payments").unwrap();
+        let permit = fixture.permit(Action::WriteTable);
+        for version in 1..=3 {
+            let at = START + Span(Span::HOUR.0 * version as i64);
+            fixture.catalog.record_table_version(&permit, &commit(version, at, 10 * version)).await.unwrap();
+        }
+        let check = async |at: Span, expected: Option<u64>| {
+            let found = fixture.catalog.version_at(&table, START + at).await.unwrap();
+            assert_eq!(found, expected.map(TableVersion), "at {at}");
+        };
+        check(Span(Span::HOUR.0 - 1), None).await;
+        check(Span::HOUR, Some(1)).await;
+        check(Span(3 * Span::HOUR.0 - 1), Some(2)).await;
+        check(Span::DAY, Some(3)).await;
+        assert_eq!(fixture.catalog.version_at(&TableName::new("other").unwrap(), Instant::MAX).await.unwrap(), None);
+        let versions = fixture.catalog.table_versions(&table).await.unwrap();
+        assert_eq!(versions.iter().map(|v| (v.version.0, v.rows)).collect::<Vec<_>>(), [(1, 10), (2, 20), (3, 30)]);
+        assert_eq!(versions[2].cut, Cut::of(Partition::LIVE, Offset(30)));
+        assert_eq!((versions[2].permit.as_str(), &versions[2].detail), (permit.id(), &json!({"files": 1})));
+        assert_eq!(fixture.events().await, ["table_version"; 3]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_version_never_changes() {
+    on_both(async |fixture: Fixture| {
+        let permit = fixture.permit(Action::WriteTable);
+        fixture.catalog.record_table_version(&permit, &commit(1, START, 10)).await.unwrap();
+        fixture.catalog.record_table_version(&permit, &commit(1, START, 10)).await.unwrap();
+        assert_eq!(fixture.events().await.len(), 1);
+        let refused = fixture.catalog.record_table_version(&permit, &commit(1, START, 11)).await.unwrap_err();
+        assert_eq!((refused.kind(), refused.code()), (ErrorKind::Conflict, "SW0660"));
+        let reader = fixture.permit(Action::ReadRows);
+        let denied = fixture.catalog.record_table_version(&reader, &commit(2, START, 20)).await.unwrap_err();
+        assert_eq!((denied.kind(), denied.code()), (ErrorKind::Denied, "SW0611"));
+    })
+    .await;
+}
+
+fn frame(entry: u64, accepted: u64, quarantined: u64) -> FrameFacts {
+    let counts = Counts { received: accepted + quarantined, accepted, quarantined, ..Counts::default() };
+    let failures = |rule: &str, column: Option<&str>, rows: u64| RuleFailures {
+        rule: rule.to_owned(),
+        column: column.map(str::to_owned),
+        mode: "quarantine".to_owned(),
+        rows,
+    };
+    let rules = match quarantined {
+        0 => Vec::new(),
+        rows => vec![failures("maximum", Some("amount_eur"), rows), failures("row_count", None, 1)],
+    };
+    FrameFacts { entry, counts, rules }
+}
+
+#[tokio::test]
+async fn frames_count_once() {
+    on_both(async |fixture: Fixture| {
+        let catalog = &fixture.catalog;
+        let permit = fixture.permit(Action::WriteTable);
+        let frames = [frame(0, 5, 1), frame(2, 3, 0), frame(3, 0, 2)];
+        let record = async |frames: &[FrameFacts]| {
+            catalog.record_frames(&permit, "payments", Partition::LIVE, frames).await.unwrap()
+        };
+        assert_eq!(record(&frames[..2]).await, 2);
+        assert_eq!(record(&frames[..2]).await, 0);
+        assert_eq!(record(&frames).await, 1);
+        assert_eq!(record(&[]).await, 0);
+        assert_eq!(catalog.frame_position("payments", Partition::LIVE).await.unwrap(), 4);
+        // Another partition, and another dataset, have positions of their own.
+        catalog.record_frames(&permit, "payments", Partition(7), &frames[..1]).await.unwrap();
+        catalog.record_frames(&permit, "landings", Partition::LIVE, &frames[..1]).await.unwrap();
+        let counts = catalog.counts().await.unwrap();
+        let of = |n: usize| (counts[n].dataset.as_str(), counts[n].counts.received, counts[n].counts.quarantined);
+        assert_eq!([of(0), of(1)], [("landings", 6, 1), ("payments", 17, 4)]);
+        let quality = catalog.quality().await.unwrap();
+        let failed: Vec<_> =
+            quality.iter().map(|r| (r.dataset.as_str(), r.rule.as_str(), r.column.as_deref(), r.failed)).collect();
+        let expected = [
+            ("landings", "maximum", Some("amount_eur"), 1),
+            ("landings", "row_count", None, 1),
+            ("payments", "maximum", Some("amount_eur"), 4),
+            ("payments", "row_count", None, 3),
+        ];
+        assert_eq!(failed, expected);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn frames_that_cannot_be_are_refused_as_a_whole() {
+    let fixture = Fixture::in_memory().await;
+    let permit = fixture.permit(Action::WriteTable);
+    let check = async |frames: &[FrameFacts], code: &str| {
+        let refused = fixture.catalog.record_frames(&permit, "payments", Partition::LIVE, frames).await.unwrap_err();
+        assert_eq!(refused.code(), code);
+    };
+    check(&[frame(1, 1, 0), frame(1, 1, 0)], "SW0661").await;
+    check(&[frame(1, 1, 0), frame(0, 1, 0)], "SW0661").await;
+    let mut unbalanced = frame(1, 1, 0);
+    unbalanced.counts.received = 2;
+    check(&[frame(0, 1, 0), unbalanced], "SW0662").await;
+    check(&[frame(0, u64::MAX, 0)], "SW0605").await;
+    check(&[frame(0, u64::MAX, 0), frame(1, 1, 0)], "SW0605").await;
+    check(&[frame(u64::MAX, 1, 0)], "SW0605").await;
+    assert!(fixture.catalog.counts().await.unwrap().is_empty());
+    assert_eq!(fixture.catalog.frame_position("payments", Partition::LIVE).await.unwrap(), 0);
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// A sink that crashes goes back to any entry it is not sure of, and batches as it likes; the sums are those of the
+    /// log, each entry once.
+    #[test]
+    fn sums_do_not_depend_on_batches_or_replays(
+        log in prop::collection::vec((0u64..50, 0u64..5), 1..20),
+        runs in prop::collection::vec((0usize..20, 1usize..20), 0..12),
+    ) {
+        let frames: Vec<FrameFacts> = (0..).zip(&log).map(|(n, (a, q))| frame(n, *a, *q)).collect();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        let (counts, failed) = runtime.block_on(async {
+            let fixture = Fixture::in_memory().await;
+            let permit = fixture.permit(Action::WriteTable);
+            let mut end = 0;
+            // A run never begins beyond what is counted: the position is where a sink resumes.
+            for (from, length) in runs.into_iter().chain([(0, log.len())]) {
+                let from = from.min(end);
+                let to = (from + length).min(frames.len());
+                end = end.max(to);
+                let run = &frames[from..to];
+                fixture.catalog.record_frames(&permit, "payments", Partition::LIVE, run).await.unwrap();
+            }
+            let counts = fixture.catalog.counts().await.unwrap()[0].counts;
+            let quality = fixture.catalog.quality().await.unwrap();
+            let failed: BTreeMap<String, u64> = quality.into_iter().map(|r| (r.rule, r.failed)).collect();
+            (counts, failed)
+        });
+        let accepted: u64 = log.iter().map(|(a, _)| a).sum();
+        let quarantined: u64 = log.iter().map(|(_, q)| q).sum();
+        let received = accepted + quarantined;
+        prop_assert_eq!(counts, Counts { received, accepted, quarantined, ..Counts::default() });
+        prop_assert_eq!(failed.get("maximum").copied().unwrap_or(0), quarantined);
+        prop_assert_eq!(failed.get("row_count").copied().unwrap_or(0), log.iter().filter(|(_, q)| *q > 0).count() as u64);
+    }
+}

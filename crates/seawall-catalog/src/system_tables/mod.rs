@@ -1,0 +1,196 @@
+//! The catalog as Arrow tables, for SQL: `select * from system.audit`.
+//!
+//! One snapshot of the database gives all tables, so they agree with each other. Secrets are not among the columns.
+//! Hashes and cuts are text in their usual notation, structured values are JSON text, instants are timestamps in UTC.
+
+use arrow::record_batch::RecordBatch;
+use seawall_base::Result;
+
+use crate::audit;
+use crate::catalog::Catalog;
+use crate::database::{Connection, DuringResult};
+use crate::facts;
+use crate::intent::{Intent, SELECT_INTENTS};
+use crate::lineage;
+use crate::revision::{self, ChangeKind};
+use crate::token::Token;
+use crate::training;
+
+mod columns;
+
+#[cfg(test)]
+mod tests;
+
+use columns::Columns;
+
+impl Catalog {
+    /// Every system table with its name, as they stand now. Tables without rows have their columns all the same.
+    pub async fn system_tables(&self) -> Result<Vec<(String, RecordBatch)>> {
+        let mut reader = self.read().await?;
+        let tables = [
+            ("revisions", revisions(&mut reader).await?),
+            ("declarations", declarations(&mut reader).await?),
+            ("table_versions", table_versions(&mut reader).await?),
+            ("ingest_counts", ingest_counts(&mut reader).await?),
+            ("quality_results", quality_results(&mut reader).await?),
+            ("lineage", lineage_edges(&mut reader).await?),
+            ("audit", audit_entries(&mut reader).await?),
+            ("intents", intents(&mut reader).await?),
+            ("training_sets", training_sets(&mut reader).await?),
+            ("certificates", certificates(&mut reader).await?),
+            ("tokens", tokens(&mut reader).await?),
+        ];
+        Ok(tables.into_iter().map(|(name, rows)| (name.to_owned(), rows)).collect())
+    }
+}
+
+async fn revisions(connection: &mut Connection) -> Result<RecordBatch> {
+    let steps = revision::history(connection).await?;
+    let active = steps.last().map(|step| step.seq);
+    let changed = |step: &crate::Revision| step.changes.iter().filter(|c| c.what != ChangeKind::Unchanged).count();
+    Columns::of(&steps)
+        .count("seq", |step| step.seq)
+        .text("revision", |step| step.revision.to_string())
+        .text_maybe("previous", |step| step.previous.map(|hash| hash.to_string()))
+        .instant("at", |step| step.at)
+        .text("principal", |step| step.principal.clone())
+        .text("permit", |step| step.permit.clone())
+        .count("changed", |step| changed(step) as u64)
+        .flag("active", |step| Some(step.seq) == active)
+        .finish()
+}
+
+async fn declarations(connection: &mut Connection) -> Result<RecordBatch> {
+    let declared = revision::active_declarations(connection).await?;
+    Columns::of(&declared)
+        .text("kind", |one| one.kind.clone())
+        .text("name", |one| one.name.clone())
+        .text_maybe("version", |one| one.version.clone())
+        .text("hash", |one| one.hash().to_string())
+        .text("definition", |one| one.body.to_string())
+        .finish()
+}
+
+async fn table_versions(connection: &mut Connection) -> Result<RecordBatch> {
+    let versions = facts::all_table_versions(connection).await?;
+    Columns::of(&versions)
+        .text("table_name", |one| one.table.clone())
+        .count("version", |one| one.version.0)
+        .instant("committed_at", |one| one.committed_at)
+        .count("rows", |one| one.rows)
+        .text("cut", |one| one.cut.to_string())
+        .text("detail", |one| one.detail.to_string())
+        .text("permit", |one| one.permit.clone())
+        .finish()
+}
+
+async fn ingest_counts(connection: &mut Connection) -> Result<RecordBatch> {
+    let counts = facts::all_counts(connection).await?;
+    Columns::of(&counts)
+        .text("dataset", |one| one.dataset.clone())
+        .count("received", |one| one.counts.received)
+        .count("accepted", |one| one.counts.accepted)
+        .count("quarantined", |one| one.counts.quarantined)
+        .count("deduplicated", |one| one.counts.deduplicated)
+        .count("rejected", |one| one.counts.rejected)
+        .instant("updated_at", |one| one.updated_at)
+        .finish()
+}
+
+async fn quality_results(connection: &mut Connection) -> Result<RecordBatch> {
+    let results = facts::all_quality(connection).await?;
+    Columns::of(&results)
+        .text("dataset", |one| one.dataset.clone())
+        .text("rule", |one| one.rule.clone())
+        .text_maybe("column_name", |one| one.column.clone())
+        .text("mode", |one| one.mode.clone())
+        .count("failed", |one| one.failed)
+        .instant("updated_at", |one| one.updated_at)
+        .finish()
+}
+
+async fn lineage_edges(connection: &mut Connection) -> Result<RecordBatch> {
+    let edges = match revision::active_hash(connection).await? {
+        Some(revision) => lineage::of_revision(connection, revision).await?,
+        None => Vec::new(),
+    };
+    Columns::of(&edges)
+        .text("from_object", |edge| edge.from_object.clone())
+        .text("from_column", |edge| edge.from_column.clone())
+        .text("to_object", |edge| edge.to_object.clone())
+        .text("to_column", |edge| edge.to_column.clone())
+        .text("via", |edge| edge.via.clone())
+        .finish()
+}
+
+async fn audit_entries(connection: &mut Connection) -> Result<RecordBatch> {
+    let entries = audit::entries(connection, 0, i64::MAX).await?;
+    Columns::of(&entries)
+        .count("seq", |entry| entry.seq)
+        .instant("at", |entry| entry.at)
+        .text("event", |entry| entry.event.clone())
+        .text("principal", |entry| entry.principal.clone())
+        .text("action", |entry| entry.action.clone())
+        .text("resource", |entry| entry.resource.clone())
+        .text("permit", |entry| entry.permit.clone())
+        .text("detail", |entry| entry.detail.clone())
+        .text("previous", |entry| entry.previous.to_string())
+        .text("hash", |entry| entry.hash.to_string())
+        .finish()
+}
+
+async fn intents(connection: &mut Connection) -> Result<RecordBatch> {
+    let rows = sqlx::query(SELECT_INTENTS).fetch_all(connection).await.during("listing intents")?;
+    let intents: Vec<Intent> = rows.iter().map(Intent::from_row).collect::<Result<_>>()?;
+    Columns::of(&intents)
+        .text("id", |one| one.id.to_string())
+        .text("kind", |one| one.effect.kind.clone())
+        .text("target", |one| one.effect.target.clone())
+        .text("expected", |one| one.effect.expected.to_string())
+        .text("principal", |one| one.principal.clone())
+        .text("permit", |one| one.permit.clone())
+        .instant("opened_at", |one| one.opened_at)
+        .instant_maybe("resolved_at", |one| one.resolved_at)
+        .text_maybe("outcome", |one| one.outcome.as_ref().map(|outcome| outcome.to_string()))
+        .finish()
+}
+
+async fn training_sets(connection: &mut Connection) -> Result<RecordBatch> {
+    let builds = training::all_builds(connection).await?;
+    Columns::of(&builds)
+        .text("name", |build| build.name.clone())
+        .count("table_version", |build| build.table_version.0)
+        .text("revision", |build| build.fingerprint.revision.clone())
+        .count("rows", |build| build.fingerprint.rows)
+        .count("labelled", |build| build.fingerprint.labelled)
+        .text("content", |build| build.fingerprint.content.to_string())
+        .instant("built_at", |build| build.fingerprint.built_at)
+        .instant("recorded_at", |build| build.recorded_at)
+        .text("permit", |build| build.permit.clone())
+        .finish()
+}
+
+async fn certificates(connection: &mut Connection) -> Result<RecordBatch> {
+    let certificates = training::all_certificates(connection).await?;
+    Columns::of(&certificates)
+        .text("kind", |one| one.kind.clone())
+        .text("subject", |one| one.subject.clone())
+        .text("hash", |one| one.hash.to_string())
+        .text("body", |one| one.body.to_string())
+        .instant("recorded_at", |one| one.recorded_at)
+        .text("permit", |one| one.permit.clone())
+        .finish()
+}
+
+async fn tokens(connection: &mut Connection) -> Result<RecordBatch> {
+    let tokens: Vec<Token> = crate::token::all(connection).await?;
+    Columns::of(&tokens)
+        .text("id", |token| token.id.to_string())
+        .text("name", |token| token.name.clone())
+        .text("role", |token| token.role.to_string())
+        .instant("created_at", |token| token.created_at)
+        .text("created_by", |token| token.created_by.clone())
+        .instant_maybe("expires_at", |token| token.expires_at)
+        .instant_maybe("revoked_at", |token| token.revoked_at)
+        .finish()
+}

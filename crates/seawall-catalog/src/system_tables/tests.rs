@@ -1,0 +1,101 @@
+//! Every system table, empty and filled.
+
+use arrow::util::pretty::pretty_format_batches;
+use seawall_base::{Cut, Hash, Offset, Partition, TableName, TableVersion};
+use serde_json::json;
+
+use crate::facts::{Counts, FrameFacts, TableCommit};
+use crate::fixtures::{Fixture, START, project, training_set, view};
+use crate::lineage::LineageEdge;
+use crate::policy::{Action, Role};
+
+const NAMES: [&str; 11] = [
+    "revisions",
+    "declarations",
+    "table_versions",
+    "ingest_counts",
+    "quality_results",
+    "lineage",
+    "audit",
+    "intents",
+    "training_sets",
+    "certificates",
+    "tokens",
+];
+
+#[tokio::test]
+async fn an_empty_catalog_has_every_table_with_its_columns() {
+    let fixture = Fixture::in_memory().await;
+    let tables = fixture.catalog.system_tables().await.unwrap();
+    assert_eq!(tables.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), NAMES);
+    for (name, rows) in tables {
+        assert_eq!(rows.num_rows(), 0, "{name}");
+        assert!(rows.num_columns() >= 5, "{name}");
+    }
+}
+
+#[tokio::test]
+async fn tables_show_what_the_catalog_holds() {
+    let fixture = Fixture::in_memory().await;
+    let catalog = &fixture.catalog;
+    let project = project(vec![view("card", 1)], vec![training_set("fraud", &["card@1"])]);
+    let edge = LineageEdge {
+        from_object: "payments".to_owned(),
+        from_column: "*".to_owned(),
+        to_object: "card@1".to_owned(),
+        to_column: "n".to_owned(),
+        via: "feature".to_owned(),
+    };
+    catalog.apply(&fixture.permit(Action::ApplyProject), &project, None, &[edge]).await.unwrap();
+    let commit = TableCommit {
+        table: TableName::dataset("payments").unwrap(),
+        version: TableVersion(1),
+        committed_at: START,
+        rows: 5,
+        cut: Cut::of(Partition::LIVE, Offset(5)),
+        detail: json!(null),
+    };
+    catalog.record_table_version(&fixture.permit(Action::WriteTable), &commit).await.unwrap();
+    let counts = Counts { received: 5, accepted: 5, ..Counts::default() };
+    let frames = [FrameFacts { entry: 0, counts, rules: Vec::new() }];
+    catalog.record_frames(&fixture.permit(Action::WriteTable), "payments", Partition::LIVE, &frames).await.unwrap();
+    let permit = fixture.permit(Action::VerifySkew);
+    catalog.record_certificate(&permit, "skew", "fraud", &json!({"equal": 5}), Hash::of(b"skew")).await.unwrap();
+    catalog.create_token(&fixture.permit(Action::ManageTokens), "till", Role::Service, None).await.unwrap();
+
+    let tables = catalog.system_tables().await.unwrap();
+    let check = |table: &str, columns: &[&str], expected: &[&str]| {
+        let (_, rows) = tables.iter().find(|(name, _)| name == table).unwrap();
+        let wanted: Vec<usize> = columns.iter().map(|column| rows.schema().index_of(column).unwrap()).collect();
+        let text = pretty_format_batches(&[rows.project(&wanted).unwrap()]).unwrap().to_string();
+        let lines: Vec<String> = text
+            .lines()
+            .skip(3)
+            .filter(|line| line.starts_with('|'))
+            .map(|line| line.split_whitespace().filter(|word| *word != "|").collect::<Vec<_>>().join(" "))
+            .collect();
+        assert_eq!(lines, expected, "{table}");
+    };
+    check("revisions", &["seq", "principal", "changed", "active"], &["1 seawall 4 true"]);
+    check(
+        "declarations",
+        &["kind", "name", "version"],
+        &["contract payments@1 1.0.0", "source payments", "feature_view card 1", "training_set fraud"],
+    );
+    check("table_versions", &["table_name", "version", "rows", "cut"], &["payments 1 5 0:5"]);
+    check("table_versions", &["committed_at"], &["2023-11-14T22:13:20Z"]);
+    check("ingest_counts", &["dataset", "received", "accepted", "rejected"], &["payments 5 5 0"]);
+    check("lineage", &["from_object", "from_column", "to_object", "to_column"], &["payments * card@1 n"]);
+    check(
+        "audit",
+        &["seq", "event", "action"],
+        &[
+            "1 applied apply_project",
+            "2 table_version write_table",
+            "3 certificate verify_skew",
+            "4 token_created manage_tokens",
+        ],
+    );
+    check("certificates", &["kind", "subject", "body"], &[r#"skew fraud {"equal":5}"#]);
+    check("tokens", &["name", "role", "created_by", "expires_at"], &["till service seawall"]);
+}
