@@ -216,8 +216,7 @@ impl Catalog {
         };
         let key = self.signing_key()?;
         let public_key = crate::signing::hex(key.public_key());
-        let mut checkpoint =
-            AuditCheckpoint { entries, head, at: self.now(), public_key, signature: String::new() };
+        let mut checkpoint = AuditCheckpoint { entries, head, at: self.now(), public_key, signature: String::new() };
         checkpoint.signature = crate::signing::hex(&key.sign(&checkpoint.signed_bytes()));
         Ok(checkpoint)
     }

@@ -48,8 +48,11 @@ async fn a_catalog_of_a_newer_release_is_refused() {
 #[tokio::test]
 async fn a_file_that_is_no_database_is_corrupt() {
     let folder = tempfile::tempdir().unwrap();
-    std::fs::write(folder.path().join(DATABASE_FILE), "not a database, though long enough to be read as one".repeat(40))
-        .unwrap();
+    std::fs::write(
+        folder.path().join(DATABASE_FILE),
+        "not a database, though long enough to be read as one".repeat(40),
+    )
+    .unwrap();
     let refused = Catalog::open(folder.path(), Arc::new(SystemClock), Arc::new(SeededRng::new(1))).await.err().unwrap();
     assert_eq!((refused.kind(), refused.code()), (ErrorKind::Corrupt, "SW0603"), "{refused}");
 }

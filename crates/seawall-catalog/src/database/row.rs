@@ -44,7 +44,8 @@ pub(crate) trait Fields {
 
 impl Fields for Row {
     fn text(&self, column: &str) -> Result<String> {
-        self.try_get(column).during("reading a text of the catalog")
+        // Asked for a text, the driver makes an empty one of null.
+        self.text_maybe(column)?.ok_or_else(|| damaged(column, "null"))
     }
 
     fn text_maybe(&self, column: &str) -> Result<Option<String>> {
@@ -52,7 +53,7 @@ impl Fields for Row {
     }
 
     fn int(&self, column: &str) -> Result<i64> {
-        self.try_get(column).during("reading a number of the catalog")
+        self.int_maybe(column)?.ok_or_else(|| damaged(column, "null"))
     }
 
     fn int_maybe(&self, column: &str) -> Result<Option<i64>> {

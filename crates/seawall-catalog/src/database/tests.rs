@@ -64,9 +64,7 @@ async fn settings_make_a_commit_survive_a_power_cut() {
     let folder = tempfile::tempdir().unwrap();
     let database = Database::open(&folder.path().join("catalog.db"), Instant(0)).await.unwrap();
     let mut reader = database.read().await.unwrap();
-    let journal: String =
-        sqlx::query("PRAGMA journal_mode").fetch_one(&mut *reader).await.unwrap().get("journal_mode");
-    let synchronous: i64 =
-        sqlx::query("PRAGMA synchronous").fetch_one(&mut *reader).await.unwrap().get("synchronous");
+    let journal: String = sqlx::query("PRAGMA journal_mode").fetch_one(&mut *reader).await.unwrap().get("journal_mode");
+    let synchronous: i64 = sqlx::query("PRAGMA synchronous").fetch_one(&mut *reader).await.unwrap().get("synchronous");
     assert_eq!((journal.as_str(), synchronous), ("wal", 2));
 }

@@ -20,8 +20,8 @@ mod counts;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use counts::{all_counts, all_quality};
 pub use counts::{Counts, DatasetCounts, FrameFacts, RuleFailures, RuleResult};
+pub(crate) use counts::{all_counts, all_quality};
 
 /// A commit of a table, as its writer reports it.
 #[derive(Debug, Clone, PartialEq)]
@@ -144,8 +144,7 @@ impl Catalog {
 }
 
 /// Who writes facts about tables.
-const WRITERS: &[Action] =
-    &[Action::WriteTable, Action::Ingest, Action::BuildTrainingSet, Action::ReleaseQuarantine];
+const WRITERS: &[Action] = &[Action::WriteTable, Action::Ingest, Action::BuildTrainingSet, Action::ReleaseQuarantine];
 
 async fn table_version(
     connection: &mut Connection,

@@ -71,20 +71,9 @@ fn the_rows_of_an_object_are_made_of_all_of_its_columns() {
         "fraud.card__n",
         Direction::Up,
         9,
-        &[
-            "card@1.n fraud.card__n",
-            "payments.* card@1.n",
-            "raw.cents payments.amount",
-            "raw.card payments.card_id",
-        ],
+        &["card@1.n fraud.card__n", "payments.* card@1.n", "raw.cents payments.amount", "raw.card payments.card_id"],
     );
-    check(
-        &edges,
-        "payments",
-        Direction::Down,
-        1,
-        &["payments.amount card@1.sum", "payments.* card@1.n"],
-    );
+    check(&edges, "payments", Direction::Down, 1, &["payments.amount card@1.sum", "payments.* card@1.n"]);
 }
 
 #[test]

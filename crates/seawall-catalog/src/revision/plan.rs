@@ -83,9 +83,9 @@ fn number(known: &[KnownVersion], view: &FeatureView) -> Result<(u32, bool)> {
         return Ok((same.view.version, false));
     }
     let newest = known.iter().map(|version| version.view.version).max().unwrap_or(0);
-    let next = newest.checked_add(1).ok_or_else(|| {
-        Error::invalid("SW0605", format!("feature view {} has no version number left", view.name))
-    })?;
+    let next = newest
+        .checked_add(1)
+        .ok_or_else(|| Error::invalid("SW0605", format!("feature view {} has no version number left", view.name)))?;
     Ok((next, true))
 }
 
@@ -174,13 +174,22 @@ fn changes(state: &State, project: &Project, new_versions: &[KnownVersion]) -> R
         if find(&after, &old).is_some() {
             continue;
         }
-        let kept: Vec<String> =
-            bound.iter().filter(|id| old.kind == "feature_view" && id.name == old.name).map(|id| id.to_string()).collect();
+        let kept: Vec<String> = bound
+            .iter()
+            .filter(|id| old.kind == "feature_view" && id.name == old.name)
+            .map(|id| id.to_string())
+            .collect();
         let reason = match kept.as_slice() {
             [] => "no longer declared".to_owned(),
             kept => format!("no longer declared; bound and kept: {}", kept.join(", ")),
         };
-        changes.push(Change { kind: old.kind, name: old.name, what: ChangeKind::Removed, version: old.version, reason });
+        changes.push(Change {
+            kind: old.kind,
+            name: old.name,
+            what: ChangeKind::Removed,
+            version: old.version,
+            reason,
+        });
     }
     Ok(changes)
 }

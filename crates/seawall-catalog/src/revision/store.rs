@@ -163,10 +163,11 @@ pub(super) async fn state(connection: &mut Connection) -> Result<State> {
 
 /// The versions of every feature view.
 pub(super) async fn versions(connection: &mut Connection) -> Result<Versions> {
-    let rows = sqlx::query("SELECT name, version, definition_hash, definition FROM view_version ORDER BY name, version")
-        .fetch_all(connection)
-        .await
-        .during("reading the versions of feature views")?;
+    let rows =
+        sqlx::query("SELECT name, version, definition_hash, definition FROM view_version ORDER BY name, version")
+            .fetch_all(connection)
+            .await
+            .during("reading the versions of feature views")?;
     let mut versions = Versions::new();
     for row in rows {
         let view: FeatureView = row.json("definition")?;
@@ -182,9 +183,8 @@ async fn stored_project(connection: &mut Connection, revision: Hash) -> Result<P
         .fetch_optional(connection)
         .await
         .during("reading a revision")?;
-    let missing = || {
-        Error::not_found("SW0685", format!("there is no revision {}", revision.short())).hint("list the revisions")
-    };
+    let missing =
+        || Error::not_found("SW0685", format!("there is no revision {}", revision.short())).hint("list the revisions");
     row.ok_or_else(missing)?.json("project")
 }
 

@@ -248,7 +248,11 @@ fn differences_are_named_by_path() {
     );
     check(json!({"list": [1, 2]}), json!({"list": [1, 3]}), "list changed");
     check(json!({"list": [{"name": "a"}, {"name": "a"}]}), json!({"list": [{"name": "a"}]}), "list changed");
-    check(json!({"list": [{"name": "a"}, {"name": "b"}]}), json!({"list": [{"name": "b"}, {"name": "a"}]}), "order changed");
+    check(
+        json!({"list": [{"name": "a"}, {"name": "b"}]}),
+        json!({"list": [{"name": "b"}, {"name": "a"}]}),
+        "order changed",
+    );
     let many = |value: i64| (0..9).map(|n| (format!("k{n}"), json!(value))).collect::<serde_json::Map<_, _>>();
     check(
         json!(many(1)),
