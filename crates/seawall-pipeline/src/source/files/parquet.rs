@@ -64,7 +64,7 @@ impl Decoder {
 }
 
 /// Runs a step of the Parquet reader. A reader that panicked is not used again: [`super::Reader`] ends at an error.
-fn contained<T>(path: &Path, step: impl FnOnce() -> Result<T>) -> Result<T> {
+pub(super) fn contained<T>(path: &Path, step: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(step)).unwrap_or_else(|panic| {
         let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
         let message =

@@ -188,7 +188,8 @@ impl World {
         }
     }
 
-    /// One episode. Fraudsters learn: over 120 days they become slower, less greedy and stay closer to home.
+    /// One episode. Fraudsters learn: over 120 days they become slower, less greedy, stay closer to home
+    /// and hide among the payments of the day.
     fn make_episode(&self, day: u32, number: u64, made: &mut Vec<Payment>) {
         let mut draws = Draws::of(self.options.seed, Purpose::Episode, index(day, number));
         let learnt = u64::from(day.min(120)) * 1_000 / 120;
@@ -200,7 +201,8 @@ impl World {
         let pause = Span((1 + 5 * learnt as i64 / 1_000) * 10 * Span::MINUTE.0);
         // A ring of fraudsters keeps its devices for ten days.
         let device = self.population.new_device((1 << 62) | (u64::from(day / 10) << 8) | draws.below(12));
-        let mut requested_at = self.time_on(&mut draws, day, &FRAUD_HOURS);
+        let hours = if draws.chance(learnt / 2) { &HOURS } else { &FRAUD_HOURS };
+        let mut requested_at = self.time_on(&mut draws, day, hours);
         for _ in 0..payments {
             let country = if abroad { other_country(&mut draws, home) } else { home };
             let merchant = self.fraud_merchant(&mut draws, day, country);
@@ -318,9 +320,16 @@ impl World {
     /// A delivery due while the source is stuck comes after it has recovered, sixty times as fast, in the same order.
     fn held(&self, delivery: Delivery) -> Delivery {
         let stuck = |window: &&Window| window.fault == Fault::StuckSource && window.contains(delivery.arrival);
-        let Some(window) = self.windows.iter().find(stuck) else { return delivery };
-        let arrival = window.end + Span((delivery.arrival - window.start).0 / 60);
-        Delivery { arrival, fault: delivery.fault.or(Some(Fault::StuckSource)), ..delivery }
+        let mut held = delivery;
+        if let Some(window) = self.windows.iter().find(stuck) {
+            held.arrival = window.end + Span((delivery.arrival - window.start).0 / 60);
+            held.fault = delivery.fault.or(Some(Fault::StuckSource));
+        }
+        // Malformed rows arrive at odd microseconds and others at even ones, so that the boundary between a malformed
+        // batch and a good one never falls inside of a microsecond.
+        let odd = i64::from(delivery.verdict == Verdict::Rejected);
+        held.arrival = Instant((held.arrival.0 & !1) | odd);
+        held
     }
 
     /// The chargeback of a payment: of nearly every fraud, and of a few payments that were honest.

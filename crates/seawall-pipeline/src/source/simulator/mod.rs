@@ -46,7 +46,7 @@ pub const AMOUNT_CENTS_MAX: u64 = 50_000 * 100;
 pub const LENGTH_MAX: Span = Span(1_100 * Span::DAY.0);
 /// The greatest mean number of payments per day.
 pub const PAYMENTS_PER_DAY_MAX: u32 = 200_000;
-/// Rows of a delivered batch.
+/// Rows of a delivered batch; more only when rows arrive in the same microsecond, which are kept together.
 pub const BATCH_ROWS_MAX: usize = 8_192;
 
 /// Days of payments kept; asking for consecutive slices makes each day once.
@@ -155,6 +155,14 @@ pub struct Delivered {
     pub malformed: bool,
 }
 
+impl Delivered {
+    /// The instant after the last arrival. Asking for what arrives from then on continues right after this batch: no
+    /// row is missed and none comes twice, because rows of one microsecond are never in different batches.
+    pub fn until(&self) -> Instant {
+        self.arrivals.last().map_or(Instant::MIN, |last| Instant(last.0 + 1))
+    }
+}
+
 /// A simulated period.
 #[derive(Debug)]
 pub struct World {
@@ -193,8 +201,8 @@ impl World {
         stream.schema()
     }
 
-    /// The rows of `stream` that arrive at `from <= t < to`, in the order of their arrival, in batches of at most
-    /// [`BATCH_ROWS_MAX`] rows. A malformed batch holds malformed rows only. Joining the answers for adjacent slices gives
+    /// The rows of `stream` that arrive at `from <= t < to`, in the order of their arrival, in batches of about
+    /// [`BATCH_ROWS_MAX`] rows at most. A malformed batch holds malformed rows only. Joining the answers for adjacent slices gives
     /// the same rows as one answer for both.
     pub fn batch_between(&mut self, stream: Stream, from: Instant, to: Instant) -> Vec<Delivered> {
         let (from, to) = (from.max(self.start()), to.min(self.end()));
@@ -234,7 +242,7 @@ impl World {
         due.sort_unstable_by_key(Delivery::order);
         let mut delivered = Vec::new();
         for same in due.chunk_by(|a, b| is_malformed(a) == is_malformed(b)) {
-            for rows in same.chunks(BATCH_ROWS_MAX) {
+            for rows in pieces(same, |delivery| delivery.arrival) {
                 delivered.push(Delivered {
                     rows: rows::payments(&self.population, rows),
                     arrivals: rows.iter().map(|delivery| delivery.arrival).collect(),
@@ -251,7 +259,7 @@ impl World {
             due.extend_from_slice(between(&self.chargebacks_of(number), from, to, |chargeback| chargeback.arrival));
         }
         due.sort_unstable_by_key(Chargeback::order);
-        let delivered = due.chunks(BATCH_ROWS_MAX).map(|rows| Delivered {
+        let delivered = pieces(&due, |chargeback| chargeback.arrival).into_iter().map(|rows| Delivered {
             rows: rows::chargebacks(rows),
             arrivals: rows.iter().map(|chargeback| chargeback.arrival).collect(),
             malformed: false,
@@ -281,18 +289,14 @@ impl World {
         self.keep(number).1
     }
 
-    /// Makes a day and keeps it; the oldest day kept is forgotten.
+    /// Makes a day and keeps it.
     fn keep(&mut self, number: u32) -> (Arc<Vec<Delivery>>, Arc<Vec<Chargeback>>) {
         let Day { deliveries, chargebacks } = self.day(number);
         let (deliveries, chargebacks) = (Arc::new(deliveries), Arc::new(chargebacks));
         self.payments.insert(number, Arc::clone(&deliveries));
         self.chargebacks.insert(number, Arc::clone(&chargebacks));
-        if self.payments.len() > PAYMENT_DAYS_KEPT {
-            self.payments.pop_first();
-        }
-        if self.chargebacks.len() > CHARGEBACK_DAYS_KEPT {
-            self.chargebacks.pop_first();
-        }
+        forget_farthest(&mut self.payments, PAYMENT_DAYS_KEPT, number);
+        forget_farthest(&mut self.chargebacks, CHARGEBACK_DAYS_KEPT, number);
         (deliveries, chargebacks)
     }
 
@@ -317,11 +321,41 @@ impl World {
     }
 }
 
+/// Forgets the day farthest from `number` when more than `days_max` are kept: after a jump back in time the days ahead
+/// go, not the one that was just made.
+fn forget_farthest<T>(kept: &mut BTreeMap<u32, T>, days_max: usize, number: u32) {
+    if kept.len() <= days_max {
+        return;
+    }
+    let distance = |day: Option<&u32>| day.map_or(0, |day| day.abs_diff(number));
+    if distance(kept.keys().next()) >= distance(kept.keys().next_back()) {
+        kept.pop_first();
+    } else {
+        kept.pop_last();
+    }
+}
+
 /// The part of `rows`, ordered by arrival, that arrives at `from <= t < to`.
 fn between<T>(rows: &[T], from: Instant, to: Instant, arrival: impl Fn(&T) -> Instant) -> &[T] {
     let first = rows.partition_point(|row| arrival(row) < from);
     let end = rows.partition_point(|row| arrival(row) < to);
     &rows[first..end]
+}
+
+/// Cuts `rows`, ordered by arrival, into pieces of [`BATCH_ROWS_MAX`] rows; equal arrivals stay together.
+fn pieces<T>(rows: &[T], arrival: impl Fn(&T) -> Instant) -> Vec<&[T]> {
+    let mut pieces = Vec::new();
+    let mut rest = rows;
+    while rest.len() > BATCH_ROWS_MAX {
+        let last = arrival(&rest[BATCH_ROWS_MAX - 1]);
+        let (piece, after) = rest.split_at(rest.partition_point(|row| arrival(row) <= last));
+        pieces.push(piece);
+        rest = after;
+    }
+    if !rest.is_empty() {
+        pieces.push(rest);
+    }
+    pieces
 }
 
 fn is_malformed(delivery: &Delivery) -> bool {

@@ -25,6 +25,16 @@ pub enum Reason {
 }
 
 impl Reason {
+    /// The rule as the gate names it in its reasons.
+    pub fn rule(self) -> &'static str {
+        match self {
+            Reason::CardRequired => "required",
+            Reason::AmountMaximum => "maximum",
+            Reason::ChannelEnum => "enum",
+            Reason::KeyConflict => "key_conflict",
+        }
+    }
+
     /// The column concerned; none for the key as a whole.
     pub fn column(self) -> Option<&'static str> {
         match self {
