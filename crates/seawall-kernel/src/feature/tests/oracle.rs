@@ -109,11 +109,11 @@ fn aggregate(aggregation: &Aggregation, rows: &[&Payment]) -> Plain {
         Aggregation::Sum { .. } => Plain::Int(values.iter().map(|v| if let Plain::Int(i) = v { *i } else { 0 }).sum()),
         Aggregation::Mean { .. } => moment(&values, scale, |sums| (sums.x, sums.unit * sums.n)),
         Aggregation::Variance { .. } if values.len() < 2 => Plain::Null,
+        Aggregation::Variance { .. } if values.iter().any(not_finite) => Plain::Bits(f64::NAN.to_bits()),
         Aggregation::Variance { .. } => moment(&values, scale, |s| {
             let numerator = &s.n * &s.xx - &s.x * &s.x;
             (numerator, &s.n * (&s.n - 1) * &s.unit * &s.unit)
-        })
-        .without_infinity(),
+        }),
         Aggregation::Min { .. } => ordered(values).into_iter().next().unwrap_or(Plain::Null),
         Aggregation::Max { .. } => ordered(values).into_iter().next_back().unwrap_or(Plain::Null),
         Aggregation::First { .. } => values.into_iter().next().unwrap_or(Plain::Null),
@@ -124,14 +124,8 @@ fn aggregate(aggregation: &Aggregation, rows: &[&Payment]) -> Plain {
     }
 }
 
-impl Plain {
-    /// The variance of values that are not all finite is NaN.
-    fn without_infinity(self) -> Plain {
-        match self {
-            Plain::Bits(bits) if f64::from_bits(bits).is_infinite() => Plain::Bits(f64::NAN.to_bits()),
-            other => other,
-        }
-    }
+fn not_finite(value: &Plain) -> bool {
+    matches!(value, Plain::Bits(bits) if !f64::from_bits(*bits).is_finite())
 }
 
 fn ordered(mut values: Vec<Plain>) -> Vec<Plain> {

@@ -276,8 +276,6 @@ fn any_decision() -> impl Strategy<Value = Decision> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
-
     #[test]
     fn every_way_to_a_value_gives_the_same_bits(features in features(), steps in prop::collection::vec(step(), 1..30)) {
         let mut run = Run::new(features);
