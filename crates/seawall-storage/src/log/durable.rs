@@ -17,7 +17,7 @@ use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 use super::frame::{HEADER_BYTES, Header, Kind, LogId, Tip};
 use super::index::{Index, Place};
 use super::ownership::{self, Epoch};
-use super::recover::{self, OpenSegment, Recovered};
+use super::recover::{self, Recovered};
 use super::writer::{Job, Progress, Shared, Sync, Writer};
 use super::{PAYLOAD_BYTES_MAX, QUEUE_BYTES_MAX, QUEUE_ENTRIES_MAX, READ_BYTES_MAX, error, segment};
 use crate::folder_lock;
@@ -266,7 +266,7 @@ fn start(
     sync: Sync,
     lock: File,
 ) -> Result<DurableLog> {
-    let Recovered { index, tip, last, marked } = recovered;
+    let Recovered { index, tip, last } = recovered;
     let progress = Progress { entries: tip.entry, end: Offset(tip.first), failure: None };
     let shared = Arc::new(Shared {
         folder: folder.to_owned(),
@@ -278,9 +278,9 @@ fn start(
     let writer = Writer {
         shared: shared.clone(),
         owner,
-        segment: OpenSegment { ..last },
+        segment: last,
         tip,
-        marked,
+        marked: false,
         segment_bytes: segment::length_for(options.segment_bytes, 0),
         sync,
         spare: None,

@@ -31,8 +31,6 @@ pub(super) struct Recovered {
     pub index: Index,
     pub tip: Tip,
     pub last: OpenSegment,
-    /// Whether an end mark stands behind the last frame.
-    pub marked: bool,
 }
 
 /// The segment that takes further frames.
@@ -68,7 +66,7 @@ pub(super) fn recover(folder: &Path, owner: &Epoch, numbers: &[u64], mut index: 
         let scan = scan(&path, owner, &bytes, header.start, epoch, &mut index)?;
         if i + 1 == numbers.len() {
             let last = finish(&path, owner, *number, &bytes, &scan)?;
-            return Ok(Recovered { index, tip: scan.tip, last, marked: scan.marked });
+            return Ok(Recovered { index, tip: scan.tip, last });
         }
         end = Some((path, scan));
     }
@@ -145,6 +143,10 @@ fn scan(path: &Path, owner: &Epoch, bytes: &Bytes, start: Tip, epoch: u64, index
     let first = segment::HEADER_BYTES;
     let mut scan = Scan { tip: start, at: first, epoch, marked: false, last_group_at: first };
     while let Some(header) = bytes.get(scan.at..).and_then(|rest| Header::read(owner.id, rest)) {
+        if header.kind == Kind::Mark && header.entry < scan.tip.entry {
+            // The copy of an earlier mark, which stood further behind and was not overwritten yet.
+            break;
+        }
         if !header.follows(&scan.tip) || header.epoch < scan.epoch || header.epoch > owner.epoch {
             let what = format!(
                 "a frame of entry {} (offset {}, epoch {}) stands where entry {} (offset {}) belongs",
@@ -186,13 +188,17 @@ fn finish(path: &Path, owner: &Epoch, number: u64, bytes: &[u8], scan: &Scan) ->
     let failed = |e| error::io("repair the tail of", path, e);
     let file = OpenOptions::new().read(true).write(true).open(path).map_err(failed)?;
     if !scan.marked {
-        file.write_all_at(&bytes[scan.last_group_at..scan.at], scan.last_group_at as u64).map_err(failed)?;
+        let last_group = &bytes[scan.last_group_at..scan.at];
+        file.write_all_at(last_group, scan.last_group_at as u64).map_err(failed)?;
     }
     let clean = if scan.marked { scan.at + HEADER_BYTES } else { scan.at };
-    let torn = bytes[clean..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
-    if torn > 0 {
-        warn!(file = %path.display(), at = clean, bytes = torn, "log ended in a torn write, truncated");
-        file.write_all_at(&vec![0; torn], clean as u64).map_err(failed)?;
+    let stale = bytes[clean..].iter().rposition(|byte| *byte != 0).map_or(0, |last| last + 1);
+    if stale > 0 {
+        // The copy of an end mark, which the writer makes anew, or a torn write.
+        if !scan.marked {
+            warn!(file = %path.display(), at = clean, bytes = stale, "log ended within a write, truncated");
+        }
+        file.write_all_at(&vec![0; stale], clean as u64).map_err(failed)?;
     }
     durable::sync_all(&file).map_err(failed)?;
     durable::sync_parent(path).map_err(failed)?;

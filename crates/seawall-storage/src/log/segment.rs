@@ -114,6 +114,13 @@ pub(super) fn fits(length: u64, at: u64, frame: usize) -> bool {
     at + (frame + FRAME_HEADER_BYTES) as u64 <= length
 }
 
+/// Where the copy of an end mark at `at` stands: at least a page further, so that one bad sector never takes both the
+/// last frame and every mark behind it. None near the end of a segment.
+pub(super) fn mark_copy_at(length: u64, at: u64) -> Option<u64> {
+    let copy = (at + PAGE_BYTES).next_multiple_of(PAGE_BYTES);
+    (copy + FRAME_HEADER_BYTES as u64 <= length).then_some(copy)
+}
+
 /// Gives a prepared file of zeros its header and its name, durably.
 pub(super) fn install(spare: &std::fs::File, folder: &Path, header: &Header) -> std::io::Result<()> {
     use std::os::unix::fs::FileExt;

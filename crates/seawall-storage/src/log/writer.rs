@@ -185,11 +185,15 @@ impl Writer {
         }
     }
 
-    /// Writes the end mark behind the last frame, without a sync of its own: it proves that the last sync succeeded.
+    /// Writes the end mark behind the last frame and its copy, without a sync of their own: they prove that the last
+    /// sync succeeded.
     fn write_mark(&mut self) -> io::Result<()> {
         if !self.marked {
             let mark = frame::mark(self.owner.id, self.owner.epoch, &self.tip);
             self.segment.file.write_all_at(&mark, self.segment.at)?;
+            if let Some(copy) = segment::mark_copy_at(self.segment.length, self.segment.at) {
+                self.segment.file.write_all_at(&mark, copy)?;
+            }
             self.marked = true;
         }
         Ok(())

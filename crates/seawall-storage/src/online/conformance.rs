@@ -4,11 +4,15 @@
 
 use std::sync::Arc;
 
-use seawall_base::{Cut, ErrorKind, Instant, Offset, OnlineStore, Partition, Span, VersionedName};
+use seawall_base::{
+    Cut, ErrorKind, FeatureRequest, Instant, Offset, OnlineStore, Partition, Span, VersionedName, ViewRequest,
+};
 
 mod fixture;
 
-pub use fixture::{Fixture, Row};
+pub use fixture::{FIXTURE_START, Fixture, Row};
+
+use self::fixture::FIXTURE_START as T0;
 
 /// Checks the contract of [`OnlineStore`] on empty stores that `make` provides; `reopen` gives up a store and opens it
 /// again as after a restart (a store that lives in memory is handed back as it is). Panics with the promise that was
@@ -27,8 +31,6 @@ pub async fn conformance(
     a_restart_changes_no_bit(make().await, &reopen).await;
 }
 
-const T0: Instant = Instant(1_700_000_000_000_000);
-
 fn after(span: Span) -> Instant {
     T0 + span
 }
@@ -46,7 +48,7 @@ async fn an_empty_store_knows_nobody(store: Arc<dyn OnlineStore>) {
 async fn values_are_those_of_the_kernel(store: Arc<dyn OnlineStore>) {
     let fixture = Fixture::new();
     fixture.define(store.as_ref()).await;
-    let rows = fixture.rows(T0, 400);
+    let rows = fixture.rows(400);
     let mut received = 0;
     for (step, size) in [1, 7, 0, 60, 2, 130, 100, 100].into_iter().enumerate() {
         let until = received + size;
@@ -66,7 +68,7 @@ async fn values_are_those_of_the_kernel(store: Arc<dyn OnlineStore>) {
 async fn rows_within_the_cut_change_nothing(store: Arc<dyn OnlineStore>) {
     let fixture = Fixture::new();
     fixture.define(store.as_ref()).await;
-    let rows = fixture.rows(T0, 120);
+    let rows = fixture.rows(120);
     let mut received = 0;
     for (from, until) in [(0, 50), (0, 50), (20, 70), (10, 30), (70, 120), (0, 120)] {
         fixture.receive(store.as_ref(), &rows[from..until], until).await;
@@ -80,7 +82,7 @@ async fn rows_within_the_cut_change_nothing(store: Arc<dyn OnlineStore>) {
 
 async fn driven_decisions_answer_as_if_asked_one_by_one(together: Arc<dyn OnlineStore>, single: Arc<dyn OnlineStore>) {
     let fixture = Fixture::new();
-    let rows = fixture.rows(T0, 300);
+    let rows = fixture.rows(300);
     for store in [&together, &single] {
         fixture.define(store.as_ref()).await;
         fixture.receive(store.as_ref(), &rows, rows.len()).await;
@@ -89,10 +91,11 @@ async fn driven_decisions_answer_as_if_asked_one_by_one(together: Arc<dyn Online
         .map(|i| after(Span(Span::MINUTE.0 * i)))
         .flat_map(|now| [(now, now), (now - Span::SECOND, now), (now, now)])
         .collect();
-    let served = together.serve(&fixture.request(&decisions)).await.expect("driven decisions are served");
+    let request = fixture.request(&decisions);
+    let served = together.serve(&request).await.expect("driven decisions are served");
     fixture.check(&rows, &decisions, &served);
-    for (i, decision) in decisions.iter().enumerate() {
-        let one = single.serve(&fixture.request(&[*decision])).await.expect("one decision is served");
+    for i in 0..decisions.len() {
+        let one = single.serve(&only(&request, i)).await.expect("one decision is served");
         assert_eq!(one.known_at[0], served.known_at[i], "K does not depend on the batching of decisions");
         for (one, all) in one.views.iter().zip(&served.views) {
             assert_eq!(one.values, all.values.slice(i, 1), "values do not depend on the batching of decisions");
@@ -101,10 +104,24 @@ async fn driven_decisions_answer_as_if_asked_one_by_one(together: Arc<dyn Online
     }
 }
 
+/// The request's decision `i` alone.
+fn only(request: &FeatureRequest, i: usize) -> FeatureRequest {
+    let view = |asked: &ViewRequest| ViewRequest {
+        view: asked.view.clone(),
+        entities: asked.entities.slice(i, 1),
+        own: vec![asked.own[i]],
+    };
+    FeatureRequest {
+        views: request.views.iter().map(view).collect(),
+        at: vec![request.at[i]],
+        now: vec![request.now[i]],
+    }
+}
+
 async fn known_never_goes_back(store: Arc<dyn OnlineStore>) {
     let fixture = Fixture::new();
     fixture.define(store.as_ref()).await;
-    let rows = fixture.rows(T0, 80);
+    let rows = fixture.rows(80);
     fixture.receive(store.as_ref(), &rows, rows.len()).await;
     let late = after(Span(50 * Span::MINUTE.0));
     let early = after(Span(20 * Span::MINUTE.0));
@@ -116,7 +133,7 @@ async fn known_never_goes_back(store: Arc<dyn OnlineStore>) {
 
 async fn a_late_view_is_served_after_its_backfill(store: Arc<dyn OnlineStore>) {
     let fixture = Fixture::new();
-    let rows = fixture.rows(T0, 200);
+    let rows = fixture.rows(200);
     let [first, late] = fixture.views();
     store.define(&first, fixture.dataset()).await.expect("a view is defined");
     fixture.receive(store.as_ref(), &rows[..90], 90).await;
@@ -149,11 +166,11 @@ async fn backfill(fixture: &Fixture, store: &Arc<dyn OnlineStore>, view: &Versio
 async fn wrong_requests_are_refused(store: Arc<dyn OnlineStore>) {
     let fixture = Fixture::new();
     fixture.define(store.as_ref()).await;
-    let rows = fixture.rows(T0, 30);
+    let rows = fixture.rows(30);
     fixture.receive(store.as_ref(), &rows, 30).await;
     let now = after(Span::HOUR);
     let right = fixture.request(&[(now, now), (now, now)]);
-    let refused = |what: &'static str, request: seawall_base::FeatureRequest| {
+    let refused = |what: &'static str, request: FeatureRequest| {
         let store = store.clone();
         async move { store.serve(&request).await.expect_err(what).kind() }
     };
@@ -187,7 +204,7 @@ async fn a_restart_changes_no_bit(
     reopen: &impl AsyncFn(Arc<dyn OnlineStore>) -> Arc<dyn OnlineStore>,
 ) {
     let fixture = Fixture::new();
-    let rows = fixture.rows(T0, 300);
+    let rows = fixture.rows(300);
     let mut store = store;
     fixture.define(store.as_ref()).await;
     for step in 0..6usize {

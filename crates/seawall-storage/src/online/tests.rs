@@ -5,12 +5,10 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use parking_lot::Mutex;
 use proptest::prelude::*;
-use seawall_base::{Cut, ErrorKind, Instant, Offset, OnlineStore, Partition, Span};
+use seawall_base::{Cut, ErrorKind, OnlineStore, Span};
 
-use super::conformance::{Fixture, Row, conformance};
+use super::conformance::{FIXTURE_START as T0, Fixture, Row, conformance};
 use super::*;
-
-const T0: Instant = Instant(1_700_000_000_000_000);
 
 fn scratch() -> tempfile::TempDir {
     let memory = Path::new("/dev/shm");
@@ -74,7 +72,7 @@ async fn a_second_process_is_refused() {
 async fn what_was_known_is_known_after_a_restart() {
     let root = scratch();
     let fixture = Fixture::new();
-    let rows = fixture.rows(T0, 60);
+    let rows = fixture.rows(60);
     drop(checkpointed(root.path(), &fixture, &rows).await);
     let store = DurableStore::open(root.path()).unwrap();
     assert_eq!(store.store_cut(), fixture.cut(60));
@@ -88,7 +86,7 @@ async fn what_was_known_is_known_after_a_restart() {
 async fn a_restored_view_does_not_change_its_meaning() {
     let root = scratch();
     let fixture = Fixture::new();
-    drop(checkpointed(root.path(), &fixture, &fixture.rows(T0, 60)).await);
+    drop(checkpointed(root.path(), &fixture, &fixture.rows(60)).await);
     let store = DurableStore::open(root.path()).unwrap();
     let mut changed = fixture.views()[0].clone();
     changed.features[0].window = Some(Span::DAY);
@@ -103,7 +101,7 @@ async fn a_restored_view_does_not_change_its_meaning() {
 async fn a_checkpoint_replaces_the_one_before_and_keeps_what_did_not_change() {
     let root = scratch();
     let fixture = Fixture::new();
-    let rows = fixture.rows(T0, 90);
+    let rows = fixture.rows(90);
     let store = checkpointed(root.path(), &fixture, &rows[..60]).await;
     let first = state_files(root.path());
     assert_eq!(first.len(), 2);
@@ -120,7 +118,7 @@ async fn a_checkpoint_replaces_the_one_before_and_keeps_what_did_not_change() {
 async fn a_view_not_defined_since_the_restart_keeps_its_state_in_the_next_checkpoint() {
     let root = scratch();
     let fixture = Fixture::new();
-    let rows = fixture.rows(T0, 90);
+    let rows = fixture.rows(90);
     drop(checkpointed(root.path(), &fixture, &rows[..60]).await);
     let [card, country] = fixture.views();
     {
@@ -143,7 +141,7 @@ async fn a_view_not_defined_since_the_restart_keeps_its_state_in_the_next_checkp
 async fn an_unfinished_backfill_survives_a_restart() {
     let root = scratch();
     let fixture = Fixture::new();
-    let rows = fixture.rows(T0, 90);
+    let rows = fixture.rows(90);
     let [card, country] = fixture.views();
     {
         let store = DurableStore::open(root.path()).unwrap();
@@ -169,7 +167,7 @@ async fn damage_to_a_checkpoint_is_loud_and_has_a_remedy() {
     let root = scratch();
     let fixture = Fixture::new();
     let whole = root.path().join("whole");
-    drop(checkpointed(&whole, &fixture, &fixture.rows(T0, 12)).await);
+    drop(checkpointed(&whole, &fixture, &fixture.rows(12)).await);
     let damaged = root.path().join("damaged");
     let mut loud = 0;
     for name in state_files(&whole).into_iter().chain(["manifest.json".to_owned()]) {
@@ -211,7 +209,7 @@ fn copy(from: &Path, to: &Path) {
 async fn a_crash_between_the_files_and_the_manifest_leaves_the_checkpoint_before() {
     let root = scratch();
     let fixture = Fixture::new();
-    let rows = fixture.rows(T0, 60);
+    let rows = fixture.rows(60);
     drop(checkpointed(root.path(), &fixture, &rows).await);
     let valid = state_files(root.path());
     fs::write(root.path().join("state-000000000002-000000.bin"), b"half a fi").unwrap();
@@ -227,7 +225,7 @@ async fn stats_count_what_a_view_takes() {
     let fixture = Fixture::new();
     let store = MemoryStore::new();
     fixture.define(&store).await;
-    let rows = fixture.rows(T0, 60);
+    let rows = fixture.rows(60);
     fixture.receive(&store, &rows, 60).await;
     let with_card = rows.iter().filter(|row| row.card.is_some()).count();
     let stats = store.stats();
@@ -244,7 +242,7 @@ async fn concurrent_requests_and_rows_give_replayable_answers() {
     let fixture = Arc::new(Fixture::new());
     let store = Arc::new(MemoryStore::new());
     fixture.define(store.as_ref()).await;
-    let rows = Arc::new(fixture.rows(T0, 400));
+    let rows = Arc::new(fixture.rows(400));
     let mut asking = Vec::new();
     for asker in 0..4i64 {
         let (fixture, store) = (fixture.clone(), store.clone());
@@ -296,10 +294,10 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
 async fn run(steps: Vec<Step>) {
     let root = scratch();
     let fixture = Fixture::new();
-    let rows = fixture.rows(T0, 1_000);
+    let rows = fixture.rows(1_000);
     let mut store = DurableStore::open(root.path()).unwrap();
     fixture.define(&store).await;
-    let mut received = 0;
+    let mut received = 0usize;
     let mut now = T0;
     for step in steps {
         match step {
@@ -349,7 +347,7 @@ async fn driven_decisions_per_second() {
     let fixture = Fixture::new();
     let store = MemoryStore::new();
     fixture.define(&store).await;
-    let rows = fixture.rows(T0, 20_000);
+    let rows = fixture.rows(20_000);
     let started = std::time::Instant::now();
     let mut served = 0;
     for chunk in 0..20usize {
@@ -363,5 +361,4 @@ async fn driven_decisions_per_second() {
     }
     let seconds = started.elapsed().as_secs_f64();
     println!("{served} decisions over 2 views and 20000 rows in {seconds:.2} s: {:.0}/s", served as f64 / seconds);
-    let _ = Cut::of(Partition(0), Offset(0));
 }

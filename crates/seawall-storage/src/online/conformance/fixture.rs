@@ -14,6 +14,8 @@ use seawall_kernel::feature::{Retention, ViewPlan, ViewState, entity_keys, key_h
 
 const CARDS: [&str; 5] = ["a", "b", "c", "d", "e"];
 const COUNTRIES: [&str; 3] = ["US", "DE", "FR"];
+/// Payments begin around this instant.
+pub const FIXTURE_START: Instant = Instant(1_700_000_000_000_000);
 /// Rows alternate between two partitions, in runs of this length.
 const RUN: usize = 3;
 
@@ -107,9 +109,10 @@ impl Fixture {
         }
     }
 
-    /// `count` reproducible payments from around `start` on, in the order in which they are received: event times out of
+    /// `count` reproducible payments from around [`FIXTURE_START`] on, in the order in which they are received: event times out of
     /// order, some cards and amounts missing, some rows available only minutes after they are received.
-    pub fn rows(&self, start: Instant, count: usize) -> Vec<Row> {
+    pub fn rows(&self, count: usize) -> Vec<Row> {
+        let start = FIXTURE_START;
         let random = SeededRng::new(7);
         let mut rows = Vec::with_capacity(count);
         for i in 0..count {
@@ -175,7 +178,7 @@ impl Fixture {
         let cards = ["a", "b", "nobody", "c", "d", "e"];
         let card = (0..decisions.len()).map(|i| (i % 13 != 12).then(|| cards[i % cards.len()]));
         let place = (0..decisions.len()).map(|i| Some(COUNTRIES[i % COUNTRIES.len()]));
-        let own = self.own(decisions.len());
+        let own = self.own(decisions);
         let views = [entities(card.collect()), entities(place.collect())];
         FeatureRequest {
             views: (self.views.iter().zip(views))
@@ -210,9 +213,10 @@ impl Fixture {
         }
     }
 
-    /// Every fourth decision is asked by a row.
-    fn own(&self, decisions: usize) -> Vec<Option<u128>> {
-        let ids = StringArray::from_iter_values((0..decisions).map(|i| format!("p{}", (i * 5) % 40)));
+    /// Every fourth decision is asked by a row of its time.
+    fn own(&self, decisions: &[(Instant, Instant)]) -> Vec<Option<u128>> {
+        let near = |at: Instant| (at - FIXTURE_START).0 / (20 * Span::SECOND.0) + 60;
+        let ids = StringArray::from_iter_values(decisions.iter().map(|(at, _)| format!("p{}", near(*at))));
         let columns: Vec<(&str, ArrayRef)> = vec![("payment_id", Arc::new(ids))];
         let batch = RecordBatch::try_from_iter(columns).expect("one column is a batch");
         let mut own = key_hashes(&batch, &self.dataset.primary_key).expect("text identifies rows");
