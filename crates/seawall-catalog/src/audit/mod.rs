@@ -150,8 +150,7 @@ impl Catalog {
     /// The newest entries, oldest of them first, at most `limit`.
     pub async fn audit_newest(&self, limit: u32) -> Result<Vec<AuditEntry>> {
         let mut reader = self.read().await?;
-        let (last, _) = head(&mut reader).await?;
-        entries(&mut reader, stored(last.saturating_sub(u64::from(limit)))?, i64::from(limit)).await
+        newest(&mut reader, u64::from(limit)).await
     }
 
     /// Writes that `permit` was used to read; returns when the entry is durable, so that no row leaves before.
@@ -288,7 +287,13 @@ async fn head(connection: &mut Connection) -> Result<(u64, Hash)> {
     }
 }
 
-pub(crate) async fn entries(connection: &mut Connection, since: i64, limit: i64) -> Result<Vec<AuditEntry>> {
+/// The newest entries, oldest of them first.
+pub(crate) async fn newest(connection: &mut Connection, limit: u64) -> Result<Vec<AuditEntry>> {
+    let (last, _) = head(connection).await?;
+    entries(connection, stored(last.saturating_sub(limit))?, stored(limit)?).await
+}
+
+async fn entries(connection: &mut Connection, since: i64, limit: i64) -> Result<Vec<AuditEntry>> {
     let rows = sqlx::query(
         "SELECT seq, at, event, principal, action, resource, permit, detail, previous, hash
          FROM audit WHERE seq > $1 ORDER BY seq LIMIT $2",

@@ -7,6 +7,7 @@ use std::sync::{Arc, Mutex};
 
 use seawall_base::{Clock, ErrorKind, Instant, Permit, Result, Rng, durable};
 use serde_json::json;
+use tracing::warn;
 
 use crate::audit::{self, PendingRead};
 use crate::database::{Database, Reader, Write};
@@ -91,6 +92,7 @@ impl Catalog {
             let mut write = self.begin().await?;
             audit::append(&mut write, self.now(), entry).await?;
             write.commit().await?;
+            warn!(principal = principal.name, %action, resource, "denied");
         }
         answer
     }

@@ -118,3 +118,25 @@ async fn writers_of_two_processes_take_turns() {
     assert_eq!(fixture.events().await.len(), 2 * WRITES);
     fixture.catalog.verify_audit().await.unwrap();
 }
+
+/// Creating the database and its schema is a race that every process must survive.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn many_processes_may_create_the_catalog_at_once() {
+    let folder = tempfile::tempdir().unwrap();
+    let mut tasks = Vec::new();
+    for n in 0..8 {
+        let path = folder.path().to_owned();
+        tasks.push(tokio::spawn(async move {
+            let catalog = Catalog::open(&path, Arc::new(SystemClock), Arc::new(SeededRng::new(n))).await?;
+            catalog.open_intent(&catalog.system_permit(Action::WriteTable, "payments"), &effect("payments")).await?;
+            catalog.signing_key()
+        }));
+    }
+    let mut keys = std::collections::BTreeSet::new();
+    for task in tasks {
+        keys.insert(task.await.unwrap().unwrap().public_key().to_vec());
+    }
+    assert_eq!(keys.len(), 1, "everybody signs with the same key");
+    let catalog = Catalog::open(folder.path(), Arc::new(SystemClock), Arc::new(SeededRng::new(9))).await.unwrap();
+    assert_eq!(catalog.open_intents().await.unwrap().len(), 8);
+}

@@ -3,6 +3,7 @@
 use seawall_base::declare::FeatureView;
 use seawall_base::{Error, Hash, Permit, Result};
 use serde_json::json;
+use tracing::info;
 
 use super::plan::{Decision, Declared, KnownVersion, State, Versions, decide, declared};
 use super::{ActiveProject, Applied, Change, ChangeKind, Revision, base_moved, bindings};
@@ -33,6 +34,7 @@ pub(super) async fn apply(
     let decision = decide(&state, project)?;
     activate(catalog, &mut write, permit, &state, &decision, "applied", edges).await?;
     write.commit().await?;
+    info!(revision = %decision.revision.short(), principal = permit.principal(), "revision applied");
     Ok(Applied { revision: decision.revision, previous: state.active, changes: decision.changes })
 }
 
@@ -47,6 +49,7 @@ pub(super) async fn rollback(catalog: &Catalog, permit: &Permit, revision: Hash)
     decision.revision = revision;
     activate(catalog, &mut write, permit, &state, &decision, "rolled_back", None).await?;
     write.commit().await?;
+    info!(revision = %revision.short(), principal = permit.principal(), "revision rolled back");
     Ok(Applied { revision, previous: state.active, changes: decision.changes })
 }
 

@@ -12,6 +12,7 @@ use crate::database::{Connection, DuringResult};
 use crate::facts;
 use crate::intent::{Intent, SELECT_INTENTS};
 use crate::lineage;
+use crate::policy::{Action, Principal};
 use crate::revision::{self, ChangeKind};
 use crate::token::Token;
 use crate::training;
@@ -23,8 +24,21 @@ mod tests;
 
 use columns::Columns;
 
+/// Entries of the audit ledger that the table `audit` shows: the newest ones.
+const AUDIT_ENTRIES_MAX: u64 = 100_000;
+
 impl Catalog {
-    /// Every system table with its name, as they stand now. Tables without rows have their columns all the same.
+    /// The system tables that `principal` may read: `audit`, `intents` and `tokens` need the right `read_audit`, the
+    /// others `read_metadata`. The rest is absent, so that SQL does not find it.
+    pub async fn system_tables_for(&self, principal: &Principal) -> Result<Vec<(String, RecordBatch)>> {
+        let mut tables = self.system_tables().await?;
+        tables.retain(|(name, _)| principal.role.may(needed(name)));
+        Ok(tables)
+    }
+
+    /// Every system table with its name, as they stand now. Tables without rows have their columns all the same; the
+    /// table `audit` shows the newest 100,000 entries. For a caller with a role there is
+    /// [`Catalog::system_tables_for`].
     pub async fn system_tables(&self) -> Result<Vec<(String, RecordBatch)>> {
         let mut reader = self.read().await?;
         let tables = [
@@ -41,6 +55,14 @@ impl Catalog {
             ("tokens", tokens(&mut reader).await?),
         ];
         Ok(tables.into_iter().map(|(name, rows)| (name.to_owned(), rows)).collect())
+    }
+}
+
+/// The right that reading a system table needs.
+fn needed(table: &str) -> Action {
+    match table {
+        "audit" | "intents" | "tokens" => Action::ReadAudit,
+        _ => Action::ReadMetadata,
     }
 }
 
@@ -124,7 +146,7 @@ async fn lineage_edges(connection: &mut Connection) -> Result<RecordBatch> {
 }
 
 async fn audit_entries(connection: &mut Connection) -> Result<RecordBatch> {
-    let entries = audit::entries(connection, 0, i64::MAX).await?;
+    let entries = audit::newest(connection, AUDIT_ENTRIES_MAX).await?;
     Columns::of(&entries)
         .count("seq", |entry| entry.seq)
         .instant("at", |entry| entry.at)

@@ -9,7 +9,7 @@ use serde_json::json;
 use crate::facts::{Counts, FrameFacts, TableCommit};
 use crate::fixtures::{Fixture, START, project, training_set, view};
 use crate::lineage::LineageEdge;
-use crate::policy::{Action, Role};
+use crate::policy::{Action, Principal, Role};
 
 const NAMES: [&str; 11] = [
     "revisions",
@@ -34,6 +34,21 @@ async fn an_empty_catalog_has_every_table_with_its_columns() {
         assert_eq!(rows.num_rows(), 0, "{name}");
         assert!(rows.num_columns() >= 5, "{name}");
     }
+}
+
+#[tokio::test]
+async fn a_role_sees_the_tables_that_it_may_read() {
+    let fixture = Fixture::in_memory().await;
+    let check = async |role: Role, hidden: &[&str]| {
+        let principal = Principal { name: "ada".to_owned(), role };
+        let seen = fixture.catalog.system_tables_for(&principal).await.unwrap();
+        let expected: Vec<&str> = NAMES.into_iter().filter(|name| !hidden.contains(name)).collect();
+        assert_eq!(seen.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), expected, "{role}");
+    };
+    check(Role::Owner, &[]).await;
+    check(Role::Engineer, &[]).await;
+    check(Role::Analyst, &["audit", "intents", "tokens"]).await;
+    check(Role::Service, &["audit", "intents", "tokens"]).await;
 }
 
 #[tokio::test]
