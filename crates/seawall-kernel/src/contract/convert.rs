@@ -134,7 +134,7 @@ impl<'c> Conversion<'c> {
         let is_text = matches!(array.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
         if is_text && (input == Input::Text || matches!(column.kind, Kind::Utf8 | Kind::Time)) {
             let text = cast(array, &DataType::Utf8).map_err(|e| e.to_string())?;
-            return self.parse(column, &text);
+            return self.parse(column, &text, rows);
         }
         match (&column.kind, array.data_type()) {
             (Kind::Struct(fields), DataType::Struct(_)) => self.structs(column, fields, array.as_struct(), rows),
@@ -152,7 +152,7 @@ impl<'c> Conversion<'c> {
         })
     }
 
-    fn parse(&mut self, column: &'c Column, array: &ArrayRef) -> Converted {
+    fn parse(&mut self, column: &'c Column, array: &ArrayRef, rows: Option<&[u32]>) -> Converted {
         let text = array.as_string::<i32>();
         let zone = self.zone;
         Ok(match &column.kind {
@@ -172,12 +172,12 @@ impl<'c> Conversion<'c> {
                 (Arc::new(values.with_timezone("UTC")), failed)
             }
             Kind::Time => times(text),
-            Kind::Struct(_) | Kind::List(_) => self.nested_text(column, text),
+            Kind::Struct(_) | Kind::List(_) => return self.nested_text(column, text, rows),
         })
     }
 
-    /// Objects and arrays in text are JSON.
-    fn nested_text(&mut self, column: &'c Column, text: &StringArray) -> (ArrayRef, Failed) {
+    /// Objects and arrays in text are JSON; once typed, what is within them is checked as in a typed column.
+    fn nested_text(&mut self, column: &'c Column, text: &StringArray, rows: Option<&[u32]>) -> Converted {
         let mut builder = Builder::new(&column.kind);
         let mut failed = Vec::new();
         for cell in 0..text.len() {
@@ -190,7 +190,9 @@ impl<'c> Conversion<'c> {
             }
             builder.append(staged);
         }
-        (builder.finish(text.len()), failed)
+        let typed = builder.finish(text.len());
+        let (checked, _) = self.convert(column, &typed, Input::Typed, rows)?;
+        Ok((checked, failed))
     }
 
     fn stage_cell<'t>(&mut self, column: &'c Column, text: &'t str) -> Result<Staged<'t>, Fault> {

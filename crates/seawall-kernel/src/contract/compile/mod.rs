@@ -6,9 +6,6 @@ mod options;
 mod quality;
 mod sla;
 
-#[cfg(test)]
-mod tests;
-
 use std::collections::HashMap;
 use std::sync::Arc;
 
