@@ -1,7 +1,7 @@
 //! Content of rows: an unambiguous encoding per row, hashed for deduplication.
 //!
-//! A row is encoded as its columns in order of name, each that is not null as name, type tag and value, every part of
-//! variable length preceded by its length. Null columns are left out, so that a column added later does not change the
+//! A row is encoded as its columns in order of name, each that is not null as the first 8 bytes of its name's BLAKE3
+//! hash, type tag and value, every part of variable length preceded by its length in 4 bytes. Null columns are left out, so that a column added later does not change the
 //! content of rows that have no value in it, and neither does the order of columns.
 
 use arrow::array::{Array, AsArray, RecordBatch};
@@ -26,7 +26,7 @@ pub fn content_hashes(batch: &RecordBatch) -> Vec<u128> {
 
 /// Encodes rows of one batch.
 pub(super) struct Encoder<'b> {
-    columns: Vec<(&'b str, &'b dyn Array)>,
+    columns: Vec<([u8; 8], &'b dyn Array)>,
 }
 
 impl<'b> Encoder<'b> {
@@ -37,21 +37,29 @@ impl<'b> Encoder<'b> {
 
     pub(super) fn of(mut columns: Vec<(&'b str, &'b dyn Array)>) -> Self {
         columns.sort_by_key(|(name, _)| *name);
-        Encoder { columns }
+        Encoder { columns: columns.into_iter().map(|(name, array)| (name_digest(name), array)).collect() }
     }
 
     pub(super) fn encode(&self, row: usize, out: &mut Vec<u8>) {
-        for (name, array) in &self.columns {
+        for (digest, array) in &self.columns {
             if array.is_valid(row) {
-                push_sized(out, name.as_bytes());
+                out.extend_from_slice(digest);
                 push_value(out, *array, row);
             }
         }
     }
 }
 
+fn name_digest(name: &str) -> [u8; 8] {
+    let hash = seawall_base::Hash::of(name.as_bytes());
+    let mut digest = [0; 8];
+    digest.copy_from_slice(&hash.0[..8]);
+    digest
+}
+
 fn push_sized(out: &mut Vec<u8>, bytes: &[u8]) {
-    out.extend_from_slice(&(bytes.len() as u64).to_le_bytes());
+    // Arrow's offsets are 32 bits wide, so no value of a batch is longer than that.
+    out.extend_from_slice(&(bytes.len() as u32).to_le_bytes());
     out.extend_from_slice(bytes);
 }
 
@@ -86,7 +94,7 @@ pub(super) fn push_value(out: &mut Vec<u8>, array: &dyn Array, at: usize) {
         DataType::List(_) => {
             let elements = array.as_list::<i32>().value(at);
             out.push(b'l');
-            out.extend_from_slice(&(elements.len() as u64).to_le_bytes());
+            out.extend_from_slice(&(elements.len() as u32).to_le_bytes());
             for element in 0..elements.len() {
                 push_optional(out, elements.as_ref(), element);
             }

@@ -47,8 +47,13 @@ impl StringFormat {
 /// A dot-atom of RFC 5321 before the last `@`, a host name or an address literal after it.
 fn email(text: &str) -> bool {
     let Some((local, domain)) = text.rsplit_once('@') else { return false };
-    let is_atom = |c: char| c.is_ascii_alphanumeric() || "!#$%&'*+-/=?^_`{|}~".contains(c) || !c.is_ascii();
-    let local_reads = local.len() <= 64 && local.split('.').all(|atom| !atom.is_empty() && atom.chars().all(is_atom));
+    let is_atom = |b: u8| {
+        b.is_ascii_alphanumeric()
+            || !b.is_ascii()
+            || matches!(b, b'!' | b'#'..=b'\'' | b'*' | b'+' | b'-' | b'/' | b'=' | b'?' | b'^'..=b'`' | b'{'..=b'~')
+    };
+    let mut atoms = local.as_bytes().split(|b| *b == b'.');
+    let local_reads = local.len() <= 64 && atoms.all(|atom| !atom.is_empty() && atom.iter().all(|b| is_atom(*b)));
     let literal = domain.strip_prefix('[').and_then(|rest| rest.strip_suffix(']'));
     let domain_reads = match literal {
         Some(address) => match address.strip_prefix("IPv6:") {
@@ -99,13 +104,13 @@ fn uri_characters(bytes: &[u8]) -> bool {
 /// Labels of 1 to 63 letters, digits and inner hyphens; at most 253 bytes.
 fn hostname(text: &str) -> bool {
     let text = text.strip_suffix('.').unwrap_or(text);
-    let label_reads = |label: &str| {
+    let label_reads = |label: &[u8]| {
         (1..=63).contains(&label.len())
-            && !label.starts_with('-')
-            && !label.ends_with('-')
-            && label.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'-')
+            && label.first() != Some(&b'-')
+            && label.last() != Some(&b'-')
+            && label.iter().all(|b| b.is_ascii_alphanumeric() || *b == b'-')
     };
-    !text.is_empty() && text.len() <= 253 && text.split('.').all(label_reads)
+    text.len() <= 253 && text.as_bytes().split(|b| *b == b'.').all(label_reads)
 }
 
 /// The standard alphabet of RFC 4648 with padding.

@@ -11,17 +11,17 @@
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::array::{ArrayRef, AsArray, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::filter;
-use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::TimestampMicrosecondType;
 use seawall_base::{Dataset, Instant, Span};
 
-use super::content::{self, Encoder};
+use super::content::Encoder;
 use super::convert::{Conversion, Finding, Hit, Input, Note};
 use super::instant::Zone;
 use super::rule::{Column, Limit, NotExecuted, RuleId, RuleInfo, Uniqueness};
 use super::verdict::{Mode, Quarantined, Reason, Verdict, Warning};
-use super::{raw, reason};
+use super::{raw, reason, repeat};
 
 /// A contract compiled for one of its objects.
 #[derive(Debug)]
@@ -89,6 +89,11 @@ impl Gate {
     /// Judges a batch. `now` is the present, against which the age of events is measured.
     pub fn check(&self, batch: &RecordBatch, input: Input, now: Instant) -> Verdict {
         let mut unknown_columns = self.unknown_columns(batch);
+        if batch.num_rows() >= u32::MAX as usize {
+            let message = format!("the batch has {} rows; send fewer than {}", batch.num_rows(), u32::MAX);
+            let reason = Reason { rule: "batch".to_owned(), column: None, message, mode: Mode::Reject };
+            return self.refused(Some(vec![reason]), None, unknown_columns);
+        }
         let (columns, mut conversion, mut warnings) = match self.convert(batch, input) {
             Ok(converted) => converted,
             Err(rejected) => return self.refused(Some(rejected), None, unknown_columns),
@@ -170,8 +175,8 @@ impl Gate {
     fn repeated(&self, uniqueness: &Uniqueness, columns: &[ArrayRef], clean: &[bool]) -> Option<Finding<'_>> {
         let keys: Vec<&ArrayRef> = uniqueness.columns.iter().map(|i| &columns[*i]).collect();
         let candidates = match keys.as_slice() {
-            [only] => repeats_of_column(only, clean),
-            several => repeats_of_columns(several, clean),
+            [only] => repeat::of_column(only, clean),
+            several => repeat::of_columns(several, clean),
         };
         if candidates.is_empty() {
             return None;
@@ -399,45 +404,6 @@ fn distinct(hits: &[Hit]) -> usize {
 fn distinct_rows(rule: RuleId, findings: &[Finding<'_>]) -> usize {
     let hits = findings.iter().filter(|finding| finding.rule == rule).flat_map(|finding| finding.hits.iter().copied());
     distinct(&hits.collect::<Vec<_>>())
-}
-
-/// Pairs of a row and the earlier standing row with the same value; null never repeats.
-fn repeats_of_column(column: &ArrayRef, clean: &[bool]) -> Vec<(u32, u32)> {
-    if let Some(text) = column.as_string_opt::<i32>() {
-        return repeats(clean, |row| text.is_valid(row).then(|| text.value(row)));
-    }
-    if let Some(numbers) = column.as_primitive_opt::<Int64Type>() {
-        return repeats(clean, |row| numbers.is_valid(row).then(|| numbers.value(row)));
-    }
-    repeats_of_columns(&[column], clean)
-}
-
-fn repeats_of_columns(columns: &[&ArrayRef], clean: &[bool]) -> Vec<(u32, u32)> {
-    let mut bytes = Vec::new();
-    repeats(clean, |row| {
-        bytes.clear();
-        for column in columns {
-            if column.is_null(row) {
-                return None;
-            }
-            content::push_value(&mut bytes, column.as_ref(), row);
-        }
-        Some(seawall_base::Hash::of(&bytes).low128())
-    })
-}
-
-fn repeats<K: std::hash::Hash + Eq>(clean: &[bool], mut key: impl FnMut(usize) -> Option<K>) -> Vec<(u32, u32)> {
-    let mut standing: HashMap<K, u32> = HashMap::with_capacity(clean.len());
-    let mut repeated = Vec::new();
-    for (row, is_clean) in clean.iter().enumerate() {
-        let Some(key) = key(row) else { continue };
-        if let Some(first) = standing.get(&key) {
-            repeated.push((row as u32, *first));
-        } else if *is_clean {
-            standing.insert(key, row as u32);
-        }
-    }
-    repeated
 }
 
 fn unknown_warning(name: &str, rows: usize) -> Warning {

@@ -22,6 +22,7 @@ mod model;
 mod pattern;
 mod raw;
 mod reason;
+mod repeat;
 mod rule;
 mod text;
 mod verdict;
