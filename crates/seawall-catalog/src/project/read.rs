@@ -1,0 +1,229 @@
+//! Declarations whose shape was found right, as typed values.
+//!
+//! Every reader answers `None` where the node is not what the tables of shapes promise; as they are called for checked
+//! nodes only, that is a mistake of ours, which the caller reports as such instead of trusting it never happens.
+
+use std::str::FromStr;
+
+use seawall_base::declare::{
+    Aggregation, Available, Connector, Feature, FeatureRef, FeatureView, FileFormat, Files, Label, LabelValue, OwnRow,
+    ReferenceFile, Simulator, Source, Spine, TrainingSet, WindowEdge,
+};
+use seawall_base::{Span, VersionedName};
+
+use super::yaml::{Node, ScalarKind};
+
+/// Seed of the simulator when none is given.
+const SEED: u64 = 7;
+/// Length of the simulated period when none is given.
+const LENGTH: Span = Span(90 * Span::DAY.0);
+/// Mean payments per day when none are given.
+const PAYMENTS_PER_DAY: u32 = 2_000;
+
+/// `kind: source`. The dataset stays empty when it is not given; the map stays as written.
+pub(crate) fn source(node: &Node) -> Option<Source> {
+    let references = match node.get("references") {
+        None => Vec::new(),
+        Some(references) => references.entries().iter().map(|e| reference(&e.key, &e.node)).collect::<Option<_>>()?,
+    };
+    let available_at = match given(node.get("available_at"), text)? {
+        None => Available::Arrival,
+        Some(word) if word == "arrival" => Available::Arrival,
+        Some(expression) => Available::At(expression),
+    };
+    Some(Source {
+        name: text(node.get("name")?)?,
+        connector: connector(node)?,
+        contract: text(node.get("contract")?)?,
+        dataset: given(node.get("dataset"), text)?.unwrap_or_default(),
+        map: given(node.get("map"), text)?,
+        references,
+        available_at,
+        history: given(node.get("history"), boolean)?.unwrap_or(false),
+    })
+}
+
+fn connector(node: &Node) -> Option<Connector> {
+    if node.get("http").is_some() {
+        return Some(Connector::Http);
+    }
+    if let Some(node) = node.get("files") {
+        return files(node).map(Connector::Files);
+    }
+    let node = node.get("simulator")?;
+    Some(Connector::Simulator(Simulator {
+        stream: text(node.get("stream")?)?,
+        seed: given(node.get("seed"), whole)?.unwrap_or(SEED),
+        length: given(node.get("length"), span)?.unwrap_or(LENGTH),
+        payments_per_day: match node.get("payments_per_day") {
+            None => PAYMENTS_PER_DAY,
+            Some(node) => u32::try_from(whole(node)?).ok()?,
+        },
+        faults: given(node.get("faults"), texts)?.unwrap_or_default(),
+    }))
+}
+
+fn files(node: &Node) -> Option<Files> {
+    let format = match node.get("format")?.text()? {
+        "csv" => FileFormat::Csv,
+        "ndjson" => FileFormat::Ndjson,
+        "parquet" => FileFormat::Parquet,
+        _ => return None,
+    };
+    let null_values = match node.get("null_values") {
+        None => Vec::new(),
+        Some(list) => list.items().iter().map(literal).collect::<Option<_>>()?,
+    };
+    Some(Files { path: text(node.get("path")?)?, format, null_values })
+}
+
+fn reference(name: &str, node: &Node) -> Option<ReferenceFile> {
+    Some(ReferenceFile { name: name.to_owned(), files: files(node)? })
+}
+
+/// `kind: feature_view`, with version 1.
+pub(crate) fn feature_view(node: &Node) -> Option<FeatureView> {
+    let features = node.get("features")?.entries();
+    Some(FeatureView {
+        name: text(node.get("name")?)?,
+        version: 1,
+        entity: texts(node.get("entity")?)?,
+        from: text(node.get("from")?)?,
+        time: text(node.get("time")?)?,
+        features: features.iter().map(|entry| feature(&entry.key, &entry.node)).collect::<Option<_>>()?,
+    })
+}
+
+fn feature(name: &str, node: &Node) -> Option<Feature> {
+    let aggregation = aggregation(node)?;
+    let (reach, default_edge) = match aggregation {
+        Aggregation::Latest { .. } | Aggregation::TimeSince => (node.get("ttl"), WindowEdge::Exact),
+        _ => (node.get("window"), WindowEdge::Sawtooth),
+    };
+    let edge = match node.get("edge").map(|edge| edge.text()) {
+        None => default_edge,
+        Some(Some("sawtooth")) => WindowEdge::Sawtooth,
+        Some(Some("exact")) => WindowEdge::Exact,
+        Some(_) => return None,
+    };
+    Some(Feature { name: name.to_owned(), aggregation, window: given(reach, span)?, edge })
+}
+
+fn aggregation(node: &Node) -> Option<Aggregation> {
+    const TAGS: [&str; 12] = [
+        "count",
+        "sum",
+        "mean",
+        "min",
+        "max",
+        "variance",
+        "first",
+        "last",
+        "distinct",
+        "quantile",
+        "latest",
+        "time_since",
+    ];
+    let entry = TAGS.iter().find_map(|tag| node.entry(tag))?;
+    let column = text(&entry.node)?;
+    Some(match entry.key.as_str() {
+        "count" => Aggregation::Count { column: (column != "*").then_some(column) },
+        "sum" => Aggregation::Sum { column },
+        "mean" => Aggregation::Mean { column },
+        "min" => Aggregation::Min { column },
+        "max" => Aggregation::Max { column },
+        "variance" => Aggregation::Variance { column },
+        "first" => Aggregation::First { column },
+        "last" => Aggregation::Last { column },
+        "distinct" => Aggregation::Distinct { column },
+        "quantile" => Aggregation::Quantile { column, q: number(node.get("q")?)? },
+        "latest" => Aggregation::Latest { column },
+        "time_since" => Aggregation::TimeSince,
+        _ => return None,
+    })
+}
+
+/// `kind: training_set`. The entity columns of a plain reference stay empty until the view is known.
+pub(crate) fn training_set(node: &Node) -> Option<TrainingSet> {
+    let rows = node.get("rows")?;
+    let features = node.get("features")?.items();
+    let context = match node.get("context") {
+        None => Vec::new(),
+        Some(context) => {
+            context.entries().iter().map(|e| Some((e.key.clone(), text(&e.node)?))).collect::<Option<_>>()?
+        }
+    };
+    Some(TrainingSet {
+        name: text(node.get("name")?)?,
+        rows: Spine { from: text(rows.get("from")?)?, at: text(rows.get("at")?)?, own_row: OwnRow::Exclude },
+        label: given(node.get("label"), label)?,
+        features: features.iter().map(feature_reference).collect::<Option<_>>()?,
+        context,
+        visibility_lag: given(node.get("visibility_lag"), span)?.unwrap_or(Span::ZERO),
+    })
+}
+
+fn label(node: &Node) -> Option<Label> {
+    let value = match node.get("column") {
+        Some(column) => LabelValue::Column(text(column)?),
+        None => LabelValue::Present { final_after: span(node.get("final_after")?)? },
+    };
+    Some(Label { from: text(node.get("from")?)?, join: texts(node.get("join")?)?, value })
+}
+
+fn feature_reference(node: &Node) -> Option<FeatureRef> {
+    let view = VersionedName::from_str(view_of(node)?.text()?).ok()?;
+    Some(FeatureRef { view, entity: Vec::new() })
+}
+
+/// The node that names the view in a reference to it, plain or mapped.
+pub(crate) fn view_of(node: &Node) -> Option<&Node> {
+    if node.entries().is_empty() { Some(node) } else { node.get("view") }
+}
+
+/// Reads a value that may be left out: the outer `None` means that it is there and wrong.
+fn given<T>(node: Option<&Node>, read: impl Fn(&Node) -> Option<T>) -> Option<Option<T>> {
+    match node {
+        None => Some(None),
+        Some(node) => read(node).map(Some),
+    }
+}
+
+fn text(node: &Node) -> Option<String> {
+    node.text().map(str::to_owned)
+}
+
+fn texts(node: &Node) -> Option<Vec<String>> {
+    node.one_or_many().iter().map(text).collect()
+}
+
+/// A scalar of any type, as written.
+pub(crate) fn literal(node: &Node) -> Option<String> {
+    node.scalar().map(|scalar| scalar.text.clone())
+}
+
+fn span(node: &Node) -> Option<Span> {
+    Span::from_str(&node.scalar()?.text).ok()
+}
+
+fn boolean(node: &Node) -> Option<bool> {
+    match node.scalar()?.kind {
+        ScalarKind::Bool(value) => Some(value),
+        _ => None,
+    }
+}
+
+fn whole(node: &Node) -> Option<u64> {
+    match node.scalar()?.kind {
+        ScalarKind::Integer(value) => u64::try_from(value).ok(),
+        _ => None,
+    }
+}
+
+fn number(node: &Node) -> Option<f64> {
+    match node.scalar()?.kind {
+        ScalarKind::Integer(value) => Some(value as f64),
+        ScalarKind::Float(value) => Some(value),
+        _ => None,
+    }
+}

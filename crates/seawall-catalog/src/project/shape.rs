@@ -1,0 +1,754 @@
+//! The shape of declarations: one description from which the strict check and the JSON Schemas for editors both follow,
+//! so that an editor and `seawall check` cannot disagree. The descriptions themselves are in `tables`.
+
+use std::collections::BTreeMap;
+use std::str::FromStr;
+
+use seawall_base::{Span, VersionedName};
+
+use super::diagnostic::{Draft, Report};
+use super::source::Place;
+use super::yaml::{Entry, Node, Scalar, ScalarKind, Value, shorten};
+
+/// What a value must look like.
+pub(crate) enum Shape {
+    /// Any value.
+    Any,
+    /// Text that is not empty.
+    Text,
+    /// Any scalar, taken as it is written.
+    Literal,
+    /// Exactly this text.
+    Only(&'static str),
+    /// One of these texts.
+    Choice(&'static [&'static str]),
+    /// A name that Seawall can use for tables and columns: see [`name_problem`].
+    Name,
+    /// `NAME@VERSION`.
+    Versioned,
+    /// A length of time such as `24h`.
+    Span(Least),
+    /// `true` or `false`.
+    Bool,
+    /// Exactly this boolean.
+    OnlyBool(bool),
+    /// A whole number within bounds, both included.
+    Integer { min: i64, max: i64 },
+    /// A number within bounds, both included.
+    Number { min: f64, max: f64 },
+    /// A list of values, at least one.
+    List(&'static Shape),
+    /// A list of values, which may be empty.
+    AnyList(&'static Shape),
+    /// A value, or a list of at least one.
+    OneOrMany(&'static Shape),
+    /// Values under keys of the author's choosing.
+    Map(Keys, &'static Shape),
+    /// Known keys.
+    Record(&'static Record),
+    /// One of several records, told apart by the key that only one of them has.
+    Variants(&'static Variants),
+    /// The first shape for scalars, the record for mappings.
+    Either(&'static Shape, &'static Record),
+}
+
+/// The least length of time.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Least {
+    /// `0s` is allowed.
+    Zero,
+    /// It must last.
+    Positive,
+}
+
+/// Keys of a [`Shape::Map`].
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Keys {
+    /// Each is a [`Shape::Name`].
+    Names,
+    /// Any text.
+    Any,
+}
+
+/// A mapping with known keys.
+pub(crate) struct Record {
+    /// What it is, as a noun phrase without article: `source`.
+    pub title: &'static str,
+    /// One sentence for editors.
+    pub doc: &'static str,
+    /// The keys.
+    pub fields: &'static [Field],
+    /// Keys of which exactly one must be given; empty for none.
+    pub exactly_one: &'static [&'static str],
+    /// What an unknown key means.
+    pub unknown: Unknown,
+}
+
+/// What an unknown key of a [`Record`] means.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Unknown {
+    /// An error.
+    Refused,
+    /// An error when it looks like a typing mistake, a warning otherwise: the standard behind it may grow.
+    Reported,
+}
+
+/// One key of a [`Record`].
+pub(crate) struct Field {
+    pub name: &'static str,
+    pub shape: Shape,
+    pub required: bool,
+    /// One sentence for editors.
+    pub doc: &'static str,
+}
+
+/// Records told apart by a key.
+pub(crate) struct Variants {
+    /// What it is, as a noun phrase without article.
+    pub title: &'static str,
+    /// The telling key and its record.
+    pub records: &'static [(&'static str, &'static Record)],
+}
+
+/// A key that must be given.
+pub(crate) const fn required(name: &'static str, shape: Shape, doc: &'static str) -> Field {
+    Field { name, shape, required: true, doc }
+}
+
+/// A key that may be left out.
+pub(crate) const fn optional(name: &'static str, shape: Shape, doc: &'static str) -> Field {
+    Field { name, shape, required: false, doc }
+}
+
+impl Record {
+    /// A record that refuses unknown keys.
+    pub const fn new(title: &'static str, doc: &'static str, fields: &'static [Field]) -> Self {
+        Record { title, doc, fields, exactly_one: &[], unknown: Unknown::Refused }
+    }
+
+    /// The same, with keys of which exactly one must be given.
+    pub const fn exactly_one(self, keys: &'static [&'static str]) -> Self {
+        Record { exactly_one: keys, ..self }
+    }
+
+    /// The same, for a standard that may grow.
+    pub const fn open(self) -> Self {
+        Record { unknown: Unknown::Reported, ..self }
+    }
+
+    fn field(&self, name: &str) -> Option<&'static Field> {
+        self.fields.iter().find(|field| field.name == name)
+    }
+}
+
+impl Variants {
+    /// The record whose telling key `node` has.
+    pub fn choose(&self, node: &Node) -> Option<&'static Record> {
+        self.records.iter().find(|(tag, _)| node.get(tag).is_some()).map(|(_, record)| *record)
+    }
+}
+
+/// Checks `node` against `record`; true when nothing was found wrong.
+pub(crate) fn check_record(node: &Node, record: &'static Record, report: &mut Report) -> bool {
+    let before = report.error_count();
+    Checker { report }.record(node, record);
+    report.error_count() == before
+}
+
+struct Checker<'r> {
+    report: &'r mut Report,
+}
+
+impl Checker<'_> {
+    /// Checks `node`, the value of `what`.
+    fn value(&mut self, node: &Node, shape: &'static Shape, what: &str) {
+        match shape {
+            Shape::Any => {}
+            Shape::Text | Shape::Literal | Shape::Only(_) | Shape::Choice(_) | Shape::Name | Shape::Versioned => {
+                self.texts(node, shape, what);
+            }
+            Shape::Span(least) => self.span(node, *least, what),
+            Shape::Bool | Shape::OnlyBool(_) => self.boolean(node, shape, what),
+            Shape::Integer { .. } | Shape::Number { .. } => self.number(node, shape, what),
+            Shape::List(item) => self.list(node, item, what),
+            Shape::AnyList(item) => self.any_list(node, item, what),
+            Shape::OneOrMany(item) => match &node.value {
+                Value::List(_) => self.list(node, item, what),
+                Value::Scalar(_) | Value::Map(_) => self.value(node, item, what),
+            },
+            Shape::Map(keys, values) => self.map(node, *keys, values, what),
+            Shape::Record(record) if node.is_null() => self.empty_record(node, record, what),
+            Shape::Record(record) => self.record(node, record),
+            Shape::Variants(variants) => self.variants(node, variants, what),
+            Shape::Either(scalar, record) => match &node.value {
+                Value::Map(_) => self.record(node, record),
+                Value::Scalar(_) | Value::List(_) => self.value(node, scalar, what),
+            },
+        }
+    }
+
+    fn texts(&mut self, node: &Node, shape: &'static Shape, what: &str) {
+        let Some(scalar) = node.scalar() else {
+            self.wrong(node, what, shape);
+            return;
+        };
+        if matches!(shape, Shape::Literal) {
+            return;
+        }
+        if scalar.kind != ScalarKind::Text {
+            let draft = self.wrong(node, what, shape);
+            if scalar.kind != ScalarKind::Null && matches!(shape, Shape::Text) {
+                draft.help(format!("put it in quotes: \"{}\"", scalar.text));
+            }
+            return;
+        }
+        match shape {
+            Shape::Name => self.name(&scalar.text, node.place, what),
+            Shape::Versioned => self.versioned(scalar, node.place, what),
+            Shape::Only(text) => self.choice(scalar, &[text], node.place, what),
+            Shape::Choice(texts) => self.choice(scalar, texts, node.place, what),
+            _ if scalar.text.trim().is_empty() => {
+                self.wrong(node, what, shape).help("give it a value, or remove the key");
+            }
+            _ => {}
+        }
+    }
+
+    fn name(&mut self, text: &str, place: Place, what: &str) {
+        let Some(problem) = name_problem(text) else { return };
+        let draft = self.report.error("SW0128", format!("{what} cannot be {text:?}: {problem}"), place);
+        draft.help(format!("for example `{}`", identifier(text)));
+    }
+
+    fn versioned(&mut self, scalar: &Scalar, place: Place, what: &str) {
+        if let Err(error) = VersionedName::from_str(&scalar.text) {
+            let example = identifier(scalar.text.split('@').next().unwrap_or_default());
+            self.report
+                .error("SW0106", format!("{what}: {}", error.message()), place)
+                .help(format!("write NAME@VERSION with a version from 1, for example {example}@1"));
+        }
+    }
+
+    fn choice(&mut self, scalar: &Scalar, texts: &[&'static str], place: Place, what: &str) {
+        if texts.contains(&scalar.text.as_str()) {
+            return;
+        }
+        let draft = self.report.error("SW0125", format!("{what} cannot be {:?}", shorten(&scalar.text)), place);
+        match suggest(&scalar.text, texts.iter().copied()) {
+            Some(near) => draft.help(format!("did you mean `{near}`?")),
+            None => draft.help(format!("it can be {}", listed(texts.iter().copied(), "or"))),
+        };
+    }
+
+    fn span(&mut self, node: &Node, least: Least, what: &str) {
+        let Some(scalar) = node.scalar() else {
+            self.wrong(node, what, &Shape::Span(Least::Zero));
+            return;
+        };
+        match Span::from_str(&scalar.text) {
+            Ok(span) if span == Span::ZERO && least == Least::Positive => {
+                self.report.error("SW0125", format!("{what} must be longer than nothing"), node.place);
+            }
+            Ok(_) => {}
+            Err(error) => {
+                let help = match nearest_span(&scalar.text) {
+                    Some(span) => format!("did you mean `{span}`?"),
+                    None => error.remedy().unwrap_or_default().to_owned(),
+                };
+                let message = format!("{what}: {}", error.message());
+                self.report.error(error.code(), message, node.place).help(help);
+            }
+        }
+    }
+
+    fn boolean(&mut self, node: &Node, shape: &'static Shape, what: &str) {
+        let kind = node.scalar().map(|scalar| scalar.kind);
+        let Some(ScalarKind::Bool(value)) = kind else {
+            self.wrong(node, what, shape).help("write true or false");
+            return;
+        };
+        if let Shape::OnlyBool(expected) = shape
+            && value != *expected
+        {
+            self.report.error("SW0125", format!("{what} can only be {expected}"), node.place);
+        }
+    }
+
+    fn number(&mut self, node: &Node, shape: &'static Shape, what: &str) {
+        let kind = node.scalar().map(|scalar| scalar.kind);
+        let outside = match (shape, kind) {
+            (Shape::Integer { min, max }, Some(ScalarKind::Integer(value))) => {
+                (value < *min || value > *max).then(|| bounds(&min.to_string(), &max.to_string(), *max == i64::MAX))
+            }
+            (Shape::Number { min, max }, Some(ScalarKind::Integer(value))) => {
+                let value = value as f64;
+                (value < *min || value > *max).then(|| bounds(&min.to_string(), &max.to_string(), max.is_infinite()))
+            }
+            (Shape::Number { min, max }, Some(ScalarKind::Float(value))) => {
+                let is_within = value >= *min && value <= *max && value.is_finite();
+                (!is_within).then(|| bounds(&min.to_string(), &max.to_string(), max.is_infinite()))
+            }
+            _ => {
+                self.wrong(node, what, shape);
+                return;
+            }
+        };
+        if let Some(bounds) = outside {
+            self.report.error("SW0125", format!("{what} is out of bounds"), node.place).help(bounds);
+        }
+    }
+
+    fn list(&mut self, node: &Node, item: &'static Shape, what: &str) {
+        if matches!(&node.value, Value::List(items) if items.is_empty()) {
+            self.report
+                .error("SW0125", format!("{what} is an empty list"), node.place)
+                .help("give it at least one item, or remove the key");
+        }
+        self.any_list(node, item, what);
+    }
+
+    fn any_list(&mut self, node: &Node, item: &'static Shape, what: &str) {
+        let Value::List(items) = &node.value else {
+            self.wrong(node, what, &Shape::List(&Shape::Any)).help("write a list: [a, b]");
+            return;
+        };
+        for node in items {
+            self.value(node, item, what);
+        }
+    }
+
+    fn map(&mut self, node: &Node, keys: Keys, values: &'static Shape, what: &str) {
+        let Value::Map(entries) = &node.value else {
+            self.wrong(node, what, &Shape::Map(keys, &Shape::Any));
+            return;
+        };
+        for entry in entries {
+            if keys == Keys::Names {
+                self.name(&entry.key, entry.key_place, &format!("a name in {what}"));
+            }
+            self.value(&entry.node, values, &format!("`{}`", entry.key));
+        }
+    }
+
+    fn empty_record(&mut self, node: &Node, record: &'static Record, what: &str) {
+        let needs_keys = !record.exactly_one.is_empty() || record.fields.iter().any(|field| field.required);
+        if needs_keys {
+            self.wrong(node, what, &Shape::Record(record));
+        }
+    }
+
+    fn record(&mut self, node: &Node, record: &'static Record) {
+        let Value::Map(entries) = &node.value else {
+            self.report
+                .error("SW0125", format!("a {} is a mapping, not {}", record.title, node.describe()), node.place)
+                .help(format!("give the keys {}", listed(record.fields.iter().map(|f| f.name), "and")));
+            return;
+        };
+        for entry in entries {
+            match record.field(&entry.key) {
+                Some(field) => self.value(&entry.node, &field.shape, &format!("`{}`", entry.key)),
+                None => self.unknown(entry, record),
+            }
+        }
+        let missing = record.fields.iter().filter(|field| field.required && node.get(field.name).is_none());
+        for field in missing {
+            // A misspelt key is reported once, as unknown.
+            let is_misspelt = entries
+                .iter()
+                .filter(|entry| record.field(&entry.key).is_none())
+                .any(|entry| suggest(&entry.key, record.fields.iter().map(|f| f.name)) == Some(field.name));
+            if !is_misspelt {
+                self.report
+                    .error("SW0124", format!("this {} has no `{}`", record.title, field.name), head(node))
+                    .help(format!("add `{}`: {}", field.name, lower_first(field.doc)));
+            }
+        }
+        self.exactly_one(node, record);
+    }
+
+    fn exactly_one(&mut self, node: &Node, record: &'static Record) {
+        if record.exactly_one.is_empty() {
+            return;
+        }
+        let given: Vec<&Entry> = record.exactly_one.iter().filter_map(|key| node.entry(key)).collect();
+        let choice = listed(record.exactly_one.iter().copied(), "or");
+        match given.as_slice() {
+            [_] => {}
+            [] => {
+                let fields = record.exactly_one;
+                let is_misspelt = node
+                    .entries()
+                    .iter()
+                    .filter(|entry| record.field(&entry.key).is_none())
+                    .any(|entry| suggest(&entry.key, fields.iter().copied()).is_some());
+                if !is_misspelt {
+                    let message = format!("this {} needs one of {choice}", record.title);
+                    self.report.error("SW0141", message, head(node));
+                }
+            }
+            [first, others @ ..] => {
+                let message = format!("this {} can have only one of {choice}", record.title);
+                let draft = self.report.error("SW0141", message, first.key_place);
+                for other in others {
+                    draft.label(other.key_place, "and here");
+                }
+                draft.help("keep one of them");
+            }
+        }
+    }
+
+    fn unknown(&mut self, entry: &Entry, record: &'static Record) {
+        let near = suggest(&entry.key, record.fields.iter().map(|field| field.name));
+        if record.unknown == Unknown::Reported && near.is_none() {
+            self.report
+                .warning(
+                    "SW0145",
+                    format!("`{}` is no key of a {}: it is kept, not executed", entry.key, record.title),
+                    entry.key_place,
+                )
+                .help("put extensions under customProperties");
+            return;
+        }
+        let draft =
+            self.report.error("SW0123", format!("a {} has no key `{}`", record.title, entry.key), entry.key_place);
+        match near {
+            Some(near) => draft.help(format!("did you mean `{near}`?")),
+            None => draft.help(format!("its keys are {}", listed(record.fields.iter().map(|f| f.name), "and"))),
+        };
+    }
+
+    fn variants(&mut self, node: &Node, variants: &'static Variants, what: &str) {
+        let Value::Map(entries) = &node.value else {
+            let tags = listed(variants.records.iter().map(|(tag, _)| *tag), "or");
+            self.report
+                .error("SW0125", format!("{what} must be a {}, not {}", variants.title, node.describe()), node.place)
+                .help(format!("write a mapping with one of {tags}"));
+            return;
+        };
+        let tags: Vec<&Entry> =
+            entries.iter().filter(|entry| variants.records.iter().any(|(tag, _)| *tag == entry.key)).collect();
+        match tags.as_slice() {
+            [] => self.no_variant(node, variants),
+            [_] => {
+                let record = variants.choose(node).expect("the telling key was found just above");
+                self.record(node, record);
+            }
+            [first, others @ ..] => {
+                let message = format!("a {} has one of {}", variants.title, keys_of(&tags));
+                let draft = self.report.error("SW0141", message, first.key_place);
+                for other in others {
+                    draft.label(other.key_place, "and here");
+                }
+                draft.help("keep one; make two of it when both are needed");
+            }
+        }
+    }
+
+    fn no_variant(&mut self, node: &Node, variants: &'static Variants) {
+        let all = || variants.records.iter().flat_map(|(_, record)| record.fields.iter().map(|field| field.name));
+        let tags = || variants.records.iter().map(|(tag, _)| *tag);
+        let unknown: Vec<&Entry> = node.entries().iter().filter(|entry| !all().any(|key| key == entry.key)).collect();
+        for entry in &unknown {
+            let draft = self.report.error(
+                "SW0123",
+                format!("a {} has no key `{}`", variants.title, entry.key),
+                entry.key_place,
+            );
+            match suggest(&entry.key, tags()).or_else(|| suggest(&entry.key, all())) {
+                Some(near) => draft.help(format!("did you mean `{near}`?")),
+                None => draft.help(format!("it has one of {}", listed(tags(), "or"))),
+            };
+        }
+        if unknown.is_empty() {
+            self.report.error(
+                "SW0141",
+                format!("this {} needs one of {}", variants.title, listed(tags(), "or")),
+                head(node),
+            );
+        }
+    }
+
+    fn wrong(&mut self, node: &Node, what: &str, shape: &Shape) -> &mut Draft {
+        let message = format!("{what} must be {}, not {}", shape.describe(), node.describe());
+        self.report.error("SW0125", message, node.place)
+    }
+}
+
+impl Shape {
+    /// What it asks for, with its article.
+    fn describe(&self) -> String {
+        match self {
+            Shape::Any => "a value".to_owned(),
+            Shape::Text => "text".to_owned(),
+            Shape::Literal => "a single value".to_owned(),
+            Shape::Only(text) => format!("{text:?}"),
+            Shape::Choice(texts) => listed(texts.iter().copied(), "or"),
+            Shape::Name => "a name".to_owned(),
+            Shape::Versioned => "a name with a version".to_owned(),
+            Shape::Span(_) => "a length of time such as 24h".to_owned(),
+            Shape::Bool => "true or false".to_owned(),
+            Shape::OnlyBool(value) => value.to_string(),
+            Shape::Integer { .. } => "a whole number".to_owned(),
+            Shape::Number { .. } => "a number".to_owned(),
+            Shape::List(_) | Shape::AnyList(_) => "a list".to_owned(),
+            Shape::OneOrMany(item) => format!("{}, or a list of that", item.describe()),
+            Shape::Map(..) | Shape::Record(_) => "a mapping".to_owned(),
+            Shape::Variants(variants) => format!("a {}", variants.title),
+            Shape::Either(scalar, _) => format!("{} or a mapping", scalar.describe()),
+        }
+    }
+}
+
+/// The part of a mapping that stands for it: a short one as a whole, a long one by its first line.
+pub(crate) fn head(node: &Node) -> Place {
+    match node.entries().first() {
+        Some(first) if first.key_place.start == node.place.start => {
+            Place { end: first.node.place.end.max(first.key_place.end), ..first.key_place }
+        }
+        _ => node.place,
+    }
+}
+
+/// Why `text` cannot name something, if it cannot: names become tables, folders and columns everywhere.
+pub(crate) fn name_problem(text: &str) -> Option<&'static str> {
+    let reads_well = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
+    if !reads_well {
+        return Some("a name has lower-case letters, digits and underscores");
+    }
+    if !text.starts_with(|c: char| c.is_ascii_lowercase()) {
+        return Some("a name begins with a letter");
+    }
+    if text.contains("__") || text.ends_with('_') {
+        return Some("two underscores separate a view from its feature and a table from its kind");
+    }
+    (text.len() > NAME_BYTES_MAX).then_some("a name is at most 80 bytes long")
+}
+
+/// Longest name; with the endings that Seawall adds it still names a table.
+const NAME_BYTES_MAX: usize = 80;
+
+/// A valid name that resembles `text`.
+pub fn identifier(text: &str) -> String {
+    let mut name = String::new();
+    let mut before = ' ';
+    for c in text.trim().chars() {
+        let starts_word = c.is_ascii_uppercase() && (before.is_ascii_lowercase() || before.is_ascii_digit());
+        let wants_gap = starts_word || !c.is_ascii_alphanumeric();
+        if wants_gap && !name.is_empty() && !name.ends_with('_') {
+            name.push('_');
+        }
+        if c.is_ascii_alphanumeric() {
+            name.push(c.to_ascii_lowercase());
+        }
+        before = c;
+    }
+    name.truncate(NAME_BYTES_MAX - 2);
+    let name = name.trim_end_matches('_');
+    match name.chars().next() {
+        None => "name".to_owned(),
+        Some(first) if first.is_ascii_digit() => format!("n_{name}"),
+        Some(_) => name.to_owned(),
+    }
+}
+
+/// The candidate that `word` was probably meant to be.
+pub(crate) fn suggest<'c, C>(word: &str, candidates: C) -> Option<&'c str>
+where
+    C: IntoIterator<Item = &'c str>,
+    C::IntoIter: Clone,
+{
+    let folded = fold(word);
+    let candidates = candidates.into_iter();
+    let allowed = (word.chars().count() / 3).clamp(1, 3);
+    let mut best: Option<(usize, &str)> = None;
+    for candidate in candidates.clone() {
+        let plain = fold(candidate);
+        let distance = strsim::osa_distance(&folded, &plain);
+        let is_better = best.is_none_or(|(least, _)| distance < least);
+        if distance <= allowed && distance < plain.chars().count() && is_better {
+            best = Some((distance, candidate));
+        }
+    }
+    best.map(|(_, candidate)| candidate).or_else(|| only_extension(&folded, candidates))
+}
+
+/// The one candidate that begins with `word`, such as `amount_eur` for `amount`.
+fn only_extension<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
+    let is_telling = word.chars().count() >= 3;
+    let mut extensions = candidates.filter(|candidate| is_telling && fold(candidate).starts_with(word));
+    let only = extensions.next();
+    if extensions.next().is_none() { only } else { None }
+}
+
+/// `name` without what authors mix up: case, hyphens, blanks and underscores.
+fn fold(name: &str) -> String {
+    name.to_lowercase().replace(['-', ' ', '_'], "")
+}
+
+/// `a`, `b` and `c`.
+pub(crate) fn listed<'c>(words: impl IntoIterator<Item = &'c str>, last: &str) -> String {
+    let quoted: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
+    match quoted.as_slice() {
+        [] => "nothing".to_owned(),
+        [one] => one.clone(),
+        [first @ .., end] => format!("{} {last} {end}", first.join(", ")),
+    }
+}
+
+fn keys_of(entries: &[&Entry]) -> String {
+    listed(entries.iter().map(|entry| entry.key.as_str()), "or")
+}
+
+fn bounds(min: &str, max: &str, is_unbounded: bool) -> String {
+    if is_unbounded { format!("give at least {min}") } else { format!("give a value from {min} to {max}") }
+}
+
+fn lower_first(doc: &str) -> String {
+    let mut chars = doc.trim_end_matches('.').chars();
+    chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
+}
+
+/// `24h` for "24 hours", "24 H" and the like.
+fn nearest_span(text: &str) -> Option<String> {
+    let text = text.trim().to_lowercase();
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (count, rest) = text.split_at(digits);
+    if count.is_empty() {
+        return None;
+    }
+    let unit = match rest.trim() {
+        "us" | "microseconds" | "microsecond" => "us",
+        "ms" | "milliseconds" | "millisecond" | "millis" => "ms",
+        "s" | "sec" | "secs" | "second" | "seconds" => "s",
+        "m" | "min" | "mins" | "minute" | "minutes" => "m",
+        "h" | "hr" | "hrs" | "hour" | "hours" => "h",
+        "d" | "day" | "days" => "d",
+        "w" | "week" | "weeks" => "w",
+        _ => return None,
+    };
+    let span = format!("{count}{unit}");
+    Span::from_str(&span).is_ok().then_some(span)
+}
+
+/// JSON Schema (draft-07) of `record`, with the records that it refers to as definitions.
+pub(crate) fn json_schema(record: &'static Record) -> serde_json::Value {
+    let mut definitions = BTreeMap::new();
+    let root = record.schema(&mut definitions);
+    let mut schema = serde_json::Map::new();
+    schema.insert("$schema".into(), "http://json-schema.org/draft-07/schema#".into());
+    schema.insert("title".into(), record.title.into());
+    if let serde_json::Value::Object(fields) = root {
+        schema.extend(fields);
+    }
+    let definitions: serde_json::Map<_, _> = definitions.into_iter().collect();
+    schema.insert("definitions".into(), definitions.into());
+    schema.into()
+}
+
+type Definitions = BTreeMap<String, serde_json::Value>;
+
+impl Record {
+    fn reference(&'static self, definitions: &mut Definitions) -> serde_json::Value {
+        let name = self.title.replace(' ', "_");
+        if !definitions.contains_key(&name) {
+            // Holds the place, so that a record that contains itself ends here.
+            definitions.insert(name.clone(), serde_json::Value::Null);
+            let schema = self.schema(definitions);
+            definitions.insert(name.clone(), schema);
+        }
+        serde_json::json!({"$ref": format!("#/definitions/{name}")})
+    }
+
+    fn schema(&'static self, definitions: &mut Definitions) -> serde_json::Value {
+        let mut properties = serde_json::Map::new();
+        for field in self.fields {
+            let mut schema = field.shape.schema(definitions);
+            if let serde_json::Value::Object(object) = &mut schema {
+                // Draft-07 ignores what stands beside a `$ref`.
+                if object.contains_key("$ref") {
+                    schema = serde_json::json!({"allOf": [schema], "description": field.doc});
+                } else {
+                    object.insert("description".into(), field.doc.into());
+                }
+            }
+            properties.insert(field.name.into(), schema);
+        }
+        let required: Vec<&str> = self.fields.iter().filter(|field| field.required).map(|field| field.name).collect();
+        let mut schema = serde_json::json!({
+            "type": "object",
+            "description": self.doc,
+            "properties": properties,
+            "required": required,
+            "additionalProperties": self.unknown == Unknown::Reported,
+        });
+        if !self.exactly_one.is_empty() {
+            let one_of: Vec<_> = self.exactly_one.iter().map(|key| serde_json::json!({"required": [key]})).collect();
+            schema["oneOf"] = one_of.into();
+        }
+        schema
+    }
+}
+
+impl Shape {
+    fn schema(&'static self, definitions: &mut Definitions) -> serde_json::Value {
+        use serde_json::json;
+        match self {
+            Shape::Any => json!({}),
+            Shape::Text => json!({"type": "string", "minLength": 1}),
+            Shape::Literal => json!({"type": ["string", "number", "boolean", "null"]}),
+            Shape::Only(text) => json!({"const": text}),
+            Shape::Choice(texts) => json!({"enum": texts}),
+            Shape::Name => json!({"type": "string", "pattern": NAME_PATTERN, "maxLength": NAME_BYTES_MAX}),
+            Shape::Versioned => json!({"type": "string", "pattern": "^[^@]+@[1-9][0-9]*$"}),
+            Shape::Span(Least::Zero) => json!({"type": "string", "pattern": "^[0-9]+(us|ms|s|m|h|d|w)$"}),
+            Shape::Span(Least::Positive) => {
+                json!({"type": "string", "pattern": "^0*[1-9][0-9]*(us|ms|s|m|h|d|w)$"})
+            }
+            Shape::Bool => json!({"type": "boolean"}),
+            Shape::OnlyBool(value) => json!({"const": value}),
+            Shape::Integer { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
+            Shape::Number { min, max } => {
+                let mut schema = json!({"type": "number"});
+                for (key, bound) in [("minimum", min), ("maximum", max)] {
+                    if bound.is_finite() {
+                        schema[key] = (*bound).into();
+                    }
+                }
+                schema
+            }
+            Shape::AnyList(item) => json!({"type": "array", "items": item.schema(definitions)}),
+            Shape::List(item) => json!({"type": "array", "minItems": 1, "items": item.schema(definitions)}),
+            Shape::OneOrMany(item) => {
+                let one = item.schema(definitions);
+                json!({"anyOf": [one, {"type": "array", "minItems": 1, "items": one}]})
+            }
+            Shape::Map(keys, values) => {
+                let values = values.schema(definitions);
+                match keys {
+                    Keys::Any => json!({"type": "object", "additionalProperties": values}),
+                    Keys::Names => json!({
+                        "type": "object",
+                        "additionalProperties": values,
+                        "propertyNames": {"pattern": NAME_PATTERN, "maxLength": NAME_BYTES_MAX},
+                    }),
+                }
+            }
+            Shape::Record(record) => {
+                let reference = record.reference(definitions);
+                let may_be_empty = record.exactly_one.is_empty() && record.fields.iter().all(|field| !field.required);
+                if may_be_empty { json!({"anyOf": [reference, {"type": "null"}]}) } else { reference }
+            }
+            Shape::Variants(variants) => {
+                let records: Vec<_> =
+                    variants.records.iter().map(|(_, record)| record.reference(definitions)).collect();
+                json!({"oneOf": records})
+            }
+            Shape::Either(scalar, record) => {
+                json!({"anyOf": [scalar.schema(definitions), record.reference(definitions)]})
+            }
+        }
+    }
+}
+
+/// [`name_problem`] as a pattern, but for the length.
+const NAME_PATTERN: &str = "^[a-z][a-z0-9]*(_[a-z0-9]+)*$";

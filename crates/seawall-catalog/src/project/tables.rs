@@ -1,0 +1,618 @@
+//! The keys of every kind of declaration. What stands here is what the parser accepts and what editors are told.
+
+use super::shape::{Field, Keys, Least, Record, Shape, Variants, optional, required};
+
+/// The kinds that a declaration can have, with their records. Contracts have a file name of their own instead.
+pub(crate) static KINDS: &[(&str, &Record)] = &[
+    ("project", &PROJECT),
+    ("source", &SOURCE),
+    ("feature_view", &FEATURE_VIEW),
+    ("training_set", &TRAINING_SET),
+    ("model", &MODEL),
+    ("transform", &TRANSFORM),
+    ("live_view", &LIVE_VIEW),
+    ("test", &TEST),
+];
+
+/// Name under which the schema of contracts is asked for.
+pub(crate) const CONTRACT_KIND: &str = "contract";
+
+const NAME_DOC: &str = "Its name: lower-case letters, digits and underscores.";
+
+const POSITIVE_SPAN: Shape = Shape::Span(Least::Positive);
+const COUNT: Shape = Shape::Integer { min: 1, max: u32::MAX as i64 };
+const ANY_NUMBER: Shape = Shape::Number { min: f64::NEG_INFINITY, max: f64::INFINITY };
+const FROM_ZERO: Shape = Shape::Number { min: 0.0, max: f64::INFINITY };
+const FRACTION: Shape = Shape::Number { min: 0.0, max: 1.0 };
+
+static PROJECT: Record = Record::new(
+    "project",
+    "The project itself, in seawall.yaml.",
+    &[
+        required("kind", Shape::Only("project"), "The kind of this declaration."),
+        required("name", Shape::Name, NAME_DOC),
+        optional(
+            "variables",
+            Shape::Map(Keys::Names, &Shape::Literal),
+            "Values for ${name} in declarations; `--set name=value` overrides them.",
+        ),
+    ],
+);
+
+static SOURCE: Record = Record::new(
+    "source",
+    "Where rows come from and how they are adapted to a contract.",
+    &[
+        required("kind", Shape::Only("source"), "The kind of this declaration."),
+        required("name", Shape::Name, NAME_DOC),
+        optional("http", Shape::Record(&HTTP), "Producers push rows over HTTP."),
+        optional("files", Shape::Record(&FILES), "Rows are read from files, each once."),
+        optional("simulator", Shape::Record(&SIMULATOR), "Rows come from the built-in simulator of card payments."),
+        required("contract", Shape::Versioned, "The contract's id and major version, for example payments@1."),
+        optional("dataset", Shape::Name, "Which object of the contract; needed when it has several."),
+        optional(
+            "map",
+            Shape::Text,
+            "SQL over the table `input` that adapts rows to the contract, or the path of a .sql file.",
+        ),
+        optional(
+            "references",
+            Shape::Map(Keys::Names, &Shape::Record(&REFERENCE)),
+            "Files that the map may join, by the table name they get.",
+        ),
+        optional(
+            "available_at",
+            Shape::Text,
+            "When a row could first be known: `arrival`, or a column or SQL expression over the mapped row.",
+        ),
+        optional(
+            "history",
+            Shape::Bool,
+            "Whether the source loads the past, so that available_at may precede arrival.",
+        ),
+    ],
+)
+.exactly_one(&["http", "files", "simulator"]);
+
+static HTTP: Record = Record::new("http connector", "Producers push rows over HTTP.", &[]);
+
+const FILE_FIELDS: [Field; 3] = [
+    required("path", Shape::Text, "A file, or a folder with *.ext as its last part; relative to the project."),
+    required("format", Shape::Choice(&["csv", "ndjson", "parquet"]), "The format of the files."),
+    optional("null_values", Shape::List(&Shape::Literal), "Texts that mean null, besides the empty field."),
+];
+
+static FILES: Record = Record::new("files connector", "Rows are read from files, each once.", &FILE_FIELDS);
+
+static REFERENCE: Record = Record::new("reference", "A file that a map may join.", &FILE_FIELDS);
+
+static SIMULATOR: Record = Record::new(
+    "simulator",
+    "One stream of simulated card payments.",
+    &[
+        required("stream", Shape::Choice(&["payments", "chargebacks"]), "Which stream."),
+        optional("seed", Shape::Integer { min: 0, max: i64::MAX }, "The same seed gives the same rows; 7 by default."),
+        optional("length", POSITIVE_SPAN, "How long the simulated period is; 90d by default."),
+        optional("payments_per_day", COUNT, "Mean payments per day; 2000 by default."),
+        optional("faults", Shape::AnyList(&Shape::Text), "Faults to inject, by name."),
+    ],
+);
+
+static FEATURE_VIEW: Record = Record::new(
+    "feature view",
+    "Features of one entity over one dataset.",
+    &[
+        required("kind", Shape::Only("feature_view"), "The kind of this declaration."),
+        required("name", Shape::Name, NAME_DOC),
+        required("entity", Shape::OneOrMany(&Shape::Text), "The column or columns that identify the entity."),
+        required("from", Shape::Name, "The dataset whose rows are aggregated."),
+        required("time", Shape::Text, "The column with the event time."),
+        required("features", Shape::Map(Keys::Names, &Shape::Variants(&FEATURE)), "The features by name."),
+    ],
+);
+
+/// A windowed aggregate of a column.
+macro_rules! windowed {
+    ($name:ident, $key:literal, $doc:literal) => {
+        static $name: Record = Record::new(
+            concat!($key, " feature"),
+            $doc,
+            &[required($key, Shape::Text, $doc), required("window", POSITIVE_SPAN, WINDOW_DOC), EDGE],
+        );
+    };
+}
+
+const WINDOW_DOC: &str = "How far back the window reaches, for example 24h.";
+const EDGE: Field = optional(
+    "edge",
+    Shape::Choice(&["sawtooth", "exact"]),
+    "Where the window begins: at a multiple of its hop (sawtooth, the default) or exactly.",
+);
+const TTL: Field = optional("ttl", POSITIVE_SPAN, "After how long the value is forgotten; never by default.");
+
+windowed!(COUNT_FEATURE, "count", "Counts rows (\"*\") or the values of a column that are not null.");
+windowed!(SUM_FEATURE, "sum", "Adds up a column.");
+windowed!(MEAN_FEATURE, "mean", "The arithmetic mean of a column.");
+windowed!(MIN_FEATURE, "min", "The least value of a column.");
+windowed!(MAX_FEATURE, "max", "The greatest value of a column.");
+windowed!(VARIANCE_FEATURE, "variance", "The sample variance of a column.");
+windowed!(FIRST_FEATURE, "first", "The first value of a column in the window.");
+windowed!(LAST_FEATURE, "last", "The last value of a column in the window.");
+windowed!(DISTINCT_FEATURE, "distinct", "About how many different values a column has.");
+
+static QUANTILE_FEATURE: Record = Record::new(
+    "quantile feature",
+    "A quantile of a column, within 1 %.",
+    &[
+        required("quantile", Shape::Text, "The column."),
+        required("q", FRACTION, "Which quantile, from 0 to 1: 0.95 for the 95th percentile."),
+        required("window", POSITIVE_SPAN, WINDOW_DOC),
+        EDGE,
+    ],
+);
+static LATEST_FEATURE: Record = Record::new(
+    "latest feature",
+    "The newest value of a column.",
+    &[required("latest", Shape::Text, "The column."), TTL],
+);
+static TIME_SINCE_FEATURE: Record = Record::new(
+    "time_since feature",
+    "Seconds since the newest row.",
+    &[required("time_since", Shape::Only("*"), "Always \"*\": the newest row counts."), TTL],
+);
+
+static FEATURE: Variants = Variants {
+    title: "feature",
+    records: &[
+        ("count", &COUNT_FEATURE),
+        ("sum", &SUM_FEATURE),
+        ("mean", &MEAN_FEATURE),
+        ("min", &MIN_FEATURE),
+        ("max", &MAX_FEATURE),
+        ("variance", &VARIANCE_FEATURE),
+        ("first", &FIRST_FEATURE),
+        ("last", &LAST_FEATURE),
+        ("distinct", &DISTINCT_FEATURE),
+        ("quantile", &QUANTILE_FEATURE),
+        ("latest", &LATEST_FEATURE),
+        ("time_since", &TIME_SINCE_FEATURE),
+    ],
+};
+
+static TRAINING_SET: Record = Record::new(
+    "training set",
+    "Decisions with their features and their labels.",
+    &[
+        required("kind", Shape::Only("training_set"), "The kind of this declaration."),
+        required("name", Shape::Name, NAME_DOC),
+        required("rows", Shape::Record(&ROWS), "The rows to decide on."),
+        optional("label", Shape::Variants(&LABEL), "What is to be predicted."),
+        required(
+            "features",
+            Shape::List(&Shape::Either(&Shape::Versioned, &VIEW_REFERENCE)),
+            "The feature views, for example [card@1].",
+        ),
+        optional(
+            "context",
+            Shape::Map(Keys::Names, &Shape::Text),
+            "Columns computed from the row itself: name and SQL expression.",
+        ),
+        optional(
+            "visibility_lag",
+            Shape::Span(Least::Zero),
+            "How much later than its availability a row is visible to serving; 0s by default.",
+        ),
+    ],
+);
+
+static ROWS: Record = Record::new(
+    "rows section",
+    "The rows to decide on.",
+    &[
+        required("from", Shape::Name, "The dataset; its contract has a primary key."),
+        required("at", Shape::Text, "The column with the decision time."),
+        optional("own_row", Shape::Only("exclude"), "A decision never sees its own row."),
+    ],
+);
+
+static LABEL: Variants =
+    Variants { title: "label", records: &[("present", &PRESENT_LABEL), ("column", &COLUMN_LABEL)] };
+
+static PRESENT_LABEL: Record = Record::new(
+    "label by presence",
+    "True when there is an outcome, false when there is none for long enough.",
+    &[
+        required("from", Shape::Name, "The dataset with the outcomes."),
+        required("join", Shape::OneOrMany(&Shape::Text), "The columns, equal on both sides, that join an outcome."),
+        required("present", Shape::OnlyBool(true), "The label of a row with an outcome."),
+        required("absent", Shape::OnlyBool(false), "The label of a row that stays without one."),
+        required("final_after", POSITIVE_SPAN, "When absence is final, counted from the decision."),
+    ],
+);
+
+static COLUMN_LABEL: Record = Record::new(
+    "label by column",
+    "The value of a column of the outcome.",
+    &[
+        required("from", Shape::Name, "The dataset with the outcomes."),
+        required("join", Shape::OneOrMany(&Shape::Text), "The columns, equal on both sides, that join an outcome."),
+        required("column", Shape::Text, "The column of the outcome that is the label."),
+    ],
+);
+
+static VIEW_REFERENCE: Record = Record::new(
+    "feature view reference",
+    "A feature view whose entity columns have other names in the rows.",
+    &[
+        required("view", Shape::Versioned, "The feature view, for example weather@1."),
+        required(
+            "entity",
+            Shape::Map(Keys::Any, &Shape::Text),
+            "For each entity column of the view, a column of the rows.",
+        ),
+    ],
+);
+
+static MODEL: Record = Record::new(
+    "model",
+    "A model, when it may serve and when it is trained again.",
+    &[
+        required("kind", Shape::Only("model"), "The kind of this declaration."),
+        required("name", Shape::Name, NAME_DOC),
+        required("training_set", Shape::Name, "The training set that it learns from."),
+        optional(
+            "on_missing",
+            Shape::Map(Keys::Any, &Shape::Choice(&["halt", "degrade", "accept"])),
+            "What a missing value does, by feature, and under `default` for the others.",
+        ),
+        optional("ready_when", Shape::Record(&READY_WHEN), "What it must reach before it may serve."),
+        optional("retrain", Shape::Record(&RETRAIN), "When it is trained again and how it is promoted."),
+    ],
+);
+
+static READY_WHEN: Record = Record::new(
+    "ready_when section",
+    "What a model must reach before it may serve.",
+    &[
+        optional("auc", Shape::Record(&BOUNDS), "Area under the ROC curve."),
+        optional("log_loss", Shape::Record(&BOUNDS), "Logarithmic loss."),
+        optional("brier", Shape::Record(&BOUNDS), "Brier score."),
+        optional("precision", Shape::Record(&BOUNDS), "Precision."),
+        optional("recall", Shape::Record(&BOUNDS), "Recall."),
+        optional("rmse", Shape::Record(&BOUNDS), "Root of the mean squared error."),
+        optional("mae", Shape::Record(&BOUNDS), "Mean absolute error."),
+        optional("r2", Shape::Record(&BOUNDS), "Share of the variance explained."),
+        optional("by", Shape::List(&Shape::Text), "Columns by whose values the bounds must hold too."),
+    ],
+);
+
+static BOUNDS: Record = Record::new(
+    "pair of bounds",
+    "Least and greatest value.",
+    &[
+        optional("min", ANY_NUMBER, "The least value that is good enough."),
+        optional("max", ANY_NUMBER, "The greatest value that is good enough."),
+    ],
+);
+
+static RETRAIN: Record = Record::new(
+    "retrain section",
+    "When a model is trained again and how it is promoted.",
+    &[
+        optional("min_interval", POSITIVE_SPAN, "The least time between two trainings."),
+        optional("max_interval", POSITIVE_SPAN, "The greatest time between two trainings."),
+        optional("triggers", Shape::Record(&TRIGGERS), "Signals that start a training."),
+        optional("evaluate", POSITIVE_SPAN, "The newest period, kept for the comparison with the champion."),
+        optional("probation", POSITIVE_SPAN, "How long a promoted model is watched for a rollback."),
+        optional("approve", Shape::List(&Shape::Name), "Roles that must approve a promotion."),
+    ],
+);
+
+static TRIGGERS: Record = Record::new(
+    "triggers section",
+    "Signals that start a training.",
+    &[
+        optional("psi", FROM_ZERO, "Population stability index of a feature."),
+        optional("auc_drop", FRACTION, "Loss of area under the ROC curve."),
+        optional("error_rise", FROM_ZERO, "Relative rise of the error."),
+    ],
+);
+
+static TRANSFORM: Record = Record::new(
+    "transform",
+    "SQL that makes one dataset of others.",
+    &[
+        required("kind", Shape::Only("transform"), "The kind of this declaration."),
+        required("name", Shape::Name, NAME_DOC),
+        optional("sql", Shape::Text, "The SQL."),
+        optional("file", Shape::Text, "A .sql file of the project."),
+        required("to", Shape::Name, "The dataset that it makes; a contract describes it."),
+    ],
+)
+.exactly_one(&["sql", "file"]);
+
+static LIVE_VIEW: Record = Record::new(
+    "live view",
+    "Aggregates over tumbling windows, kept current while rows arrive.",
+    &[
+        required("kind", Shape::Only("live_view"), "The kind of this declaration."),
+        required("name", Shape::Name, NAME_DOC),
+        required("from", Shape::Name, "The dataset."),
+        optional("time", Shape::Text, "The column with the event time; the contract's by default."),
+        optional("by", Shape::OneOrMany(&Shape::Text), "Columns to group by."),
+        required("window", POSITIVE_SPAN, "How long each window is."),
+        optional("allowed_lateness", Shape::Span(Least::Zero), "How late a row may be and still count; 0s by default."),
+        required("columns", Shape::Map(Keys::Names, &Shape::Variants(&LIVE_COLUMN)), "The aggregates by name."),
+    ],
+);
+
+/// An aggregate of a live view: the window is the view's.
+macro_rules! live {
+    ($name:ident, $key:literal, $doc:literal) => {
+        static $name: Record = Record::new(concat!($key, " column"), $doc, &[required($key, Shape::Text, $doc)]);
+    };
+}
+
+live!(COUNT_COLUMN, "count", "Counts rows (\"*\") or the values of a column that are not null.");
+live!(SUM_COLUMN, "sum", "Adds up a column.");
+live!(MEAN_COLUMN, "mean", "The arithmetic mean of a column.");
+live!(MIN_COLUMN, "min", "The least value of a column.");
+live!(MAX_COLUMN, "max", "The greatest value of a column.");
+live!(DISTINCT_COLUMN, "distinct", "About how many different values a column has.");
+
+static LIVE_COLUMN: Variants = Variants {
+    title: "live aggregate",
+    records: &[
+        ("count", &COUNT_COLUMN),
+        ("sum", &SUM_COLUMN),
+        ("mean", &MEAN_COLUMN),
+        ("min", &MIN_COLUMN),
+        ("max", &MAX_COLUMN),
+        ("distinct", &DISTINCT_COLUMN),
+    ],
+};
+
+static TEST: Record = Record::new(
+    "test",
+    "Rows that are given and what must follow from them.",
+    &[
+        required("kind", Shape::Only("test"), "The kind of this declaration."),
+        required("name", Shape::Name, NAME_DOC),
+        required(
+            "given",
+            Shape::Map(Keys::Names, &Shape::AnyList(&Shape::Map(Keys::Any, &Shape::Any))),
+            "Rows by dataset.",
+        ),
+        optional("when", Shape::Any, "What is asked."),
+        required("expect", Shape::Any, "What must be answered."),
+    ],
+);
+
+/// An ODCS contract, v3.0 to v3.2: what the gate reads is described in full, the rest as it comes.
+pub(crate) static CONTRACT: Record = Record::new(
+    "contract",
+    "A data contract by the Open Data Contract Standard, v3.0 to v3.2.",
+    &[
+        required("apiVersion", Shape::Text, "Version of the standard, for example v3.2.0."),
+        required("kind", Shape::Only("DataContract"), "Always DataContract."),
+        required("id", Shape::Text, "Identifier; sources refer to it as id@major."),
+        required("version", Shape::Text, "Version of the contract, for example 1.0.0."),
+        optional("name", Shape::Text, "Display name."),
+        optional("status", Shape::Text, "Lifecycle status, for example active."),
+        required("schema", Shape::List(&Shape::Record(&SCHEMA_OBJECT)), "The objects (tables)."),
+        optional("slaProperties", Shape::AnyList(&Shape::Record(&SLA)), "Service levels."),
+        CUSTOM_PROPERTIES,
+        optional("tenant", Shape::Any, "Tenant."),
+        optional("domain", Shape::Any, "Domain."),
+        optional("dataProduct", Shape::Any, "Data product."),
+        optional("description", Shape::Any, "Purpose, limitations and usage."),
+        optional("tags", Shape::Any, "Tags."),
+        optional("servers", Shape::Any, "Where the data lies."),
+        optional("support", Shape::Any, "Support channels."),
+        optional("price", Shape::Any, "Price."),
+        optional("team", Shape::Any, "Team."),
+        optional("roles", Shape::Any, "Roles."),
+        optional("slaDefaultElement", Shape::Any, "Element that service levels are about by default."),
+        optional("authoritativeDefinitions", Shape::Any, "Links to definitions."),
+        optional("contractCreatedTs", Shape::Any, "When the contract was created."),
+        optional("context", Shape::Any, "Instructions for AI."),
+        optional("synonyms", Shape::Any, "Synonyms."),
+        optional("deprecated", Shape::Any, "Whether it is deprecated."),
+    ],
+)
+.open();
+
+const CUSTOM_PROPERTIES: Field = optional(
+    "customProperties",
+    Shape::AnyList(&CUSTOM_PROPERTY_SHAPE),
+    "Extensions; Seawall reads those whose name begins with seawall.",
+);
+
+static CUSTOM_PROPERTY_SHAPE: Shape = Shape::Record(&CUSTOM_PROPERTY);
+
+static CUSTOM_PROPERTY: Record = Record::new(
+    "custom property",
+    "An extension of the standard.",
+    &[
+        required("property", Shape::Text, "Its name, for example seawall.eventTime."),
+        optional("value", Shape::Any, "Its value."),
+        optional("id", Shape::Any, "Identifier."),
+        optional("description", Shape::Any, "Description."),
+        optional("vendor", Shape::Any, "Whose extension it is."),
+    ],
+)
+.open();
+
+static SCHEMA_OBJECT: Record = Record::new(
+    "schema object",
+    "An object (table) of a contract.",
+    &[
+        required("name", Shape::Name, "Its name, also of its dataset."),
+        optional("properties", Shape::AnyList(&Shape::Record(&PROPERTY)), "Columns."),
+        optional("quality", Shape::AnyList(&Shape::Record(&QUALITY)), "Rules about the object as a whole."),
+        CUSTOM_PROPERTIES,
+        optional("id", Shape::Any, "Identifier."),
+        optional("physicalType", Shape::Any, "Type in the source, for example table."),
+        optional("physicalName", Shape::Any, "Name in the source."),
+        optional("logicalType", Shape::Any, "Always object."),
+        optional("description", Shape::Any, "Description."),
+        optional("businessName", Shape::Any, "Business name."),
+        optional("dataGranularityDescription", Shape::Any, "What one row stands for."),
+        optional("tags", Shape::Any, "Tags."),
+        optional("authoritativeDefinitions", Shape::Any, "Links to definitions."),
+        optional("relationships", Shape::Any, "References to other objects."),
+        optional("context", Shape::Any, "Instructions for AI."),
+        optional("synonyms", Shape::Any, "Synonyms."),
+        optional("deprecated", Shape::Any, "Whether it is deprecated."),
+    ],
+)
+.open();
+
+static PROPERTY: Record = Record::new(
+    "property",
+    "A column, a field of a nested object, or the items of an array.",
+    &[
+        optional("name", Shape::Text, "Name of the column."),
+        optional("logicalType", Shape::Choice(LOGICAL_TYPES), "Its type."),
+        optional("logicalTypeOptions", Shape::Record(&TYPE_OPTIONS), "Limits that belong to the type."),
+        optional("required", Shape::Bool, "Whether null is a breach."),
+        optional("unique", Shape::Bool, "Whether a value may occur only once."),
+        optional("primaryKey", Shape::Bool, "Whether it is part of the primary key."),
+        optional("primaryKeyPosition", Shape::Integer { min: -1, max: 10_000 }, "Place within a composite key."),
+        optional("classification", Shape::Text, "Confidentiality, for example personal."),
+        optional("enum", Shape::AnyList(&Shape::Any), "Allowed values."),
+        optional("properties", Shape::AnyList(&Shape::Record(&PROPERTY)), "Fields of an object."),
+        optional("items", Shape::Record(&PROPERTY), "Elements of an array."),
+        optional("quality", Shape::AnyList(&Shape::Record(&QUALITY)), "Rules about the column."),
+        optional("physicalName", Shape::Text, "Name in the source."),
+        optional("physicalType", Shape::Text, "Type in the source; decimal(p,s) makes a number exact."),
+        CUSTOM_PROPERTIES,
+        optional("id", Shape::Any, "Identifier."),
+        optional("description", Shape::Any, "Description."),
+        optional("businessName", Shape::Any, "Business name."),
+        optional("partitioned", Shape::Bool, "Whether the source is partitioned by it."),
+        optional("partitionKeyPosition", Shape::Any, "Place within the partition key."),
+        optional("encryptedName", Shape::Any, "Name of the encrypted column."),
+        optional("criticalDataElement", Shape::Any, "Whether it is critical."),
+        optional("transformSourceObjects", Shape::Any, "Objects that it is made of."),
+        optional("transformLogic", Shape::Any, "How it is made."),
+        optional("transformDescription", Shape::Any, "How it is made, for people."),
+        optional("examples", Shape::Any, "Examples."),
+        optional("relationships", Shape::Any, "References to other columns."),
+        optional("tags", Shape::Any, "Tags."),
+        optional("authoritativeDefinitions", Shape::Any, "Links to definitions."),
+        optional("map", Shape::Any, "Keys and values of a map."),
+        optional("semanticType", Shape::Any, "column, measure or dimension."),
+        optional("context", Shape::Any, "Instructions for AI."),
+        optional("synonyms", Shape::Any, "Synonyms."),
+        optional("deprecated", Shape::Any, "Whether it is deprecated."),
+    ],
+)
+.open();
+
+const LOGICAL_TYPES: &[&str] =
+    &["string", "integer", "number", "boolean", "date", "timestamp", "time", "object", "array", "map", "vector"];
+
+const LENGTH: Shape = Shape::Integer { min: 0, max: i64::MAX };
+
+static TYPE_OPTIONS: Record = Record::new(
+    "logicalTypeOptions section",
+    "Limits that belong to a logical type.",
+    &[
+        optional("minLength", LENGTH, "Least number of characters."),
+        optional("maxLength", LENGTH, "Greatest number of characters."),
+        optional("pattern", Shape::Text, "ECMA-262 expression that must match."),
+        optional("format", Shape::Text, "Format of the text, the number or the time."),
+        optional("minimum", Shape::Literal, "Least value."),
+        optional("maximum", Shape::Literal, "Greatest value."),
+        optional("exclusiveMinimum", Shape::Literal, "Value that must be exceeded."),
+        optional("exclusiveMaximum", Shape::Literal, "Value that must not be reached."),
+        optional("multipleOf", FROM_ZERO, "Number of which the value is a multiple."),
+        optional("minItems", LENGTH, "Least number of elements."),
+        optional("maxItems", LENGTH, "Greatest number of elements."),
+        optional("uniqueItems", Shape::Bool, "Whether elements must differ."),
+        optional("minProperties", LENGTH, "Least number of fields that are not null."),
+        optional("maxProperties", LENGTH, "Greatest number of fields that are not null."),
+        optional("required", Shape::AnyList(&Shape::Text), "Fields that must not be null."),
+        optional("timezone", Shape::Any, "Whether times carry a zone."),
+        optional("defaultTimezone", Shape::Any, "Zone of times without one."),
+        optional("dimensions", LENGTH, "Number of elements of a vector."),
+        optional("elementType", Shape::Any, "Type of a vector's elements."),
+        optional("distanceMetric", Shape::Any, "Distance between vectors."),
+        optional("embeddingModel", Shape::Any, "Model that made a vector."),
+        optional("embeddingModelVersion", Shape::Any, "Version of that model."),
+        optional("normalized", Shape::Any, "Whether vectors have length 1."),
+    ],
+)
+.open();
+
+static QUALITY: Record = Record::new(
+    "quality rule",
+    "A rule about a column or an object.",
+    &[
+        optional("id", Shape::Text, "Identifier, used in reasons."),
+        optional("name", Shape::Text, "Name, used in reasons when there is no id."),
+        optional("type", Shape::Choice(&["library", "text", "sql", "custom"]), "Kind of rule."),
+        optional("metric", Shape::Text, "Metric of the library."),
+        optional("rule", Shape::Text, "Metric of the library, as v3.0 calls it."),
+        optional("arguments", Shape::Record(&ARGUMENTS), "Arguments of the metric."),
+        optional("validValues", Shape::AnyList(&Shape::Any), "Valid values, as v3.0 writes them."),
+        optional("unit", Shape::Text, "rows or percent."),
+        optional("severity", Shape::Text, "info, warning or error."),
+        optional("mustBe", Shape::Any, "The metric equals."),
+        optional("mustNotBe", Shape::Any, "The metric differs."),
+        optional("mustBeGreaterThan", ANY_NUMBER, "The metric exceeds."),
+        optional("mustBeGreaterOrEqualTo", ANY_NUMBER, "The metric reaches or exceeds."),
+        optional("mustBeGreaterThanOrEqualTo", ANY_NUMBER, "The same, as v3.0 writes it."),
+        optional("mustBeLessThan", ANY_NUMBER, "The metric stays below."),
+        optional("mustBeLessOrEqualTo", ANY_NUMBER, "The metric does not exceed."),
+        optional("mustBeLessThanOrEqualTo", ANY_NUMBER, "The same, as v3.0 writes it."),
+        optional("mustBeBetween", Shape::AnyList(&ANY_NUMBER), "The metric lies between the two."),
+        optional("mustNotBeBetween", Shape::AnyList(&ANY_NUMBER), "The metric does not lie between the two."),
+        optional("query", Shape::Any, "The SQL of a rule of type sql."),
+        optional("engine", Shape::Any, "Engine of a custom rule."),
+        optional("implementation", Shape::Any, "Custom rule for that engine."),
+        CUSTOM_PROPERTIES,
+        optional("description", Shape::Any, "Description."),
+        optional("dimension", Shape::Any, "Quality dimension."),
+        optional("method", Shape::Any, "Method."),
+        optional("businessImpact", Shape::Any, "Business impact."),
+        optional("schedule", Shape::Any, "When it runs."),
+        optional("scheduler", Shape::Any, "What runs it."),
+        optional("tags", Shape::Any, "Tags."),
+        optional("authoritativeDefinitions", Shape::Any, "Links to definitions."),
+    ],
+)
+.open();
+
+static ARGUMENTS: Record = Record::new(
+    "arguments section",
+    "Arguments of a library metric.",
+    &[
+        optional("missingValues", Shape::AnyList(&Shape::Any), "Values that count as missing."),
+        optional("validValues", Shape::AnyList(&Shape::Any), "The only valid values."),
+        optional("pattern", Shape::Text, "ECMA-262 expression of valid values."),
+        optional("properties", Shape::AnyList(&Shape::Text), "Columns that are unique together."),
+    ],
+)
+.open();
+
+static SLA: Record = Record::new(
+    "service level",
+    "A service level.",
+    &[
+        required("property", Shape::Text, "Which one, for example latency."),
+        optional("value", Shape::Any, "Its value."),
+        optional("unit", Shape::Text, "Unit of the value."),
+        optional("element", Shape::Text, "What it is about: object.column."),
+        optional("valueExt", Shape::Any, "Extended value."),
+        optional("driver", Shape::Any, "Why it matters."),
+        optional("description", Shape::Any, "Description."),
+        optional("schedule", Shape::Any, "When it is checked."),
+        optional("scheduler", Shape::Any, "What checks it."),
+        CUSTOM_PROPERTIES,
+        optional("id", Shape::Any, "Identifier."),
+        optional("authoritativeDefinitions", Shape::Any, "Links to definitions."),
+    ],
+)
+.open();

@@ -1,0 +1,304 @@
+//! Projects as a whole: what passes, what is found wrong and how it is shown.
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use proptest::prelude::*;
+use seawall_base::Span;
+use seawall_base::declare::{Aggregation, Available, Connector, FileFormat, LabelValue, WindowEdge};
+
+use super::*;
+
+mod codes;
+mod schemas;
+
+fn golden_folder() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("src/project/golden")
+}
+
+/// The files of the sound project that every test begins with.
+fn base() -> Vec<(PathBuf, String)> {
+    let root = golden_folder().join("base");
+    let mut files = Vec::new();
+    let mut folders = vec![PathBuf::new()];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(root.join(&folder)).unwrap() {
+            let entry = entry.unwrap();
+            let path = folder.join(entry.file_name());
+            if entry.file_type().unwrap().is_dir() {
+                folders.push(path);
+            } else {
+                files.push((path, fs::read_to_string(entry.path()).unwrap()));
+            }
+        }
+    }
+    files.sort();
+    files
+}
+
+/// The sound project with one file more, or one replaced.
+fn base_with(path: &str, text: &str) -> Vec<(PathBuf, String)> {
+    let mut files = base();
+    files.retain(|(known, _)| known != Path::new(path));
+    files.push((PathBuf::from(path), text.to_owned()));
+    files
+}
+
+fn parse_with(path: &str, text: &str) -> Result<Loaded, Diagnostics> {
+    parse_sources(&base_with(path, text), LoadOptions::default())
+}
+
+/// What is wrong when the sound project gets `text` as a file more: `CODE LINE:COLUMN`, in order.
+fn problems(path: &str, text: &str) -> Vec<String> {
+    let found = match parse_with(path, text) {
+        Ok(loaded) => loaded.warnings,
+        Err(problems) => problems,
+    };
+    found.iter().map(|d| format!("{} {}:{}", d.code, d.line, d.column)).collect()
+}
+
+#[test]
+fn the_sound_project_is_read_whole() {
+    let loaded = parse_sources(&base(), LoadOptions::default()).unwrap_or_else(|problems| panic!("{problems}"));
+    assert!(loaded.warnings.is_empty(), "{}", loaded.warnings);
+    let project = &loaded.project;
+    assert_eq!(project.name, "shop");
+    let names = |datasets: &[Dataset]| datasets.iter().map(|d| d.name.clone()).collect::<Vec<_>>();
+    assert_eq!(names(&loaded.datasets), ["chargebacks", "payments", "refunds"]);
+    assert_eq!(loaded.datasets[1].primary_key, ["payment_id"]);
+    let sources: Vec<&str> = project.sources.iter().map(|source| source.name.as_str()).collect();
+    assert_eq!(sources, ["chargebacks", "payments", "payments_history"]);
+    let history = &project.sources[2];
+    let Connector::Files(files) = &history.connector else { panic!("{history:?}") };
+    assert_eq!(files.path, "./data/payments/*.csv");
+    assert_eq!((files.format, &files.null_values[..]), (FileFormat::Csv, &["NA".to_owned(), "-1".to_owned()][..]));
+    assert!(history.map.as_ref().is_some_and(|sql| sql.starts_with("select id as payment_id")));
+    assert_eq!(history.references[0].files.path, "./data/cards.parquet");
+    assert_eq!((&history.available_at, history.history), (&Available::At("paid_at".into()), true));
+    assert_eq!(project.sources[1].dataset, "payments");
+    assert_eq!(project.sources[1].available_at, Available::Arrival);
+    let Connector::Simulator(simulator) = &project.sources[0].connector else { panic!("{:?}", project.sources[0]) };
+    assert_eq!((simulator.seed, simulator.length, simulator.payments_per_day), (3, Span(30 * Span::DAY.0), 100));
+}
+
+#[test]
+fn features_and_labels_are_read_as_declared() {
+    let loaded = parse_sources(&base(), LoadOptions::default()).unwrap();
+    let view = &loaded.project.feature_views[0];
+    let by_name: BTreeMap<&str, _> = view.features.iter().map(|feature| (feature.name.as_str(), feature)).collect();
+    assert_eq!(by_name["n_1h"].aggregation, Aggregation::Count { column: None });
+    assert_eq!((by_name["n_1h"].window, by_name["n_1h"].edge), (Some(Span::HOUR), WindowEdge::Sawtooth));
+    assert_eq!(by_name["mean_3h"].edge, WindowEdge::Exact);
+    assert_eq!(by_name["p95"].aggregation, Aggregation::Quantile { column: "amount_eur".into(), q: 0.95 });
+    assert_eq!(by_name["country"].window, Some(Span(30 * Span::DAY.0)));
+    assert_eq!((&by_name["idle_s"].aggregation, by_name["idle_s"].window), (&Aggregation::TimeSince, None));
+    let declared: Vec<&str> = view.features.iter().map(|feature| feature.name.as_str()).collect();
+    assert_eq!(declared, ["n_1h", "sum_24h", "mean_3h", "p95", "country", "idle_s"]);
+    let set = &loaded.project.training_sets[0];
+    assert_eq!(set.features[0].entity, ["card_id"]);
+    assert_eq!(set.visibility_lag, Span(5 * Span::SECOND.0));
+    let label = set.label.as_ref().unwrap();
+    assert_eq!(label.value, LabelValue::Present { final_after: Span(45 * Span::DAY.0) });
+    let kept: Vec<(&str, &str)> =
+        loaded.project.other.iter().map(|other| (other.kind.as_str(), other.name.as_str())).collect();
+    assert_eq!(
+        kept,
+        [("live_view", "turnover"), ("model", "fraud"), ("test", "a_card_counts"), ("transform", "clean_refunds")]
+    );
+}
+
+#[test]
+fn the_order_of_files_and_keys_does_not_change_the_revision() {
+    let hash = |files: &[(PathBuf, String)]| {
+        parse_sources(files, LoadOptions::default()).unwrap().project.revision_hash().to_string()
+    };
+    let mut files = base();
+    let before = hash(&files);
+    files.reverse();
+    for (path, text) in &mut files {
+        if path == Path::new("models.yaml") {
+            *text = text.replace("kind: transform\nname: clean_refunds", "name: clean_refunds\nkind: transform");
+        }
+    }
+    assert_eq!(hash(&files), before);
+    let (_, text) = files.iter_mut().find(|(path, _)| path == Path::new("maps/payments.sql")).unwrap();
+    text.push_str("where true\n");
+    assert_ne!(hash(&files), before);
+}
+
+#[test]
+fn variables_are_replaced_and_overridden() {
+    let options = LoadOptions { set: BTreeMap::from([("data".to_owned(), "/mnt/d".to_owned())]) };
+    let loaded = parse_sources(&base(), options).unwrap();
+    let Connector::Files(files) = &loaded.project.sources[2].connector else { panic!() };
+    assert_eq!(files.path, "/mnt/d/payments/*.csv");
+    let unknown = LoadOptions { set: BTreeMap::from([("dta".to_owned(), String::new())]) };
+    let problems = parse_sources(&base(), unknown).unwrap_err();
+    let problem = problems.iter().next().unwrap();
+    assert_eq!((problem.code.as_ref(), problem.help.as_deref()), ("SW0126", Some("did you mean `--set data=...`?")));
+}
+
+#[test]
+fn wrong_files_are_shown_with_place_and_remedy() {
+    let folder = golden_folder();
+    let mut names: Vec<String> = fs::read_dir(&folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .filter(|name| name.ends_with(".yaml"))
+        .collect();
+    names.sort();
+    assert!(names.len() >= 12, "{names:?}");
+    for name in names {
+        let text = fs::read_to_string(folder.join(&name)).unwrap();
+        let path = if name == "project.yaml" { "seawall.yaml" } else { name.as_str() };
+        let problems = parse_with(path, &text).expect_err(&name);
+        assert!(problems.iter().any(|problem| problem.help.is_some()), "{name} has no remedy");
+        assert!(problems.iter().any(|problem| problem.file == Path::new(path)), "{name} is not named");
+        let expected = folder.join(name.replace(".yaml", ".txt"));
+        let rendered = format!("{problems}\n");
+        if std::env::var_os("UPDATE_GOLDEN").is_some() {
+            fs::write(&expected, &rendered).unwrap();
+        }
+        let golden = fs::read_to_string(&expected).unwrap_or_default();
+        assert_eq!(rendered, golden, "{name}: run with UPDATE_GOLDEN=1 and review the difference");
+    }
+}
+
+#[test]
+fn json_has_a_version_places_and_counts() {
+    let problems = parse_with("x.yaml", "kind: source\nname: é\nhttp: {}\ncontract: payments@1\n").unwrap_err();
+    let json = problems.to_json();
+    assert_eq!((&json["version"], &json["errors"], &json["warnings"]), (&1.into(), &1.into(), &0.into()));
+    let first = &json["diagnostics"][0];
+    assert_eq!(first["code"], "SW0128");
+    assert_eq!((&first["line"], &first["column"], &first["end_column"]), (&2.into(), &7.into(), &8.into()));
+    assert_eq!(first["span"], serde_json::json!({"start": 19, "end": 21}));
+    assert_eq!(first["file"], "x.yaml");
+}
+
+#[test]
+fn colours_are_only_there_when_asked_for() {
+    let problems = parse_with("x.yaml", "kind: sourze\n").unwrap_err();
+    assert!(!problems.render(false).contains('\u{1b}'));
+    assert!(problems.render(true).contains('\u{1b}'));
+}
+
+#[test]
+fn a_folder_is_read_within_limits() {
+    let folder = tempfile::tempdir().unwrap();
+    for (path, text) in base() {
+        let path = folder.path().join(path);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, text).unwrap();
+    }
+    for skipped in [".git", "data", "target", "node_modules"] {
+        fs::create_dir_all(folder.path().join(skipped)).unwrap();
+        fs::write(folder.path().join(skipped).join("x.yaml"), "kind: nonsense").unwrap();
+    }
+    let loaded = load(folder.path(), LoadOptions::default()).unwrap_or_else(|problems| panic!("{problems}"));
+    let from_memory = parse_sources(&base(), LoadOptions::default()).unwrap();
+    assert_eq!(loaded.project, from_memory.project);
+    assert_eq!(loaded.files, from_memory.files);
+    fs::write(folder.path().join("large.yaml"), "# large\n".repeat(200_000)).unwrap();
+    fs::write(folder.path().join("latin.yaml"), b"name: \xe9\n").unwrap();
+    let problems = load(folder.path(), LoadOptions::default()).unwrap_err();
+    let found: Vec<(&str, &Path)> = problems.iter().map(|p| (p.code.as_ref(), p.file.as_path())).collect();
+    assert_eq!(found, [("SW0131", Path::new("large.yaml")), ("SW0131", Path::new("latin.yaml"))]);
+    assert!(problems.to_string().contains("--> large.yaml"), "{problems}");
+}
+
+#[test]
+fn a_folder_without_project_file_is_no_project() {
+    let folder = tempfile::tempdir().unwrap();
+    let problems = load(folder.path(), LoadOptions::default()).unwrap_err();
+    assert_eq!(problems.iter().map(|p| p.code.as_ref()).collect::<Vec<_>>(), ["SW0130"]);
+    let missing = load(&folder.path().join("nowhere"), LoadOptions::default()).unwrap_err();
+    assert!(missing.iter().any(|problem| problem.code == "SW0131"), "{missing}");
+}
+
+#[cfg(unix)]
+#[test]
+fn linked_folders_are_not_followed() {
+    let folder = tempfile::tempdir().unwrap();
+    fs::write(folder.path().join("seawall.yaml"), "kind: project\nname: shop\n").unwrap();
+    std::os::unix::fs::symlink(folder.path(), folder.path().join("again")).unwrap();
+    let loaded = load(folder.path(), LoadOptions::default()).unwrap_or_else(|problems| panic!("{problems}"));
+    assert_eq!(loaded.files.len(), 1);
+}
+
+/// An edit of a text: cut some characters, or put some in.
+#[derive(Debug, Clone)]
+enum Edit {
+    Cut(usize, usize),
+    Insert(usize, String),
+}
+
+fn edits() -> impl Strategy<Value = Vec<Edit>> {
+    let pieces = prop_oneof![
+        Just("\n  ".to_owned()),
+        Just(": ".to_owned()),
+        Just("- ".to_owned()),
+        Just("&a ".to_owned()),
+        Just("*a".to_owned()),
+        Just("{".to_owned()),
+        Just("]".to_owned()),
+        Just("---\n".to_owned()),
+        Just("${data".to_owned()),
+        Just("\"".to_owned()),
+        Just("é\u{1F980}".to_owned()),
+        Just("!!int ".to_owned()),
+        "\\PC{0,3}",
+    ];
+    let edit = prop_oneof![
+        (any::<usize>(), 0usize..30).prop_map(|(at, length)| Edit::Cut(at, length)),
+        (any::<usize>(), pieces).prop_map(|(at, text)| Edit::Insert(at, text)),
+    ];
+    proptest::collection::vec(edit, 1..4)
+}
+
+fn apply(text: &str, edits: &[Edit]) -> String {
+    let mut chars: Vec<char> = text.chars().collect();
+    for edit in edits {
+        match edit {
+            Edit::Cut(at, length) => {
+                let start = at % (chars.len() + 1);
+                let end = (start + length).min(chars.len());
+                chars.drain(start..end);
+            }
+            Edit::Insert(at, piece) => {
+                let at = at % (chars.len() + 1);
+                chars.splice(at..at, piece.chars());
+            }
+        }
+    }
+    chars.into_iter().collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 400, ..ProptestConfig::default() })]
+
+    /// Whatever an author types, nothing panics and every place lies within its file.
+    #[test]
+    fn any_text_gives_places_within_it(file in any::<prop::sample::Index>(), edits in edits()) {
+        let mut files = base();
+        let chosen = file.index(files.len());
+        files[chosen].1 = apply(&files[chosen].1, &edits);
+        let texts: BTreeMap<&Path, &str> = files.iter().map(|(path, text)| (path.as_path(), text.as_str())).collect();
+        let found = match parse_sources(&files, LoadOptions::default()) {
+            Ok(loaded) => loaded.warnings,
+            Err(problems) => {
+                prop_assert!(problems.error_count() > 0);
+                problems
+            }
+        };
+        for problem in &found {
+            let text = texts[problem.file.as_path()];
+            let text = text.strip_prefix('\u{feff}').unwrap_or(text);
+            prop_assert!(text.is_char_boundary(problem.span.start), "{problem:?}");
+            prop_assert!(problem.span.start <= problem.span.end && problem.span.end <= text.len(), "{problem:?}");
+            prop_assert!(problem.line >= 1 && problem.line <= text.lines().count() + 1, "{problem:?}");
+        }
+        let _ = (found.render(true), found.to_json());
+    }
+}

@@ -1,0 +1,234 @@
+//! One case per way to be wrong, and the register of codes.
+
+use std::collections::BTreeSet;
+
+use super::*;
+
+/// The codes and places that `text` leads to, as one more file of the sound project.
+fn check(path: &str, text: &str, expected: &[&str]) {
+    assert_eq!(problems(path, text), expected, "{text}");
+}
+
+fn source(rest: &str) -> String {
+    format!("kind: source\nname: s\nhttp: {{}}\n{rest}\n")
+}
+
+fn view(features: &str) -> String {
+    format!("kind: feature_view\nname: v\nentity: card_id\nfrom: payments\ntime: paid_at\nfeatures: {features}\n")
+}
+
+fn set(rest: &str) -> String {
+    format!("kind: training_set\nname: s\nrows: {{from: payments, at: paid_at}}\n{rest}\n")
+}
+
+fn contract(objects: &str) -> String {
+    format!("apiVersion: v3.2.0\nkind: DataContract\nid: more\nversion: 1.0.0\nschema:\n{objects}")
+}
+
+#[test]
+fn files_without_declarations_are_fine() {
+    check("x.yaml", "", &[]);
+    check("x.yaml", "# nothing\n---\n# nothing\n", &[]);
+}
+
+#[test]
+fn kinds_names_and_their_files() {
+    check("x.yaml", "- a\n", &["SW0127 1:1"]);
+    check("x.yaml", "knid: source\n", &["SW0127 1:1"]);
+    check("x.yaml", "kind: 5\n", &["SW0127 1:7"]);
+    check("x.yaml", "kind: DataContract\n", &["SW0146 1:7"]);
+    check("x.odcs.yaml", "kind: source\nname: s\n", &["SW0146 1:1"]);
+    check("x.yaml", "kind: project\nname: other\n", &["SW0130 1:1"]);
+    check("seawall.yaml", "kind: source\nname: s\nhttp: {}\ncontract: payments@1\n", &["SW0130 1:1", "SW0126 3:16"]);
+    for name in ["Upper", "1st", "a__b", "a_", "\"\"", "a-b", "é", &"x".repeat(81)] {
+        check("x.yaml", &format!("kind: source\nname: {name}\nhttp: {{}}\ncontract: payments@1\n"), &["SW0128 2:7"]);
+    }
+    check("x.yaml", "kind: source\nname: 5\nhttp: {}\ncontract: payments@1\n", &["SW0125 2:7"]);
+}
+
+#[test]
+fn sources() {
+    check("x.yaml", &source("contract: payments@1"), &[]);
+    check("x.yaml", &source(""), &["SW0124 1:1"]);
+    check("x.yaml", "kind: source\nname: s\ncontract: payments@1\n", &["SW0141 1:1"]);
+    check("x.yaml", &source("files: {path: x, format: csv}\ncontract: payments@1"), &["SW0141 3:1"]);
+    check("x.yaml", &source("contract: payments"), &["SW0106 4:11"]);
+    check("x.yaml", &source("contract: payments@0"), &["SW0106 4:11"]);
+    check("x.yaml", &source("contract: payments@2"), &["SW0133 4:11"]);
+    check("x.yaml", &source("contract: outcomes@2"), &["SW0124 4:11"]);
+    check("x.yaml", &source("contract: outcomes@2\ndataset: payments"), &["SW0134 5:10"]);
+    check("x.yaml", &source("contract: payments@1\nmap: maps/none.sql"), &["SW0132 5:6"]);
+    check("x.yaml", &source("contract: payments@1\nmap: ../payments.sql"), &["SW0132 5:6"]);
+    check("x.yaml", &source("contract: payments@1\nmap: /maps/payments.sql"), &["SW0132 5:6"]);
+    check("x.yaml", &source("contract: payments@1\nmap: ./maps/payments.sql"), &[]);
+    check("x.yaml", &source("contract: payments@1\nmap: select * from input"), &[]);
+    check("x.yaml", &source("contract: payments@1\navailable_at: paid_at + interval '1 day'"), &[]);
+    check("x.yaml", &source("contract: payments@1\navailable_at: payed_at"), &["SW0135 5:15"]);
+    check("x.yaml", &source("contract: payments@1\navailable_at: country"), &["SW0136 5:15"]);
+    check("x.yaml", &source("contract: payments@1\nhistory: true"), &["SW0144 5:1"]);
+    check("x.yaml", &source("contract: payments@1\nhistory: yes"), &["SW0125 5:10"]);
+    check("x.yaml", &source("contract: payments@1\nmap:"), &["SW0125 5:5"]);
+    check("x.yaml", "kind: source\nname: s\nfiles: {path: x, format: xml}\ncontract: payments@1\n", &["SW0125 3:26"]);
+    check(
+        "x.yaml",
+        "kind: source\nname: s\nsimulator: {stream: payments, seed: -1}\ncontract: payments@1\n",
+        &["SW0125 3:37"],
+    );
+}
+
+#[test]
+fn variables() {
+    let files =
+        |path: &str| format!("kind: source\nname: s\nfiles: {{path: \"{path}\", format: csv}}\ncontract: payments@1\n");
+    check("x.yaml", &files("${data}/x"), &[]);
+    check("x.yaml", &files("$${home}/x"), &[]);
+    check("x.yaml", &files("a/${dat}/${home}"), &["SW0126 3:18", "SW0126 3:25"]);
+    check("x.yaml", &files("${open"), &[]);
+}
+
+#[test]
+fn feature_views() {
+    check("x.yaml", &view("{n: {count: '*', window: 1h}}"), &[]);
+    check("x.yaml", &view("{}"), &["SW0125 6:11"]);
+    check("x.yaml", &view("[a]"), &["SW0125 6:11"]);
+    check("x.yaml", &view("{n: 5}"), &["SW0125 6:15"]);
+    check("x.yaml", &view("{n: {window: 1h}}"), &["SW0141 6:15"]);
+    check("x.yaml", &view("{n: {count: '*'}}"), &["SW0124 6:16"]);
+    check("x.yaml", &view("{n: {count: '*', window: 0s}}"), &["SW0125 6:36"]);
+    check("x.yaml", &view("{n: {count: '*', window: 3600}}"), &["SW0108 6:36"]);
+    check("x.yaml", &view("{n: {count: '*', sum: amount_eur, window: 1h}}"), &["SW0141 6:16"]);
+    check("x.yaml", &view("{n: {count: '*', window: 1h, edge: smooth}}"), &["SW0125 6:46"]);
+    check("x.yaml", &view("{n: {quantile: amount_eur, window: 1h}}"), &["SW0124 6:16"]);
+    check("x.yaml", &view("{n: {time_since: paid_at}}"), &["SW0125 6:28"]);
+    check("x.yaml", &view("{n: {sum: amount_euro, window: 1h}}"), &["SW0135 6:21"]);
+    check(
+        "x.yaml",
+        &view("{n: {sum: country, window: 1h}, m: {mean: card_id, window: 1h}}"),
+        &["SW0301 6:16", "SW0301 6:47"],
+    );
+    let two = view("{n: {count: '*', window: 1h}}").replace("card_id", "[card_id, card_id]");
+    check("x.yaml", &two, &["SW0129 3:19"]);
+    check("x.yaml", &view("{n: {count: '*', window: 1h}}").replace("paid_at", "country"), &["SW0136 5:7"]);
+    check("x.yaml", &view("{n: {count: '*', window: 1h}}").replace("from: payments", "from: payment"), &["SW0134 4:7"]);
+    check("x.yaml", &view("{n: {count: '*', window: 1h}}").replace("name: v", "name: card"), &["SW0129 2:7"]);
+}
+
+#[test]
+fn training_sets() {
+    check("x.yaml", &set("features: [card@1]"), &[]);
+    check("x.yaml", &set("features: []"), &["SW0125 4:11"]);
+    check("x.yaml", &set("features: [card@1, card@2]"), &["SW0129 4:20"]);
+    check("x.yaml", &set("features: [card@1]\ncontext: {label: \"1\"}"), &["SW0129 5:11"]);
+    check("x.yaml", &set("features: [card@1]\nvisibility_lag: soon"), &["SW0108 5:17"]);
+    check("x.yaml", &set("features: [{view: card@1, entity: {card_id: country}}]"), &[]);
+    check("x.yaml", &set("features: [{view: card@1, entity: {crd_id: country}}]"), &["SW0135 4:36"]);
+    check("x.yaml", &set("features: [{view: card@1, entity: {card_id: amount_eur}}]"), &["SW0136 4:45"]);
+    let label = |label: &str| set(&format!("features: [card@1]\nlabel: {label}"));
+    check("x.yaml", &label("{from: chargebacks, join: payment_id, column: loss}"), &[]);
+    check("x.yaml", &label("{from: chargebacks, join: payment_id}"), &["SW0141 5:8"]);
+    check("x.yaml", &label("{from: chargebacks, join: payment_id, present: true}"), &["SW0124 5:9", "SW0124 5:9"]);
+    check("x.yaml", &label("{from: chargebacks, join: loss, column: loss}"), &["SW0135 5:34"]);
+    check("x.yaml", &label("{from: refunds, join: payment_id, column: refund_id}"), &["SW0136 5:30"]);
+    check("x.yaml", &label("{from: nothing, join: payment_id, column: x}"), &["SW0134 5:15"]);
+    let keyless = set("features: [card@1]").replace("payments, at: paid_at", "refunds, at: refunded_at");
+    check("x.yaml", &keyless, &["SW0142 3:14", "SW0135 4:12"]);
+}
+
+#[test]
+fn declarations_that_are_kept() {
+    check("x.yaml", "kind: model\nname: m\ntraining_set: frod\n", &["SW0138 3:15"]);
+    check(
+        "x.yaml",
+        "kind: live_view\nname: l\nfrom: refunds\nwindow: 1m\ncolumns: {n: {count: \"*\"}}\n",
+        &["SW0124 3:7"],
+    );
+    check("x.yaml", "kind: test\nname: t\ngiven: {cards: []}\nexpect: 1\n", &["SW0134 3:9"]);
+    check("x.yaml", "kind: transform\nname: t\nsql: select 1\nto: cards\n", &["SW0134 4:5"]);
+}
+
+#[test]
+fn transforms_cannot_need_each_other() {
+    let transform =
+        |name: &str, sql: &str, to: &str| format!("---\nkind: transform\nname: {name}\nsql: {sql}\nto: {to}\n");
+    let chain = transform("a", "select * from payments", "chargebacks");
+    check("x.yaml", &chain, &[]);
+    let itself = transform("a", "select * from payments", "payments");
+    check("x.yaml", &itself, &["SW0140 3:7"]);
+    let ring = transform("a", "select * from refunds", "chargebacks")
+        + &transform("b", "select * from chargebacks, x", "payments");
+    // The sound project makes refunds of payments.
+    check("x.yaml", &ring, &["SW0140 8:7"]);
+}
+
+#[test]
+fn contracts() {
+    let column = "    properties: [{name: a, logicalType: string}]\n";
+    check("x.odcs.yaml", &contract(&format!("  - name: more\n{column}")), &[]);
+    check("x.odcs.yaml", &contract(&format!("  - name: payments\n{column}")), &["SW0129 6:11"]);
+    check("x.odcs.yaml", &contract(&format!("  - name: More Rows\n{column}")), &["SW0128 6:11"]);
+    let second = contract(&format!("  - name: more\n{column}")).replace("id: more", "id: payments");
+    check("x.odcs.yaml", &second, &["SW0129 3:5"]);
+    let extended = contract(&format!("  - name: more\n    zzzzzz: 1\n{column}"));
+    check("x.odcs.yaml", &extended, &["SW0145 7:5"]);
+    // One problem of the shape and one of the kernel, in one go.
+    let both = contract(
+        "  - name: more\n    propertie: 1\n    properties:\n      - {name: a, logicalType: string, logicalTypeOptions: {pattern: \"(\"}}\n",
+    );
+    let found = problems("x.odcs.yaml", &both);
+    assert!(found[0] == "SW0123 7:5" && found[1].starts_with("SW02") && found.len() == 2, "{found:?}");
+}
+
+#[test]
+fn one_mistake_does_not_make_its_references_dangle() {
+    let files = base_with("contracts/payments.odcs.yaml", "kind: DataContract\nid: [payments\n");
+    let found = parse_sources(&files, LoadOptions::default()).unwrap_err();
+    assert_eq!(found.iter().map(|d| d.code.as_ref()).collect::<Vec<_>>(), ["SW0120"], "{found}");
+    let (_, views) = base().into_iter().find(|(path, _)| path == Path::new("views.yaml")).unwrap();
+    check(
+        "views.yaml",
+        &views.replace("{sum: amount_eur, window: 24h}", "{sun: amount_eur, window: 24h}"),
+        &["SW0123 8:13"],
+    );
+    check("views.yaml", &views.replace("kind: live_view", "kind: [live_view"), &["SW0120 17:5"]);
+}
+
+#[test]
+fn codes_are_explained_with_their_heading() {
+    let text = explain("sw0123").unwrap();
+    assert!(text.starts_with("## SW0123: "), "{text}");
+    assert!(!text.contains("## SW0124"), "{text}");
+    assert_eq!(explain("SW9999"), None);
+    assert_eq!(explain(""), None);
+}
+
+/// Every code in the sources of the workspace has a section, and every section is about a code in use.
+#[test]
+fn the_register_of_codes_is_complete() {
+    let crates = fs::canonicalize(golden_folder()).unwrap().ancestors().nth(4).unwrap().to_owned();
+    assert!(crates.ends_with("crates"), "{}", crates.display());
+    let mut used = BTreeSet::new();
+    let mut folders = vec![crates];
+    while let Some(folder) = folders.pop() {
+        for entry in fs::read_dir(folder).unwrap() {
+            let path = entry.unwrap().path();
+            let is_test = path.file_stem().is_some_and(|stem| stem == "tests");
+            if path.is_dir() && !is_test {
+                folders.push(path);
+            } else if path.extension().is_some_and(|extension| extension == "rs") && !is_test {
+                used.extend(codes_in(&fs::read_to_string(path).unwrap()));
+            }
+        }
+    }
+    let explained: BTreeSet<String> = codes().into_iter().map(str::to_owned).collect();
+    let missing: Vec<&String> = used.difference(&explained).collect();
+    let unused: Vec<&String> = explained.difference(&used).collect();
+    assert!(missing.is_empty(), "codes without a section in docs/errors: {missing:?}");
+    assert!(unused.is_empty(), "sections in docs/errors about codes that nothing uses: {unused:?}");
+    assert_eq!(codes().len(), explained.len(), "a code has two sections");
+}
+
+/// Every `"SWdddd"` in a source text.
+fn codes_in(text: &str) -> Vec<String> {
+    let is_code = |code: &&str| code.len() == 6 && code[2..].bytes().all(|b| b.is_ascii_digit());
+    text.split('"').filter(|part| part.starts_with("SW")).filter(is_code).map(str::to_owned).collect()
+}
