@@ -4,6 +4,8 @@
 //! only then. After a failed sync the caller must treat the file as lost and must not retry: the kernel may have
 //! dropped the dirty pages and would report success.
 
+#![allow(clippy::disallowed_methods, reason = "the one place that syncs")]
+
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};

@@ -64,7 +64,7 @@ impl Index {
     /// Adds the next entry, whose frame lies at `position` of the newest segment.
     pub fn push(&mut self, position: u64, entry: Arc<LogEntry>) {
         let segment = self.segments.last_mut().expect("a segment begins before its first entry");
-        if segment.entries % SPARSE_EVERY == 0 {
+        if segment.entries.is_multiple_of(SPARSE_EVERY) {
             segment.positions.push(position);
         }
         segment.entries += 1;

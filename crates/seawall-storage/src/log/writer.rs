@@ -241,6 +241,16 @@ impl Writer {
     }
 }
 
+impl Drop for Writer {
+    /// Waits for the helper: it must not touch `spare.tmp` once the folder may have another owner.
+    fn drop(&mut self) {
+        if let Some(spare) = self.spare.take() {
+            // What it made, or failed to make, is of no use any more.
+            let _ = spare.join();
+        }
+    }
+}
+
 /// Poisons the log, then refuses everything that waits until the queue is closed.
 fn refuse(shared: &Shared, cause: &str, waiting: VecDeque<Job>, queue: &mut mpsc::Receiver<Job>) {
     error_event!(folder = %shared.folder.display(), cause, "log poisoned, appends are refused until it is reopened");

@@ -201,13 +201,13 @@ impl Fixture {
             let keys = entity_keys(&plan, &asked.entities).expect("the entities fit the view");
             let mut state = ViewState::new(plan, Retention::All);
             state.receive(&self.batch(rows)).expect("the rows fit the view");
-            for i in 0..decisions.len() {
+            for (i, decision) in decisions.iter().enumerate() {
                 state.advance(request.now[i]).expect("rows become known");
                 let one = i..i + 1;
                 let (values, status) = state
                     .values(&keys[one.clone()], &request.at[one.clone()], &asked.own[one])
                     .expect("everything is kept");
-                assert_eq!(answer.values.slice(i, 1), values, "{} of decision {i} at {:?}", view.id(), decisions[i]);
+                assert_eq!(answer.values.slice(i, 1), values, "{} of decision {i} at {decision:?}", view.id());
                 assert_eq!(answer.status[i], status[0], "status of {} of decision {i}", view.id());
             }
         }
