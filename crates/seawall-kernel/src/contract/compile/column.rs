@@ -211,12 +211,9 @@ impl Compiler {
 
     fn uniqueness_of(&mut self, property: &Property, place: Place<'_>, mode: Mode) {
         let nested = "it stands within a nested value, whose elements have no identity";
-        match (property.primary_key, place.top) {
-            (Some(true), None) => {
-                let at = format!("{}/primaryKey", place.json);
-                self.problem(&at, "SW0209", "a nested property cannot be part of the primary key", "use a column");
-            }
-            (Some(true) | Some(false) | None, _) => {}
+        if property.primary_key == Some(true) && place.top.is_none() {
+            let at = format!("{}/primaryKey", place.json);
+            self.problem(&at, "SW0209", "a nested property cannot be part of the primary key", "use a column");
         }
         if property.unique != Some(true) {
             return;

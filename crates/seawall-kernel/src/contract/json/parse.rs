@@ -294,16 +294,12 @@ impl<'a> Reader<'a> {
     }
 }
 
-fn is_duplicate<'a>(
-    fields: &[(Cow<'a, str>, Json<'a>)],
-    names: &mut HashSet<Cow<'a, str>>,
-    name: &Cow<'a, str>,
-) -> bool {
+fn is_duplicate<'a>(fields: &[(Cow<'a, str>, Json<'a>)], names: &mut HashSet<Cow<'a, str>>, name: &str) -> bool {
     if fields.len() < FIELDS_SCANNED_MAX {
         return fields.iter().any(|(known, _)| known == name);
     }
     if names.is_empty() {
         names.extend(fields.iter().map(|(known, _)| known.clone()));
     }
-    !names.insert(name.clone())
+    !names.insert(Cow::Owned(name.to_owned()))
 }

@@ -138,7 +138,7 @@ fn a_contract_is_inferred_from_text() {
     let rows: Vec<&[Option<&str>]> = rows.iter().map(Vec::as_slice).collect();
     let names = ["id", "at", "n", "x", "currency", "zip", "flag", "empty"];
     let sample = text_batch(&names, &rows);
-    let (contract, assumptions) = infer("payments", &[sample.clone()], &["id".to_owned()], "at");
+    let (contract, assumptions) = infer("payments", std::slice::from_ref(&sample), &["id".to_owned()], "at");
     let types: Vec<&str> = contract.schema[0].properties.iter().map(|p| p.logical_type.as_deref().unwrap()).collect();
     assert_eq!(types, ["string", "timestamp", "integer", "number", "string", "string", "boolean", "string"]);
     assert_eq!(contract.schema[0].properties[4].allowed.as_ref().map(Vec::len), Some(2));
@@ -167,7 +167,7 @@ fn a_contract_is_inferred_from_types() {
         ),
     ])
     .unwrap();
-    let (contract, _) = infer("typed", &[sample.clone()], &["i".to_owned()], "t");
+    let (contract, _) = infer("typed", std::slice::from_ref(&sample), &["i".to_owned()], "t");
     let gate = compile(&contract, None).unwrap();
     let verdict = gate.check(&sample, Input::Typed, NOW);
     assert_eq!(verdict.accepted_rows, [0, 1], "{}", show(&verdict));

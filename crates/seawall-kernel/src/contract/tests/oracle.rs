@@ -49,6 +49,9 @@ fn row_strategy() -> impl Strategy<Value = Value> {
         .prop_map(|(id, n, x, s, u, l)| json!({"id": id, "n": n, "x": x, "s": s, "u": u, "l": l}))
 }
 
+/// The rules that warn, with the number of their rows.
+type Warned = BTreeSet<(String, u64)>;
+
 /// The rules that a row breaks by itself; the second set only warns.
 fn own_rules(row: &Value) -> (Broken, Broken) {
     let mut stop = Broken::new();
@@ -122,7 +125,7 @@ fn own_rules(row: &Value) -> (Broken, Broken) {
 }
 
 /// What the slow gate says: reasons of each quarantined row, and the rules that warn with their rows.
-fn slow(rows: &[Value]) -> (Vec<(u32, Broken)>, BTreeSet<(String, u64)>) {
+fn slow(rows: &[Value]) -> (Vec<(u32, Broken)>, Warned) {
     let own: Vec<(Broken, Broken)> = rows.iter().map(own_rules).collect();
     let mut stops: Vec<Broken> = own.iter().map(|(stop, _)| stop.clone()).collect();
     for (i, row) in rows.iter().enumerate() {
@@ -136,7 +139,7 @@ fn slow(rows: &[Value]) -> (Vec<(u32, Broken)>, BTreeSet<(String, u64)>) {
             }
         }
     }
-    let mut warnings = BTreeSet::new();
+    let mut warnings = Warned::new();
     let missing: Vec<usize> =
         (0..rows.len()).filter(|i| rows[*i]["s"].is_null() || rows[*i]["s"] == "" || rows[*i]["s"] == "b").collect();
     if !rows.is_empty() && missing.len() * 100 > rows.len() * 40 {
@@ -180,7 +183,7 @@ proptest! {
         let fast: Vec<(u32, Broken)> = verdict.quarantined.iter().map(|q| (q.row, broken(&q.reasons))).collect();
         let (quarantined, warnings) = slow(&rows);
         prop_assert_eq!(fast, quarantined);
-        let warned: BTreeSet<(String, u64)> = verdict.warnings.iter().map(|w| (w.rule.clone(), w.rows)).collect();
+        let warned: Warned = verdict.warnings.iter().map(|w| (w.rule.clone(), w.rows)).collect();
         prop_assert_eq!(warned, warnings);
         // What is accepted is what came in.
         for (at, row) in verdict.accepted_rows.iter().enumerate() {
