@@ -1,5 +1,8 @@
 //! The project of the demo: the declarations under which the simulator's rows are gated, aggregated and labelled.
 
+#[cfg(test)]
+mod tests;
+
 use super::{AMOUNT_CENTS_MAX, Fault, Options};
 
 /// The declarations of a project over the simulator: path and text of each file, in the order of the journey.
