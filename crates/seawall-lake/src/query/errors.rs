@@ -35,10 +35,7 @@ fn translate(error: DataFusionError, kind: ErrorKind, code: &'static str, doing:
             translate(errors.swap_remove(0), kind, code, doing)
         }
         DataFusionError::SchemaError(schema_error, _) => Ok(schema_problem(&schema_error)),
-        DataFusionError::ResourcesExhausted(message) => {
-            Ok(Error::new(ErrorKind::Unavailable, codes::MEMORY, format!("the query needs more memory: {message}"))
-                .hint("select fewer columns or rows, or raise the engine's memory"))
-        }
+        DataFusionError::ResourcesExhausted(message) => Ok(out_of_memory(&message)),
         DataFusionError::Plan(message) if message.contains("not found") && message.contains("table '") => {
             Ok(Error::not_found(codes::SQL_TABLE_UNKNOWN, message)
                 .hint("`show tables` lists what there is; columns are listed by `describe TABLE`"))
@@ -53,6 +50,7 @@ fn shared_error(error: &DataFusionError, kind: ErrorKind, code: &'static str, do
     let mut cause: Option<&(dyn std::error::Error + 'static)> = Some(error);
     while let Some(at) = cause {
         let inner = match at.downcast_ref::<DataFusionError>() {
+            Some(DataFusionError::ResourcesExhausted(message)) => return out_of_memory(message),
             Some(DataFusionError::External(inner)) => inner.downcast_ref::<Error>(),
             _ => at.downcast_ref::<Error>(),
         };
@@ -66,6 +64,11 @@ fn shared_error(error: &DataFusionError, kind: ErrorKind, code: &'static str, do
         cause = at.source();
     }
     Error::new(kind, code, format!("{doing}: {error}"))
+}
+
+fn out_of_memory(message: &str) -> Error {
+    Error::new(ErrorKind::Unavailable, codes::MEMORY, format!("the query needs more memory: {message}"))
+        .hint("select fewer columns or rows, or raise the engine's memory")
 }
 
 fn schema_problem(error: &SchemaError) -> Error {

@@ -12,6 +12,8 @@ use datafusion::execution::runtime_env::{RuntimeEnv, RuntimeEnvBuilder};
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::prelude::{SQLOptions, SessionConfig};
+use datafusion::sql::parser::Statement;
+use datafusion::sql::sqlparser::ast;
 use object_store::ObjectStore;
 use seawall_base::error::{Error, Result};
 
@@ -94,10 +96,29 @@ pub(crate) async fn plan_read_only(state: &SessionState, sql: &str) -> Result<Lo
         let is_several = e.to_string().contains("single SQL statement");
         if is_several { not_read_only("there is more than one statement") } else { errors::planning(e) }
     })?;
+    if !only_reads(&statement) {
+        return Err(not_read_only("it is no select"));
+    }
     let plan = Box::pin(state.statement_to_plan(statement)).await.map_err(errors::planning)?;
     let options = SQLOptions::new().with_allow_ddl(false).with_allow_dml(false).with_allow_statements(false);
     options.verify_plan(&plan).map_err(|e| not_read_only(&e.strip_backtrace()))?;
     Ok(plan)
+}
+
+/// A first look at the statement itself: what is not known to read is refused before it is planned.
+fn only_reads(statement: &Statement) -> bool {
+    match statement {
+        Statement::Statement(statement) => matches!(
+            statement.as_ref(),
+            ast::Statement::Query(_)
+                | ast::Statement::ShowTables { .. }
+                | ast::Statement::ShowColumns { .. }
+                | ast::Statement::ShowFunctions { .. }
+                | ast::Statement::ExplainTable { .. }
+        ),
+        Statement::Explain(explained) => only_reads(&explained.statement),
+        Statement::CreateExternalTable(_) | Statement::CopyTo(_) | Statement::Reset(_) => false,
+    }
 }
 
 fn not_read_only(why: &str) -> Error {

@@ -306,14 +306,26 @@ impl DeltaStore {
         Box::pin(checkpoints::create_checkpoint(&delta_table, None)).await.map_err(failed)
     }
 
-    /// Writes rows as a data file, unless a version shows that file already.
+    /// Writes rows as a data file. The name follows from the content, so a file that is there already, of an earlier
+    /// attempt or of a racing process, is left alone unless its bytes are damaged; one that a version shows always is.
     async fn write_data_file(&self, handle: &Handle, state: &TableState, name: &str, file: &EncodedFile) -> Result<()> {
         if state.files.contains_key(name) {
             return Ok(());
         }
         let location = self.location(&handle.name, name)?;
-        let written = self.store.put(&location, PutPayload::from_bytes(file.bytes.clone())).await;
-        written.map(|_| ()).map_err(|e| log::storage(&format!("writing rows of table {}", handle.name), e))
+        let failed = |e| log::storage(&format!("writing rows of table {}", handle.name), e);
+        let payload = || PutPayload::from_bytes(file.bytes.clone());
+        match self.store.put_opts(&location, payload(), PutMode::Create.into()).await {
+            Ok(_) => Ok(()),
+            Err(object_store::Error::AlreadyExists { .. }) => {
+                let found = self.store.get(&location).await.map_err(failed)?.bytes().await.map_err(failed)?;
+                if found != file.bytes {
+                    self.store.put(&location, payload()).await.map_err(failed)?;
+                }
+                Ok(())
+            }
+            Err(e) => Err(failed(e)),
+        }
     }
 
     async fn read_data_file(&self, table: &TableName, data_file: &DataFile) -> Result<Bytes> {

@@ -14,9 +14,8 @@ use seawall_base::table::{Append, StagedFile, TableName, TableSnapshot, TableSto
 use seawall_base::{Cut, Permit};
 
 use super::delta::{check_cuts, check_from, conform_all, project, unknown_table, unknown_version};
-use super::{evolve, schema};
+use super::{evolve, file, schema};
 use crate::codes;
-use crate::training_set::content_hash;
 use crate::types;
 
 /// Versioned tables that live as long as the process.
@@ -44,6 +43,7 @@ struct Version {
 #[derive(Debug)]
 struct Staged {
     batches: Vec<RecordBatch>,
+    hash: Hash,
     is_shown: bool,
 }
 
@@ -63,11 +63,11 @@ impl MemoryStore {
         }
         check_from(name, &newest.cut, &append.from)?;
         let mut added = conform_all(name, &append.batches, &newest.schema)?;
-        for file in &append.staged {
-            added.extend(table.take_staged(name, file)?);
+        for wanted in &append.staged {
+            added.extend(table.take_staged(name, wanted)?);
         }
-        for file in &append.staged {
-            if let Some(staged) = table.staged.get_mut(&file.path) {
+        for wanted in &append.staged {
+            if let Some(staged) = table.staged.get_mut(&wanted.path) {
                 staged.is_shown = true;
             }
         }
@@ -96,21 +96,21 @@ impl Table {
         TableVersion(self.versions.len() as u64 - 1)
     }
 
-    fn staged(&self, name: &TableName, file: &StagedFile) -> Result<&Staged> {
-        let staged = self.staged.get(&file.path).ok_or_else(|| {
-            Error::corrupt(codes::FILE_DAMAGED, format!("the data file {} of table {name} is missing", file.path))
+    fn staged(&self, name: &TableName, wanted: &StagedFile) -> Result<&Staged> {
+        let staged = self.staged.get(&wanted.path).ok_or_else(|| {
+            Error::corrupt(codes::FILE_DAMAGED, format!("the data file {} of table {name} is missing", wanted.path))
         })?;
-        if content_hash(&staged.batches) != file.hash {
-            let message = format!("the data file {} of table {name} has other bytes than were written", file.path);
+        if staged.hash != wanted.hash {
+            let message = format!("the data file {} of table {name} has other bytes than were written", wanted.path);
             return Err(Error::corrupt(codes::FILE_DAMAGED, message));
         }
         Ok(staged)
     }
 
-    fn take_staged(&mut self, name: &TableName, file: &StagedFile) -> Result<Vec<RecordBatch>> {
-        let staged = self.staged(name, file)?;
+    fn take_staged(&mut self, name: &TableName, wanted: &StagedFile) -> Result<Vec<RecordBatch>> {
+        let staged = self.staged(name, wanted)?;
         if staged.is_shown {
-            let message = format!("the staged file {} is in table {name} already", file.path);
+            let message = format!("the staged file {} is in table {name} already", wanted.path);
             return Err(Error::new(ErrorKind::Conflict, codes::STAGED_UNUSABLE, message));
         }
         Ok(staged.batches.clone())
@@ -154,19 +154,18 @@ impl TableStore for MemoryStore {
         if batches.is_empty() {
             return Err(Error::invalid(codes::STAGED_UNUSABLE, format!("there are no rows to stage for table {name}")));
         }
-        let hash: Hash = content_hash(&batches);
+        let encoded = file::encode(&batches, &table.newest(name)?.schema, &[])?;
+        let (rows, bytes, hash) = (encoded.rows, encoded.bytes.len() as u64, encoded.hash);
         let path = format!("staged-{hash}.parquet");
-        let rows = batches.iter().map(|batch| batch.num_rows() as u64).sum();
-        let bytes = batches.iter().map(|batch| batch.get_array_memory_size() as u64).sum();
-        table.staged.entry(path.clone()).or_insert(Staged { batches, is_shown: false });
+        table.staged.entry(path.clone()).or_insert(Staged { batches, hash, is_shown: false });
         Ok(StagedFile { path, rows, bytes, hash })
     }
 
-    async fn read_staged(&self, _permit: &Permit, name: &TableName, file: &StagedFile) -> Result<Vec<RecordBatch>> {
+    async fn read_staged(&self, _permit: &Permit, name: &TableName, wanted: &StagedFile) -> Result<Vec<RecordBatch>> {
         let tables = self.tables.lock();
         let table = tables.get(name).ok_or_else(|| unknown_table(name))?;
         let schema = Arc::clone(&table.newest(name)?.schema);
-        conform_all(name, &table.staged(name, file)?.batches, &schema)
+        conform_all(name, &table.staged(name, wanted)?.batches, &schema)
     }
 
     async fn snapshot(&self, name: &TableName, version: Option<TableVersion>) -> Result<TableSnapshot> {

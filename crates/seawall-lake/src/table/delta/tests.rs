@@ -171,14 +171,15 @@ async fn the_rate_of_commits_does_not_degrade() {
         store.append(&permit(), &table, append(vec![rows(0, from, until)], 0, from, until)).await.unwrap();
         times_ms.push((SystemClock.now() - started).0 as f64 / 1e3);
     }
-    let median = |times: &[f64]| {
+    // The lower quartile, because other work on the machine slows single commits down.
+    let typical = |times: &[f64]| {
         let mut sorted = times.to_vec();
         sorted.sort_by(f64::total_cmp);
-        sorted[sorted.len() / 2]
+        sorted[sorted.len() / 4]
     };
-    let (first, last) = (median(&times_ms[..60]), median(&times_ms[240..]));
+    let (first, last) = (typical(&times_ms[..60]), typical(&times_ms[240..]));
     let total: f64 = times_ms.iter().sum();
-    println!("300 commits: {:.0}/s; median of first 60 {first:.1} ms, of last 60 {last:.1} ms", 300.0 / (total / 1e3));
+    println!("300 commits: {:.0}/s; first 60 take {first:.1} ms, last 60 {last:.1} ms", 300.0 / (total / 1e3));
     assert!(last < first * 4.0 + 5.0, "commits slow down: {first} ms, then {last} ms");
     assert_eq!(store.row_count(&table).await.unwrap(), 30_000);
     let names: Vec<String> = std::fs::read_dir(store.folder(&table).join("_delta_log"))
