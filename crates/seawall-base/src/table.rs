@@ -127,6 +127,10 @@ pub trait TableStore: Send + Sync {
     /// Commits rows exactly once.
     async fn append(&self, permit: &Permit, table: &TableName, append: Append) -> Result<TableVersion>;
 
+    /// Like `append`, but the new version shows only these rows. Older versions stay readable. Takes the table's
+    /// exclusive lease, because it removes files from the newest version.
+    async fn replace(&self, permit: &Permit, table: &TableName, append: Append) -> Result<TableVersion>;
+
     /// Writes rows as a synced Parquet file inside the table's folder, invisible until an append names it.
     async fn stage(&self, permit: &Permit, table: &TableName, batches: Vec<RecordBatch>) -> Result<StagedFile>;
 

@@ -20,13 +20,18 @@ pub mod table_writer;
 pub mod training;
 pub mod verify;
 
-pub use frame::Counts;
 pub use gate::{Incoming, Receipt};
 pub use pipeline::{Parts, Pipeline};
+pub use seawall_catalog::Counts;
 
 use arrow::datatypes::{DataType, TimeUnit};
 
 /// Type of every instant column: microseconds, UTC.
 pub fn instant_type() -> DataType {
     DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()))
+}
+
+/// Adds `counts` to `sum`.
+pub fn add_counts(sum: &mut Counts, counts: &Counts) {
+    *sum = sum.checked_add(counts).expect("an installation takes in far fewer than 2^64 rows");
 }

@@ -1,0 +1,77 @@
+//! Explaining a number: the rows behind a feature value, and why others are not.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use seawall_base::error::Result;
+use seawall_base::online::FeatureStatus;
+use seawall_base::{Error, Instant, Permit, TableName, VersionedName};
+use seawall_kernel::feature::{Decisions, Explanation, ViewPlan, entity_keys, explain, sweep};
+
+use crate::pipeline::Pipeline;
+
+impl Pipeline {
+    /// Explains one feature of one entity as known at `known`, from the tables.
+    pub async fn explain_feature(
+        &self,
+        permit: &Permit,
+        view: &VersionedName,
+        feature: &str,
+        entity: &RecordBatch,
+        at: Instant,
+        known: Instant,
+    ) -> Result<Explanation> {
+        let (plan, rows) = self.history_of(permit, view).await?;
+        let key = entity_keys(&plan, entity)?.into_iter().next().flatten();
+        let key = key.ok_or_else(|| {
+            Error::invalid("SW0870", "the entity's key has a missing part")
+                .hint(format!("give every one of: {}", plan.view().entity.join(", ")))
+        })?;
+        explain(&plan, &rows, feature, &key, at, known, None, None)
+    }
+
+    /// Features of one view as a training set would hold them: from the tables, known at K = T.
+    pub async fn features_as_of(
+        &self,
+        permit: &Permit,
+        view: &VersionedName,
+        entities: &RecordBatch,
+        at: Instant,
+    ) -> Result<RecordBatch> {
+        let (plan, rows) = self.history_of(permit, view).await?;
+        let count = entities.num_rows();
+        let decisions = Decisions {
+            keys: entity_keys(&plan, entities)?,
+            at: vec![at; count],
+            known: vec![at; count],
+            own: vec![None; count],
+            cuts: None,
+        };
+        sweep(&plan, &rows, &decisions)
+    }
+
+    async fn history_of(&self, permit: &Permit, view: &VersionedName) -> Result<(Arc<ViewPlan>, Vec<RecordBatch>)> {
+        self.catch_up().await?;
+        let revision = self.revision();
+        let declared = revision.views.iter().find(|declared| declared.id() == *view).ok_or_else(|| {
+            let known: Vec<String> = revision.views.iter().map(|view| view.id().to_string()).collect();
+            Error::not_found("SW0824", format!("there is no feature view {view}"))
+                .hint(format!("feature views: {}", known.join(", ")))
+        })?;
+        let plan = ViewPlan::compile(declared, &revision.dataset(&declared.from)?.dataset)?;
+        let table = TableName::dataset(&declared.from)?;
+        let snapshot = self.parts.tables.snapshot(&table, None).await?;
+        let rows = self.parts.tables.scan(permit, &table, snapshot.version, Some(&plan.input_columns())).await?;
+        Ok((Arc::new(plan), rows))
+    }
+}
+
+/// What a missing value means, for people.
+pub fn status_text(status: FeatureStatus) -> &'static str {
+    match status {
+        FeatureStatus::Present => "present",
+        FeatureStatus::Null => "no value: rows exist, but none gives one",
+        FeatureStatus::NotFound => "not found: no visible row of this entity",
+        FeatureStatus::OutsideTtl => "outside the time to live: the newest row is too old",
+    }
+}

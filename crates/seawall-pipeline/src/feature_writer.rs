@@ -1,0 +1,125 @@
+//! The feature writer: reads the log and hands rows to the online store, which keeps their cut.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use seawall_base::error::Result;
+use seawall_base::{Cut, Error, ErrorKind, Log, LogEntry, Offset, OnlineStore, Permit, TableName, TableStore};
+use tokio::sync::{mpsc, watch};
+
+use crate::frame::Frame;
+
+/// Entries read from the log at once.
+const ENTRIES_PER_READ: usize = 256;
+
+/// Talks to the writer's task.
+#[derive(Clone)]
+pub struct Handle {
+    progress: watch::Receiver<u64>,
+    _alive: mpsc::Sender<()>,
+}
+
+impl Handle {
+    /// Waits until every row of the first `entries` log entries was received by the online store.
+    pub async fn wait_for(&self, entries: u64) -> Result<()> {
+        let mut progress = self.progress.clone();
+        let reached = progress.wait_for(|done| *done >= entries).await;
+        reached.map(|_| ()).map_err(|_| Error::new(ErrorKind::Unavailable, "SW0831", "the feature writer has stopped"))
+    }
+
+    /// Log entries whose rows the online store has.
+    pub fn entries(&self) -> u64 {
+        *self.progress.borrow()
+    }
+}
+
+/// What the writer works on.
+pub struct FeatureWriter {
+    log: Arc<dyn Log>,
+    tables: Arc<dyn TableStore>,
+    online: Arc<dyn OnlineStore>,
+    permit: Permit,
+    next_entry: u64,
+    cut: Cut,
+    progress: watch::Sender<u64>,
+    checkpoint_interval: Duration,
+}
+
+impl FeatureWriter {
+    /// Starts the writer's task. It begins at the log's first entry and skips what the store has already.
+    pub fn start(
+        log: Arc<dyn Log>,
+        tables: Arc<dyn TableStore>,
+        online: Arc<dyn OnlineStore>,
+        permit: Permit,
+        checkpoint_interval: Duration,
+    ) -> (Handle, tokio::task::JoinHandle<Result<()>>) {
+        let (alive, closed) = mpsc::channel(1);
+        let (progress, watched) = watch::channel(0);
+        let cut = online.store_cut();
+        let writer = FeatureWriter { log, tables, online, permit, next_entry: 0, cut, progress, checkpoint_interval };
+        let task = tokio::spawn(writer.run(closed));
+        (Handle { progress: watched, _alive: alive }, task)
+    }
+
+    async fn run(mut self, mut closed: mpsc::Receiver<()>) -> Result<()> {
+        let mut tick = tokio::time::interval(self.checkpoint_interval);
+        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+        tick.tick().await;
+        loop {
+            tokio::select! {
+                _ = closed.recv() => return self.online.checkpoint().await,
+                _ = tick.tick() => self.online.checkpoint().await?,
+                more = self.log.wait_beyond(self.next_entry) => {
+                    more?;
+                    let entries = self.log.read(self.next_entry, ENTRIES_PER_READ).await?;
+                    for entry in entries {
+                        self.take(&entry).await?;
+                        self.next_entry += 1;
+                    }
+                    self.progress.send_replace(self.next_entry);
+                }
+            }
+        }
+    }
+
+    async fn take(&mut self, entry: &LogEntry) -> Result<()> {
+        let end = Cut::of(self.log.partition(), entry.end());
+        let frame = Frame::decode(&entry.payload)?;
+        if let Some(load) = &frame.header.load {
+            let until = Cut::of(load.partition, load.end);
+            if self.cut.covers(&until) {
+                return Ok(());
+            }
+            self.take_load(&frame, load.partition).await?;
+            self.advance(&until);
+        }
+        if self.cut.covers(&end) {
+            return Ok(());
+        }
+        self.advance(&end);
+        if let Some(rows) = frame.numbered_accepted(entry)? {
+            self.online.receive(&frame.header.dataset, &rows, &self.cut).await?;
+        }
+        Ok(())
+    }
+
+    async fn take_load(&mut self, frame: &Frame, partition: seawall_base::Partition) -> Result<()> {
+        let load = frame.header.load.as_ref().expect("the caller found a load");
+        let table = TableName::new(frame.header.dataset.as_str())?;
+        let mut until = self.cut.clone();
+        let mut rows_so_far = 0;
+        for file in &load.staged {
+            for rows in self.tables.read_staged(&self.permit, &table, file).await? {
+                rows_so_far += rows.num_rows() as u64;
+                until.advance(partition, Offset(rows_so_far));
+                self.online.receive(&frame.header.dataset, &rows, &until).await?;
+            }
+        }
+        Ok(())
+    }
+
+    fn advance(&mut self, end: &Cut) {
+        self.cut.join(end);
+    }
+}

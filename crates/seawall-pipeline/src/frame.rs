@@ -1,0 +1,206 @@
+//! Frames: what one log entry of the pipeline says.
+//!
+//! A frame holds the accepted rows of one request, the quarantined rows beside them, the counts that make the
+//! accounting add up, and the permit that allowed it; or it references the staged files of a bulk load. Rows carry no
+//! identity of their own in a frame: the log numbers them, accepted rows first, then quarantined ones.
+//! The layout is documented in `docs/formats.md`.
+
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::ipc::reader::StreamReader;
+use arrow::ipc::writer::StreamWriter;
+use bytes::Bytes;
+use seawall_base::error::Result;
+use seawall_base::{Error, Hash, LogEntry, Offset, Partition, StagedFile, column};
+use seawall_catalog::{Counts, RuleFailures};
+use serde::{Deserialize, Serialize};
+
+#[cfg(test)]
+mod tests;
+
+const MAGIC: &[u8; 4] = b"SWF1";
+
+/// The part of a frame that is not rows.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Header {
+    /// Dataset of the accepted rows.
+    pub dataset: String,
+    /// Source that delivered them.
+    pub source: String,
+    /// Permit under which they were taken in.
+    pub permit: String,
+    /// What became of the request's rows.
+    pub counts: Counts,
+    /// Rules that rows broke.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rules: Vec<RuleFailures>,
+    /// Rows of the source consumed up to and including this frame, for sources that can resume.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub position: Option<u64>,
+    /// The staged rows, when this frame makes a bulk load visible.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub load: Option<Load>,
+    /// Set when this frame halts the dataset, or lets it go on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub halt: Option<Halt>,
+}
+
+/// A change of a dataset's halt state.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Halt {
+    /// A rule in mode `halt` was broken: nothing is taken in until somebody resumes.
+    Halted(String),
+    /// Somebody resumed.
+    Resumed,
+}
+
+/// A bulk load: rows staged as Parquet in a partition of their own.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Load {
+    /// The load's partition.
+    pub partition: Partition,
+    /// Content hash of the file it came from; the same file is never loaded twice by one source.
+    pub file: Hash,
+    /// Files staged in the dataset's table.
+    pub staged: Vec<StagedFile>,
+    /// End offset of the load's partition: accepted, then quarantined rows.
+    pub end: Offset,
+    /// Rows staged; the quarantined ones are numbered from here.
+    pub staged_rows: u64,
+}
+
+/// One decoded frame.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Frame {
+    /// Everything but the rows.
+    pub header: Header,
+    /// Accepted rows: the dataset's columns, then `_arrival` and `_available_at`. Absent when there is none.
+    pub accepted: Option<RecordBatch>,
+    /// Quarantined rows, see [`quarantine_schema`], without identity. Absent when there is none.
+    pub quarantined: Option<RecordBatch>,
+}
+
+impl Frame {
+    /// Offsets that the log must give this frame: one per row that it carries itself in the live partition.
+    pub fn live_rows(&self) -> u32 {
+        if self.header.load.is_some() {
+            return 0;
+        }
+        let rows = self.accepted_rows() + self.quarantined.as_ref().map_or(0, RecordBatch::num_rows);
+        u32::try_from(rows).expect("requests are limited far below 2^32 rows")
+    }
+
+    fn accepted_rows(&self) -> usize {
+        self.accepted.as_ref().map_or(0, RecordBatch::num_rows)
+    }
+
+    /// The payload of the log entry.
+    pub fn encode(&self) -> Result<Bytes> {
+        let header = serde_json::to_vec(&self.header)
+            .map_err(|e| Error::internal("SW0801", "cannot encode a frame header").because(e))?;
+        let mut out = Vec::with_capacity(1024 + header.len());
+        out.extend_from_slice(MAGIC);
+        put_part(&mut out, &header);
+        put_part(&mut out, &encode_batch(self.accepted.as_ref())?);
+        put_part(&mut out, &encode_batch(self.quarantined.as_ref())?);
+        Ok(out.into())
+    }
+
+    /// Reads back a payload.
+    pub fn decode(payload: &[u8]) -> Result<Frame> {
+        let corrupt = |what: &str| Error::corrupt("SW0802", format!("a log frame is damaged: {what}"));
+        let rest = payload.strip_prefix(MAGIC).ok_or_else(|| corrupt("it does not begin with SWF1"))?;
+        let (header, rest) = take_part(rest).ok_or_else(|| corrupt("its header is cut off"))?;
+        let (accepted, rest) = take_part(rest).ok_or_else(|| corrupt("its accepted rows are cut off"))?;
+        let (quarantined, rest) = take_part(rest).ok_or_else(|| corrupt("its quarantined rows are cut off"))?;
+        if !rest.is_empty() {
+            return Err(corrupt("bytes follow its end"));
+        }
+        let header = serde_json::from_slice(header).map_err(|e| corrupt("its header is not JSON").because(e))?;
+        Ok(Frame { header, accepted: decode_batch(accepted)?, quarantined: decode_batch(quarantined)? })
+    }
+
+    /// The accepted rows with their identity, in the table's schema.
+    pub fn numbered_accepted(&self, entry: &LogEntry) -> Result<Option<RecordBatch>> {
+        match &self.accepted {
+            Some(rows) => Ok(Some(number(rows, Partition::LIVE, entry.first)?)),
+            None => Ok(None),
+        }
+    }
+
+    /// The quarantined rows with their identity.
+    pub fn numbered_quarantined(&self, entry: &LogEntry) -> Result<Option<RecordBatch>> {
+        let Some(rows) = &self.quarantined else { return Ok(None) };
+        let (partition, first) = match &self.header.load {
+            Some(load) => (load.partition, Offset(load.staged_rows)),
+            None => (Partition::LIVE, Offset(entry.first.0 + self.accepted_rows() as u64)),
+        };
+        Ok(Some(number(rows, partition, first)?))
+    }
+}
+
+/// Inserts `_partition` and `_lsn` before the last two columns (`_arrival`, `_available_at`).
+pub fn number(rows: &RecordBatch, partition: Partition, first: Offset) -> Result<RecordBatch> {
+    let count = rows.num_rows() as i64;
+    let first = i64::try_from(first.0).map_err(|_| Error::internal("SW0803", "an offset exceeds 2^63"))?;
+    let partition = i32::try_from(partition.0).map_err(|_| Error::internal("SW0803", "a partition exceeds 2^31"))?;
+    let partitions: ArrayRef = Arc::new(Int32Array::from_value(partition, rows.num_rows()));
+    let offsets: ArrayRef = Arc::new(Int64Array::from_iter_values(first..first + count));
+
+    let own = rows.num_columns() - 2;
+    let mut fields: Vec<Arc<Field>> = rows.schema().fields().iter().cloned().collect();
+    let mut columns = rows.columns().to_vec();
+    fields.insert(own, Arc::new(Field::new(column::PARTITION, DataType::Int32, false)));
+    columns.insert(own, partitions);
+    fields.insert(own + 1, Arc::new(Field::new(column::LSN, DataType::Int64, false)));
+    columns.insert(own + 1, offsets);
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+/// Schema of a quarantine in a frame: `_raw` (the row as JSON, or the line as it came), `_reasons` (JSON list),
+/// `_contract`, `_source`, `_arrival`, `_available_at`.
+pub fn quarantine_schema() -> SchemaRef {
+    let text = |name: &str| Field::new(name, DataType::Utf8, false);
+    let instant = |name: &str| Field::new(name, crate::instant_type(), false);
+    Arc::new(Schema::new(vec![
+        text("_raw"),
+        text("_reasons"),
+        text("_contract"),
+        text("_source"),
+        instant(column::ARRIVAL),
+        instant(column::AVAILABLE_AT),
+    ]))
+}
+
+fn put_part(out: &mut Vec<u8>, part: &[u8]) {
+    let length = u32::try_from(part.len()).expect("requests are limited far below 4 GiB");
+    out.extend_from_slice(&length.to_le_bytes());
+    out.extend_from_slice(part);
+}
+
+fn take_part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
+    let (length, rest) = bytes.split_first_chunk::<4>()?;
+    rest.split_at_checked(u32::from_le_bytes(*length) as usize)
+}
+
+fn encode_batch(batch: Option<&RecordBatch>) -> Result<Vec<u8>> {
+    let Some(batch) = batch else { return Ok(Vec::new()) };
+    let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema())?;
+    writer.write(batch)?;
+    Ok(writer.into_inner()?)
+}
+
+fn decode_batch(bytes: &[u8]) -> Result<Option<RecordBatch>> {
+    if bytes.is_empty() {
+        return Ok(None);
+    }
+    let damaged = |e| Error::corrupt("SW0802", "the rows of a log frame are damaged").because(e);
+    let mut reader = StreamReader::try_new(bytes, None).map_err(damaged)?;
+    match reader.next() {
+        Some(batch) => Ok(Some(batch.map_err(damaged)?)),
+        None => Err(Error::corrupt("SW0802", "the rows of a log frame are missing")),
+    }
+}

@@ -1,0 +1,537 @@
+//! The gate: adapts incoming rows, decides on each, gives them one order, and makes them durable.
+//!
+//! Checking runs outside of any lock. What must happen in log order does so under one: stamping arrivals (never
+//! decreasing), deciding uniqueness, and handing the frame to the log. The producer is answered after the frame is
+//! durable; a repeat of a row whose first delivery is still on its way to the disk waits for the same sync, because
+//! its own frame stands behind it in the log.
+
+use std::collections::{BTreeMap, HashMap, HashSet};
+use std::pin::Pin;
+use std::sync::Arc;
+
+use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
+use arrow::compute::take_record_batch;
+use seawall_base::error::Result;
+use seawall_base::{Appended, Cut, Error, ErrorKind, Hash, Instant, Log, Offset, Partition, Permit};
+use seawall_kernel::contract::{self, Input, Quarantined, Reason};
+use seawall_kernel::feature::key_hashes;
+use serde::Serialize;
+
+use crate::dedup::{DedupIndex, Seen};
+use seawall_catalog::{Counts, RuleFailures};
+
+use crate::frame::{Frame, Halt, Header, quarantine_schema};
+use crate::revision::{DatasetGate, SourceMap, with_times};
+
+/// Rows on their way in.
+#[derive(Debug, Clone)]
+pub struct Incoming {
+    /// The rows, in the source's shape.
+    pub rows: RecordBatch,
+    /// Whether cells are text still, or have the types of the file they came from.
+    pub input: Input,
+    /// Whether the source's map was applied already.
+    pub mapped: bool,
+    /// Lines that could not be decoded at all; they go to the quarantine as they came.
+    pub broken: Vec<Broken>,
+    /// In driven time, when each row arrives; never decreasing. Otherwise the clock's present.
+    pub arrivals: Option<Vec<Instant>>,
+    /// Rows of the source consumed with these, for sources that resume.
+    pub position: Option<u64>,
+}
+
+/// A line that could not be decoded.
+#[derive(Debug, Clone)]
+pub struct Broken {
+    /// The line as it came.
+    pub raw: String,
+    /// What is wrong with it.
+    pub reasons: Vec<Reason>,
+}
+
+/// What became of a request, told to the producer.
+#[derive(Debug, Clone, Serialize)]
+pub struct Receipt {
+    /// The accounting.
+    pub counts: Counts,
+    /// Everything up to here is durable.
+    pub cut: Cut,
+    /// Verdict of each row that was not simply accepted: index in the request (after the map), verdict, reasons.
+    pub rows: Vec<RowVerdict>,
+    /// Warnings by rule.
+    pub warnings: Vec<String>,
+    /// Columns that the contract does not know; they were not kept.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub unknown_columns: Vec<String>,
+}
+
+/// What became of one row.
+#[derive(Debug, Clone, Serialize)]
+pub struct RowVerdict {
+    /// Index of the row in the request; absent for a line that could not be decoded.
+    pub row: Option<u32>,
+    /// `quarantined`, `deduplicated` or `rejected`.
+    pub verdict: &'static str,
+    /// Every reason.
+    pub reasons: Vec<Reason>,
+}
+
+/// What must happen in log order, owned by whoever holds its lock.
+#[derive(Debug, Default)]
+pub struct Order {
+    /// The newest arrival that was stamped.
+    pub last_arrival: Option<Instant>,
+    /// Deduplication per dataset.
+    pub dedup: HashMap<String, DedupIndex>,
+    /// Rows consumed per source.
+    pub positions: HashMap<String, u64>,
+    /// Files loaded, per source.
+    pub loads: HashSet<(String, Hash)>,
+    /// The partition of the next bulk load.
+    pub next_load: u32,
+    /// Datasets that a rule halted, with the rule's message.
+    pub halted: BTreeMap<String, String>,
+    /// What was taken in since the log began, per dataset.
+    pub counts: BTreeMap<String, Counts>,
+}
+
+/// Rows that passed the contract, before order is decided.
+pub(crate) struct Checked {
+    pub accepted: RecordBatch,
+    pub accepted_rows: Vec<u32>,
+    pub declared: Option<Vec<Option<i64>>>,
+    pub raw: RecordBatch,
+    pub quarantined: Vec<Quarantined>,
+    pub broken: Vec<Broken>,
+    pub rules: Vec<RuleFailures>,
+    pub rejected: Option<Vec<Reason>>,
+    pub halt: Option<Reason>,
+    pub warnings: Vec<String>,
+    pub unknown_columns: Vec<String>,
+}
+
+/// Maps and checks rows; decides nothing that depends on order.
+pub(crate) async fn check(
+    source: &SourceMap,
+    dataset: &DatasetGate,
+    incoming: &Incoming,
+    now: Instant,
+) -> Result<Checked> {
+    let mapped = if incoming.mapped { incoming.rows.clone() } else { source.apply(&incoming.rows).await? };
+    if incoming.arrivals.as_ref().is_some_and(|arrivals| arrivals.len() != mapped.num_rows()) {
+        return Err(Error::internal("SW0820", "each row that enters in driven time needs its arrival"));
+    }
+    let verdict = dataset.gate.check(&mapped, incoming.input, now);
+    let declared = source.declared_availability(&verdict.accepted).await?;
+    let mut checked = Checked {
+        accepted: verdict.accepted,
+        accepted_rows: verdict.accepted_rows,
+        declared: declared.map(|instants| instants.iter().collect()),
+        raw: mapped,
+        quarantined: verdict.quarantined,
+        broken: incoming.broken.clone(),
+        rules: Vec::new(),
+        rejected: verdict.rejected,
+        halt: verdict.halt,
+        warnings: verdict.warnings.iter().map(|w| format!("{}: {}", w.rule, w.message)).collect(),
+        unknown_columns: verdict.unknown_columns,
+    };
+    stop_unknown_availability(&mut checked)?;
+    refuse_for_broken_lines(&mut checked);
+    for warning in &verdict.warnings {
+        count_rule(&mut checked.rules, &warning.rule, warning.column.as_deref(), "warn", warning.rows);
+    }
+    Ok(checked)
+}
+
+/// A line that could not be decoded breaks the rule of its column, which may refuse the whole request.
+fn refuse_for_broken_lines(checked: &mut Checked) {
+    let reasons = || checked.broken.iter().flat_map(|broken| &broken.reasons);
+    let halting = reasons().find(|reason| reason.mode == contract::Mode::Halt).cloned();
+    let rejecting: Vec<Reason> = reasons().filter(|reason| reason.mode == contract::Mode::Reject).cloned().collect();
+    if halting.is_some() {
+        checked.halt = checked.halt.take().or(halting);
+    }
+    if !rejecting.is_empty() {
+        checked.rejected.get_or_insert_default().extend(rejecting);
+    }
+}
+
+/// A row whose declared availability has no value cannot be placed in time: it goes to the quarantine.
+fn stop_unknown_availability(checked: &mut Checked) -> Result<()> {
+    let Some(declared) = &checked.declared else { return Ok(()) };
+    if declared.iter().all(Option::is_some) {
+        return Ok(());
+    }
+    let mut keep = Vec::new();
+    for (i, available) in declared.iter().enumerate() {
+        if available.is_some() {
+            keep.push(i as u32);
+            continue;
+        }
+        let message = "`available_at` has no value for this row".to_owned();
+        let reason = Reason { rule: "availability".into(), column: None, message, mode: contract::Mode::Quarantine };
+        checked.quarantined.push(Quarantined { row: checked.accepted_rows[i], reasons: vec![reason] });
+    }
+    checked.retain(&keep)
+}
+
+impl Checked {
+    /// Keeps only the accepted rows at `keep`, indices into the accepted batch.
+    fn retain(&mut self, keep: &[u32]) -> Result<()> {
+        if keep.len() == self.accepted.num_rows() {
+            return Ok(());
+        }
+        self.accepted = take_record_batch(&self.accepted, &UInt32Array::from(keep.to_vec()))?;
+        self.accepted_rows = keep.iter().map(|i| self.accepted_rows[*i as usize]).collect();
+        if let Some(declared) = &mut self.declared {
+            *declared = keep.iter().map(|i| declared[*i as usize]).collect();
+        }
+        Ok(())
+    }
+
+    fn received(&self) -> u64 {
+        (self.raw.num_rows() + self.broken.len()) as u64
+    }
+}
+
+/// What the gate decided, and the frame that says so.
+pub(crate) struct Admitted {
+    pub frame: Frame,
+    pub verdicts: Vec<RowVerdict>,
+    /// Told to the producer once the frame is durable, instead of a receipt.
+    pub refusal: Option<Error>,
+}
+
+impl Order {
+    /// Decides what depends on order: arrivals, uniqueness. The caller appends the frame before anybody else may
+    /// admit.
+    pub(crate) fn admit(
+        &mut self,
+        source: &SourceMap,
+        dataset: &DatasetGate,
+        permit: &Permit,
+        mut checked: Checked,
+        incoming: &Incoming,
+        now: Instant,
+    ) -> Result<Admitted> {
+        if let Some(message) = self.halted.get(&dataset.dataset.name) {
+            return Err(Error::new(
+                ErrorKind::Unavailable,
+                "SW0821",
+                format!("dataset {} is halted: {message}", dataset.dataset.name),
+            )
+            .hint("repair the producer, then `seawall quarantine resume DATASET`"));
+        }
+        let arrivals = self.stamp(checked.raw.num_rows(), incoming.arrivals.as_deref(), now);
+        let mut verdicts = Vec::new();
+        let mut counts = Counts { received: checked.received(), ..Counts::default() };
+        if let Some(reason) = checked.halt.take() {
+            return Ok(self.halt(source, dataset, permit, &reason));
+        }
+        if let Some(reasons) = checked.rejected.take() {
+            counts.rejected = counts.received;
+            for reason in &reasons {
+                count_rule(&mut checked.rules, &reason.rule, reason.column.as_deref(), "reject", counts.received);
+            }
+            verdicts.push(RowVerdict { row: None, verdict: "rejected", reasons });
+            let frame = frame(source, dataset, permit, counts, checked.rules, incoming.position, None, None);
+            self.note(&frame);
+            return Ok(Admitted { frame, verdicts, refusal: None });
+        }
+        counts.deduplicated = self.decide_uniqueness(dataset, &mut checked, &arrivals, &mut verdicts)?;
+        counts.accepted = checked.accepted.num_rows() as u64;
+        counts.quarantined = (checked.quarantined.len() + checked.broken.len()) as u64;
+
+        for quarantined in &checked.quarantined {
+            for reason in &quarantined.reasons {
+                count_rule(&mut checked.rules, &reason.rule, reason.column.as_deref(), "quarantine", 1);
+            }
+        }
+        for broken in &checked.broken {
+            for reason in &broken.reasons {
+                count_rule(&mut checked.rules, &reason.rule, reason.column.as_deref(), "quarantine", 1);
+            }
+        }
+        let accepted = accepted_rows(source, &checked, &arrivals)?;
+        let quarantined = quarantined_rows(source, dataset, &checked, &arrivals, self.last_arrival.unwrap_or(now))?;
+        for Quarantined { row, reasons } in checked.quarantined {
+            verdicts.push(RowVerdict { row: Some(row), verdict: "quarantined", reasons });
+        }
+        for broken in checked.broken {
+            verdicts.push(RowVerdict { row: None, verdict: "quarantined", reasons: broken.reasons });
+        }
+        let frame = frame(source, dataset, permit, counts, checked.rules, incoming.position, accepted, quarantined);
+        self.note(&frame);
+        Ok(Admitted { frame, verdicts, refusal: None })
+    }
+
+    /// Halts the dataset: nothing of the request is kept, and the halt itself is logged so that a restart knows.
+    fn halt(&mut self, source: &SourceMap, dataset: &DatasetGate, permit: &Permit, reason: &Reason) -> Admitted {
+        let name = &dataset.dataset.name;
+        let refusal = Error::new(ErrorKind::Unavailable, "SW0822", format!("dataset {name} halts: {}", reason.message))
+            .hint("nothing of this request was kept; repair the producer, then `seawall quarantine resume DATASET`");
+        let mut frame = frame(source, dataset, permit, Counts::default(), Vec::new(), None, None, None);
+        frame.header.halt = Some(Halt::Halted(reason.message.clone()));
+        self.note(&frame);
+        Admitted { frame, verdicts: Vec::new(), refusal: Some(refusal) }
+    }
+
+    /// Arrivals, never decreasing within the partition.
+    pub(crate) fn stamp(&mut self, rows: usize, given: Option<&[Instant]>, now: Instant) -> Vec<i64> {
+        let floor = self.last_arrival.unwrap_or(Instant::MIN);
+        let mut newest = floor.max(if given.is_some() { floor } else { now });
+        let mut arrivals = Vec::with_capacity(rows);
+        for row in 0..rows {
+            newest = newest.max(given.map_or(newest, |given| given[row]));
+            arrivals.push(newest.0);
+        }
+        self.last_arrival = Some(newest);
+        arrivals
+    }
+
+    pub(crate) fn decide_uniqueness(
+        &mut self,
+        dataset: &DatasetGate,
+        checked: &mut Checked,
+        arrivals: &[i64],
+        verdicts: &mut Vec<RowVerdict>,
+    ) -> Result<u64> {
+        let key = &dataset.dataset.primary_key;
+        if key.is_empty() || checked.accepted.num_rows() == 0 {
+            return Ok(0);
+        }
+        let horizon = dataset.gate.dedup_horizon();
+        let index = self.dedup.entry(dataset.dataset.name.clone()).or_insert_with(|| DedupIndex::new(horizon));
+        index.set_horizon(horizon);
+        let keys = key_hashes(&checked.accepted, key)?;
+        let contents = contract::content_hashes(&checked.accepted);
+        let mut keep = Vec::with_capacity(keys.len());
+        let mut deduplicated = 0;
+        for (i, (row_key, content)) in keys.iter().zip(&contents).enumerate() {
+            let row = checked.accepted_rows[i];
+            let Some(row_key) = row_key else {
+                keep.push(i as u32);
+                continue;
+            };
+            match index.observe(*row_key, *content, Instant(arrivals[row as usize])) {
+                Seen::New => keep.push(i as u32),
+                Seen::Same => {
+                    deduplicated += 1;
+                    verdicts.push(RowVerdict { row: Some(row), verdict: "deduplicated", reasons: Vec::new() });
+                }
+                Seen::Different => checked.quarantined.push(Quarantined { row, reasons: vec![key_conflict(key)] }),
+            }
+        }
+        checked.retain(&keep)?;
+        Ok(deduplicated)
+    }
+
+    /// Remembers what a frame says; also how a restart rebuilds this state from the log.
+    pub(crate) fn note(&mut self, frame: &Frame) {
+        let header = &frame.header;
+        crate::add_counts(self.counts.entry(header.dataset.clone()).or_default(), &header.counts);
+        if let Some(position) = header.position {
+            let known = self.positions.entry(header.source.clone()).or_default();
+            *known = (*known).max(position);
+        }
+        if let Some(load) = &header.load {
+            self.loads.insert((header.source.clone(), load.file));
+            self.next_load = self.next_load.max(load.partition.0 + 1);
+        }
+        match &header.halt {
+            Some(Halt::Halted(message)) => {
+                self.halted.insert(header.dataset.clone(), message.clone());
+            }
+            Some(Halt::Resumed) => {
+                self.halted.remove(&header.dataset);
+            }
+            None => {}
+        }
+    }
+
+    /// Rebuilds the order from one frame of the log.
+    pub(crate) fn recover(&mut self, frame: &Frame, dataset: Option<&DatasetGate>) -> Result<()> {
+        self.note(frame);
+        for rows in frame.accepted.iter().chain(&frame.quarantined) {
+            let newest = crate::revision::instants(rows, seawall_base::column::ARRIVAL)?.values().iter().max().copied();
+            self.last_arrival = self.last_arrival.max(newest.map(Instant));
+        }
+        match (&frame.accepted, dataset) {
+            (Some(rows), Some(dataset)) => self.recover_rows(dataset, rows),
+            _ => Ok(()),
+        }
+    }
+
+    /// Remembers the keys of rows that are in the log or staged by a load.
+    pub(crate) fn recover_rows(&mut self, dataset: &DatasetGate, rows: &RecordBatch) -> Result<()> {
+        let key = &dataset.dataset.primary_key;
+        if key.is_empty() {
+            return Ok(());
+        }
+        let own: Vec<String> = dataset.dataset.schema.fields().iter().map(|f| f.name().clone()).collect();
+        let present: Vec<String> = own.into_iter().filter(|name| rows.column_by_name(name).is_some()).collect();
+        let own_rows = crate::revision::project(rows, &present)?;
+        let arrivals = crate::revision::instants(rows, seawall_base::column::ARRIVAL)?;
+        let keys = key_hashes(&own_rows, key)?;
+        let contents = contract::content_hashes(&own_rows);
+        let horizon = dataset.gate.dedup_horizon();
+        let index = self.dedup.entry(dataset.dataset.name.clone()).or_insert_with(|| DedupIndex::new(horizon));
+        for (i, row_key) in keys.iter().enumerate() {
+            if let Some(row_key) = row_key {
+                index.observe(*row_key, contents[i], Instant(arrivals.value(i)));
+            }
+        }
+        Ok(())
+    }
+}
+
+pub(crate) fn key_conflict(key: &[String]) -> Reason {
+    let message = format!("another row with the same {} and different content was accepted before", key.join(", "));
+    Reason { rule: "key_conflict".into(), column: key.first().cloned(), message, mode: contract::Mode::Quarantine }
+}
+
+/// An append on its way to the disk.
+pub(crate) struct PendingAppend(Pin<Box<dyn Future<Output = Result<Appended>> + Send>>, Option<Result<Appended>>);
+
+impl PendingAppend {
+    /// Waits until the frame is durable; the offset after it.
+    pub(crate) async fn durable(self) -> Result<Offset> {
+        let appended = match self.1 {
+            Some(done) => done?,
+            None => self.0.await?,
+        };
+        Ok(appended.end)
+    }
+}
+
+/// Hands a frame to the log. Appends are numbered when they are first polled, so the order lock is held for the first
+/// poll, and only for it.
+pub(crate) async fn append_in_order<G>(log: &Arc<dyn Log>, frame: &Frame, order: G) -> Result<PendingAppend> {
+    let payload = frame.encode()?;
+    let (log, rows) = (log.clone(), frame.live_rows());
+    let mut append: Pin<Box<dyn Future<Output = Result<Appended>> + Send>> =
+        Box::pin(async move { log.append(rows, payload).await });
+    let first_poll = futures::poll!(append.as_mut());
+    drop(order);
+    match first_poll {
+        std::task::Poll::Ready(appended) => Ok(PendingAppend(append, Some(appended))),
+        std::task::Poll::Pending => Ok(PendingAppend(append, None)),
+    }
+}
+
+/// The cut that a producer may wait for.
+pub(crate) fn live_cut(end: Offset) -> Cut {
+    Cut::of(Partition::LIVE, end)
+}
+
+pub(crate) fn accepted_rows(source: &SourceMap, checked: &Checked, arrivals: &[i64]) -> Result<Option<RecordBatch>> {
+    if checked.accepted.num_rows() == 0 {
+        return Ok(None);
+    }
+    let arrival: Vec<i64> = checked.accepted_rows.iter().map(|row| arrivals[*row as usize]).collect();
+    let available = available(source, &arrival, checked.declared.as_deref());
+    Ok(Some(with_times(&checked.accepted, arrival, available)?))
+}
+
+/// `max(arrival, declared)`; a source with `history: true` may declare the past.
+pub(crate) fn available(source: &SourceMap, arrival: &[i64], declared: Option<&[Option<i64>]>) -> Vec<i64> {
+    let Some(declared) = declared else { return arrival.to_vec() };
+    let mut available = Vec::with_capacity(arrival.len());
+    for (arrival, declared) in arrival.iter().zip(declared) {
+        let declared = declared.unwrap_or(*arrival);
+        available.push(if source.source.history { declared } else { declared.max(*arrival) });
+    }
+    available
+}
+
+pub(crate) fn quarantined_rows(
+    source: &SourceMap,
+    dataset: &DatasetGate,
+    checked: &Checked,
+    arrivals: &[i64],
+    now: Instant,
+) -> Result<Option<RecordBatch>> {
+    let rows = checked.quarantined.len() + checked.broken.len();
+    if rows == 0 {
+        return Ok(None);
+    }
+    let mut raw = Vec::with_capacity(rows);
+    let mut reasons = Vec::with_capacity(rows);
+    let mut arrival = Vec::with_capacity(rows);
+    for quarantined in &checked.quarantined {
+        raw.push(contract::raw_json(&checked.raw, quarantined.row as usize));
+        reasons.push(reasons_json(&quarantined.reasons)?);
+        arrival.push(arrivals[quarantined.row as usize]);
+    }
+    for broken in &checked.broken {
+        raw.push(broken.raw.clone());
+        reasons.push(reasons_json(&broken.reasons)?);
+        arrival.push(now.0);
+    }
+    quarantine_batch(raw, reasons, &dataset.contract, &source.source.name, arrival).map(Some)
+}
+
+/// A batch in [`quarantine_schema`].
+pub(crate) fn quarantine_batch(
+    raw: Vec<String>,
+    reasons: Vec<String>,
+    contract: &str,
+    source: &str,
+    arrival: Vec<i64>,
+) -> Result<RecordBatch> {
+    let rows = raw.len();
+    let instants = TimestampMicrosecondArray::from(arrival).with_timezone("UTC");
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from(raw)),
+        Arc::new(StringArray::from(reasons)),
+        Arc::new(StringArray::from(vec![contract; rows])),
+        Arc::new(StringArray::from(vec![source; rows])),
+        Arc::new(instants.clone()),
+        Arc::new(instants),
+    ];
+    Ok(RecordBatch::try_new(quarantine_schema(), columns)?)
+}
+
+pub(crate) fn reasons_json(reasons: &[Reason]) -> Result<String> {
+    serde_json::to_string(reasons).map_err(|e| Error::internal("SW0801", "cannot encode reasons").because(e))
+}
+
+pub(crate) fn count_rule(rules: &mut Vec<RuleFailures>, rule: &str, column: Option<&str>, mode: &str, rows: u64) {
+    let same =
+        |known: &&mut RuleFailures| known.rule == rule && known.column.as_deref() == column && known.mode == mode;
+    match rules.iter_mut().find(same) {
+        Some(known) => known.rows += rows,
+        None => rules.push(RuleFailures {
+            rule: rule.to_owned(),
+            column: column.map(str::to_owned),
+            mode: mode.to_owned(),
+            rows,
+        }),
+    }
+}
+
+#[expect(clippy::too_many_arguments, reason = "the parts of one frame, named by their order in it")]
+fn frame(
+    source: &SourceMap,
+    dataset: &DatasetGate,
+    permit: &Permit,
+    counts: Counts,
+    rules: Vec<RuleFailures>,
+    position: Option<u64>,
+    accepted: Option<RecordBatch>,
+    quarantined: Option<RecordBatch>,
+) -> Frame {
+    debug_assert!(counts.balanced(), "received rows are accounted for: {counts:?}");
+    let header = Header {
+        dataset: dataset.dataset.name.clone(),
+        source: source.source.name.clone(),
+        permit: permit.id().to_owned(),
+        counts,
+        rules,
+        position,
+        load: None,
+        halt: None,
+    };
+    Frame { header, accepted, quarantined }
+}

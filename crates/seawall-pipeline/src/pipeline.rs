@@ -1,0 +1,369 @@
+//! The running pipeline: recovers its order from the log, owns the writers, and takes rows in.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use parking_lot::RwLock;
+use seawall_base::error::Result;
+use seawall_base::{Clock, Cut, Engine, Error, Log, OnlineStore, Permit, TableName, TableStore, column};
+use seawall_catalog::Catalog;
+use seawall_catalog::policy::Action;
+use seawall_kernel::feature::ViewPlan;
+use tokio::task::JoinHandle;
+use tracing::info;
+
+use crate::feature_writer::{self, FeatureWriter};
+use crate::frame::{Frame, Halt, Header};
+use crate::gate::{self, Incoming, Order, Receipt};
+use crate::revision::{Declared, Revision};
+use crate::table_writer::{self, TableWriter};
+
+/// Entries read from the log at once while recovering.
+const ENTRIES_PER_READ: usize = 256;
+
+/// The components that a pipeline runs on.
+#[derive(Clone)]
+pub struct Parts {
+    /// Real or driven time.
+    pub clock: Arc<dyn Clock>,
+    /// The one order of events.
+    pub log: Arc<dyn Log>,
+    /// Versioned tables.
+    pub tables: Arc<dyn TableStore>,
+    /// Features of the present.
+    pub online: Arc<dyn OnlineStore>,
+    /// SQL and training sets.
+    pub engine: Arc<dyn Engine>,
+    /// System of record.
+    pub catalog: Arc<Catalog>,
+    /// Folder that the declarations' relative paths start from.
+    pub folder: PathBuf,
+}
+
+/// Settings of a pipeline.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// When tables are committed.
+    pub tables: table_writer::Options,
+    /// How often the online store is checkpointed.
+    pub checkpoint_interval: Duration,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { tables: table_writer::Options::default(), checkpoint_interval: Duration::from_secs(30) }
+    }
+}
+
+/// The running system.
+pub struct Pipeline {
+    pub(crate) parts: Parts,
+    pub(crate) revision: RwLock<Arc<Revision>>,
+    pub(crate) order: tokio::sync::Mutex<Order>,
+    pub(crate) table_writer: table_writer::Handle,
+    pub(crate) feature_writer: feature_writer::Handle,
+    pub(crate) permit: Permit,
+    tasks: Vec<JoinHandle<Result<()>>>,
+}
+
+impl Pipeline {
+    /// Recovers from the log and starts the writers over the declared revision.
+    pub async fn start(parts: Parts, declared: &Declared, options: Options) -> Result<Pipeline> {
+        let permit = parts.catalog.system_permit(Action::WriteTable, "*");
+        let revision = Arc::new(Revision::compile(declared, &parts.engine).await?);
+        ensure_tables(&parts, &revision, &permit).await?;
+        let order = recover(&parts, &revision, &permit).await?;
+        let (table_writer, table_task) = TableWriter::start(
+            parts.log.clone(),
+            parts.tables.clone(),
+            parts.catalog.clone(),
+            parts.clock.clone(),
+            permit.clone(),
+            options.tables,
+        );
+        define_views(&parts, &revision, &table_writer, &permit).await?;
+        let (feature_writer, feature_task) = FeatureWriter::start(
+            parts.log.clone(),
+            parts.tables.clone(),
+            parts.online.clone(),
+            permit.clone(),
+            options.checkpoint_interval,
+        );
+        Ok(Pipeline {
+            parts,
+            revision: RwLock::new(revision),
+            order: tokio::sync::Mutex::new(order),
+            table_writer,
+            feature_writer,
+            permit,
+            tasks: vec![table_task, feature_task],
+        })
+    }
+
+    /// The revision that runs.
+    pub fn revision(&self) -> Arc<Revision> {
+        self.revision.read().clone()
+    }
+
+    /// The components it runs on.
+    pub fn parts(&self) -> &Parts {
+        &self.parts
+    }
+
+    /// Switches to another revision: new tables are made, changed ones evolve, new views are backfilled from tables
+    /// before they are served.
+    pub async fn switch(&self, declared: &Declared) -> Result<()> {
+        let revision = Arc::new(Revision::compile(declared, &self.parts.engine).await?);
+        ensure_tables(&self.parts, &revision, &self.permit).await?;
+        self.table_writer.schemas_changed().await?;
+        let order = self.order.lock().await;
+        let (entries, _) = self.parts.log.durable_end();
+        self.feature_writer.wait_for(entries).await?;
+        define_views(&self.parts, &revision, &self.table_writer, &self.permit).await?;
+        *self.revision.write() = revision.clone();
+        drop(order);
+        info!(revision = %revision.hash.short(), "switched to revision");
+        Ok(())
+    }
+
+    /// Takes rows in: returns when they are durable.
+    pub async fn ingest(&self, permit: &Permit, source: &str, incoming: Incoming) -> Result<Receipt> {
+        self.begin_ingest(permit, source, incoming).await?.durable().await
+    }
+
+    /// Takes rows in: returns when their place in the order is decided. The rows are not acknowledged before
+    /// [`PendingReceipt::durable`] returns.
+    pub async fn begin_ingest(&self, permit: &Permit, source: &str, incoming: Incoming) -> Result<PendingReceipt> {
+        let revision = self.revision();
+        let source = revision.source(source)?;
+        let dataset = revision.dataset(&source.source.dataset)?;
+        let now = self.parts.clock.now();
+        let checked = gate::check(source, dataset, &incoming, now).await?;
+        let warnings = checked.warnings.clone();
+        let unknown_columns = checked.unknown_columns.clone();
+
+        let mut order = self.order.lock().await;
+        let admitted = order.admit(source, dataset, permit, checked, &incoming, now)?;
+        let append = gate::append_in_order(&self.parts.log, &admitted.frame, order).await?;
+        let receipt = Receipt {
+            counts: admitted.frame.header.counts,
+            cut: Cut::empty(),
+            rows: admitted.verdicts,
+            warnings,
+            unknown_columns,
+        };
+        Ok(PendingReceipt { append, receipt, refusal: admitted.refusal })
+    }
+
+    /// Lets a halted dataset go on. `NotFound` when it is not halted.
+    pub async fn resume(&self, permit: &Permit, dataset: &str) -> Result<()> {
+        let mut order = self.order.lock().await;
+        if !order.halted.contains_key(dataset) {
+            return Err(Error::not_found("SW0823", format!("dataset {dataset:?} is not halted")));
+        }
+        let header = Header {
+            dataset: dataset.to_owned(),
+            source: "resume".into(),
+            permit: permit.id().to_owned(),
+            counts: crate::Counts::default(),
+            rules: Vec::new(),
+            position: None,
+            load: None,
+            halt: Some(Halt::Resumed),
+        };
+        let frame = Frame { header, accepted: None, quarantined: None };
+        order.note(&frame);
+        gate::append_in_order(&self.parts.log, &frame, order).await?.durable().await?;
+        Ok(())
+    }
+
+    /// Waits until tables and the online store hold every row that is durable now.
+    pub async fn catch_up(&self) -> Result<()> {
+        let (entries, _) = self.parts.log.durable_end();
+        self.feature_writer.wait_for(entries).await?;
+        self.table_writer.flush(entries).await
+    }
+
+    /// Waits until the online store holds every row that is durable now.
+    pub async fn catch_up_features(&self) -> Result<()> {
+        let (entries, _) = self.parts.log.durable_end();
+        self.feature_writer.wait_for(entries).await
+    }
+
+    /// Log entries that are durable, that tables hold, and that the online store holds.
+    pub fn progress(&self) -> Progress {
+        Progress {
+            durable_entries: self.parts.log.durable_end().0,
+            committed_entries: self.table_writer.progress().committed_entries,
+            folded_entries: self.feature_writer.entries(),
+            table_store_away: self.table_writer.progress().away,
+        }
+    }
+
+    /// What was taken in since the log began, per dataset, and the datasets that are halted.
+    pub async fn accounting(&self) -> Accounting {
+        let order = self.order.lock().await;
+        Accounting { counts: order.counts.clone(), halted: order.halted.clone() }
+    }
+
+    /// Commits and checkpoints everything, then ends the tasks. The first failure of a task is returned.
+    pub async fn stop(self) -> Result<()> {
+        self.catch_up().await?;
+        let Pipeline { tasks, table_writer, feature_writer, .. } = self;
+        drop(table_writer);
+        drop(feature_writer);
+        for task in tasks {
+            task.await.map_err(|e| Error::internal("SW0832", "a pipeline task died").because(e))??;
+        }
+        Ok(())
+    }
+}
+
+/// Rows whose place in the order is decided, on their way to the disk.
+pub struct PendingReceipt {
+    append: gate::PendingAppend,
+    receipt: Receipt,
+    refusal: Option<Error>,
+}
+
+impl PendingReceipt {
+    /// Waits until the rows are durable.
+    pub async fn durable(self) -> Result<Receipt> {
+        let end = self.append.durable().await?;
+        match self.refusal {
+            Some(refusal) => Err(refusal),
+            None => Ok(Receipt { cut: gate::live_cut(end), ..self.receipt }),
+        }
+    }
+}
+
+/// How far the stages have come, in log entries.
+#[derive(Debug, Clone, Copy, serde::Serialize)]
+pub struct Progress {
+    /// Entries that would survive a power cut.
+    pub durable_entries: u64,
+    /// Entries whose rows are in tables.
+    pub committed_entries: u64,
+    /// Entries whose rows the online store has.
+    pub folded_entries: u64,
+    /// Whether the table store is away.
+    pub table_store_away: bool,
+}
+
+/// What was taken in.
+#[derive(Debug, Clone, Default, serde::Serialize)]
+pub struct Accounting {
+    /// Per dataset.
+    pub counts: std::collections::BTreeMap<String, crate::Counts>,
+    /// Halted datasets and why.
+    pub halted: std::collections::BTreeMap<String, String>,
+}
+
+async fn ensure_tables(parts: &Parts, revision: &Revision, permit: &Permit) -> Result<()> {
+    for dataset in revision.datasets.values() {
+        let dataset = &dataset.dataset;
+        let table = TableName::dataset(&dataset.name)?;
+        parts.tables.ensure(permit, &table, dataset.table_schema(), &dataset.personal).await?;
+        let quarantine = TableName::quarantine(&dataset.name)?;
+        let personal = ["_raw".to_owned(), "_reasons".to_owned()];
+        parts
+            .tables
+            .ensure(permit, &quarantine, with_system_columns(&crate::frame::quarantine_schema()), &personal)
+            .await?;
+    }
+    for set in revision.training_sets.values() {
+        let schema = crate::serving::served_table_schema(set);
+        parts.tables.ensure(permit, &set.served_table, schema, &set.spine.personal).await?;
+    }
+    Ok(())
+}
+
+/// A frame's schema (ending in `_arrival`, `_available_at`) with the identity columns before those two.
+pub(crate) fn with_system_columns(frame: &arrow::datatypes::SchemaRef) -> arrow::datatypes::SchemaRef {
+    use arrow::datatypes::{DataType, Field, Schema};
+    let mut fields: Vec<Arc<Field>> = frame.fields().iter().cloned().collect();
+    let own = fields.len() - 2;
+    fields.insert(own, Arc::new(Field::new(column::PARTITION, DataType::Int32, false)));
+    fields.insert(own + 1, Arc::new(Field::new(column::LSN, DataType::Int64, false)));
+    Arc::new(Schema::new(fields))
+}
+
+/// Rebuilds deduplication, positions, loads and halts from the whole log.
+async fn recover(parts: &Parts, revision: &Revision, permit: &Permit) -> Result<Order> {
+    let mut order = Order { next_load: 1, ..Order::default() };
+    let mut next = 0;
+    loop {
+        let entries = parts.log.read(next, ENTRIES_PER_READ).await?;
+        if entries.is_empty() {
+            return Ok(order);
+        }
+        for entry in &entries {
+            let frame = Frame::decode(&entry.payload)?;
+            let dataset = revision.datasets.get(&frame.header.dataset).map(Arc::as_ref);
+            order.recover(&frame, dataset)?;
+            if let (Some(load), Some(dataset)) = (&frame.header.load, dataset) {
+                let table = TableName::dataset(&dataset.dataset.name)?;
+                for file in &load.staged {
+                    for rows in parts.tables.read_staged(permit, &table, file).await? {
+                        order.recover_rows(dataset, &rows)?;
+                    }
+                }
+            }
+        }
+        next += entries.len() as u64;
+    }
+}
+
+/// Defines every view in the online store. A view that the store did not keep yet is filled from its table, up to the
+/// store's cut, so that it continues from there like the others.
+async fn define_views(
+    parts: &Parts,
+    revision: &Revision,
+    tables: &table_writer::Handle,
+    permit: &Permit,
+) -> Result<()> {
+    let store_cut = parts.online.store_cut();
+    for view in &revision.views {
+        let dataset = &revision.dataset(&view.from)?.dataset;
+        parts.online.define(view, dataset).await?;
+        if parts.online.cut(&view.id())?.covers(&store_cut) {
+            continue;
+        }
+        tables.flush(parts.log.durable_end().0).await?;
+        let plan = ViewPlan::compile(view, dataset)?;
+        let table = TableName::dataset(&view.from)?;
+        let snapshot = parts.tables.snapshot(&table, None).await?;
+        let columns = plan.input_columns();
+        let batches = parts.tables.scan(permit, &table, snapshot.version, Some(&columns)).await?;
+        let schema = match batches.first() {
+            Some(batch) => batch.schema(),
+            None => crate::revision::project(&RecordBatch::new_empty(dataset.table_schema()), &columns)?.schema(),
+        };
+        // In one call, so that a checkpoint never sees half of it.
+        let rows = rows_within(&arrow::compute::concat_batches(&schema, &batches)?, &store_cut)?;
+        parts.online.backfill(&view.id(), &rows, &store_cut).await?;
+        info!(view = %view.id(), rows = rows.num_rows(), "feature view filled from its table");
+    }
+    Ok(())
+}
+
+/// The rows of `batch` that lie within `cut`.
+pub(crate) fn rows_within(batch: &RecordBatch, cut: &Cut) -> Result<RecordBatch> {
+    use arrow::array::{Array, BooleanArray, Int32Array, Int64Array};
+    let ids = |name: &str| batch.column_by_name(name).ok_or_else(|| crate::verify::missing_column(name));
+    let partitions = ids(column::PARTITION)?;
+    let offsets = ids(column::LSN)?;
+    let (Some(partitions), Some(offsets)) =
+        (partitions.as_any().downcast_ref::<Int32Array>(), offsets.as_any().downcast_ref::<Int64Array>())
+    else {
+        return Err(crate::verify::missing_column(column::LSN));
+    };
+    let mut keep = Vec::with_capacity(batch.num_rows());
+    for i in 0..batch.num_rows() {
+        let partition = seawall_base::Partition(partitions.value(i) as u32);
+        keep.push((offsets.value(i) as u64) < cut.end(partition).0);
+    }
+    Ok(arrow::compute::filter_record_batch(batch, &BooleanArray::from(keep))?)
+}

@@ -1,0 +1,312 @@
+//! Driven time: rows enter in availability order on a simulated clock, and the rows of every training set are served
+//! at their decision time.
+//!
+//! The period is cut into slices by time. In each slice the rows that become available in it enter, then the
+//! decisions that fall into it are served, each knowing exactly what was available before it; rows of the slice that
+//! become available later wait in the online store. So the length of a slice changes no value. A killed replay goes
+//! on where its log ends: every frame carries the position of its source.
+
+mod stream;
+
+use std::collections::BTreeMap;
+
+use arrow::array::{RecordBatch, UInt32Array};
+use arrow::compute::take_record_batch;
+use seawall_base::error::Result;
+use seawall_base::{DrivenClock, Error, Instant, Permit, Span};
+use seawall_catalog::Counts;
+use serde::Serialize;
+
+use crate::gate::Incoming;
+use crate::pipeline::{PendingReceipt, Pipeline};
+use crate::serving::{Decisions, decision_source};
+use crate::training::BuiltTrainingSet;
+use crate::verify::SkewReport;
+use stream::DecisionList;
+pub use stream::Stream;
+
+/// Slices between two checkpoints of the online store.
+const SLICES_PER_CHECKPOINT: usize = 16;
+/// Frames that may wait for the disk within a slice.
+const PENDING_FRAMES_MAX: usize = 64;
+
+/// Settings of a replay.
+#[derive(Debug, Clone, Copy)]
+pub struct Options {
+    /// Rows and decisions per slice, about.
+    pub slice_rows: usize,
+}
+
+impl Default for Options {
+    fn default() -> Self {
+        Options { slice_rows: 4096 }
+    }
+}
+
+/// Told after every slice.
+#[derive(Debug, Clone, Copy, Serialize)]
+pub struct Progress {
+    /// The simulated clock.
+    pub now: Instant,
+    /// When the replay began and ends, in simulated time.
+    pub period: (Instant, Instant),
+    /// Rows that entered.
+    pub rows: u64,
+    /// Rows that will have entered in the end.
+    pub rows_total: u64,
+    /// Decisions served.
+    pub decisions: u64,
+}
+
+/// What a replay did: facts on the simulated clock, the same for the same input.
+#[derive(Debug, Clone, Serialize)]
+pub struct Facts {
+    /// Per dataset.
+    pub datasets: BTreeMap<String, Counts>,
+    /// Per training set.
+    pub training_sets: BTreeMap<String, TrainingFacts>,
+    /// Served against recomputed values, over all training sets.
+    pub skew: SkewReport,
+    /// Beginning and end, in simulated time.
+    pub period: (Instant, Instant),
+}
+
+/// A training set as the replay built it.
+#[derive(Debug, Clone, Serialize)]
+pub struct TrainingFacts {
+    /// Rows.
+    pub rows: u64,
+    /// Rows with a final label.
+    pub labelled: u64,
+    /// Decisions served online.
+    pub served: u64,
+    /// Where it is kept, and its fingerprint.
+    #[serde(flatten)]
+    pub built: BuiltTrainingSet,
+}
+
+/// Drives `streams` through the pipeline, serves every decision, builds the training sets and verifies them.
+pub async fn replay(
+    pipeline: &Pipeline,
+    permit: &Permit,
+    clock: &DrivenClock,
+    streams: &[Stream],
+    options: Options,
+    progress: &(dyn Fn(&Progress) + Send + Sync),
+) -> Result<Facts> {
+    let decisions = stream::decisions(pipeline, streams).await?;
+    let boundaries = boundaries(streams, &decisions, options.slice_rows);
+    let (Some(first), Some(last)) = (boundaries.first().copied(), boundaries.last().copied()) else {
+        return Err(Error::invalid("SW0850", "there is nothing to replay")
+            .hint("a replay needs a source of kind `files` with `history: true`, or `simulator`"));
+    };
+    let mut driver = Driver::resume(pipeline, permit, streams, &decisions).await?;
+    for (number, slice) in boundaries.windows(2).enumerate() {
+        clock.advance_to(slice[0]);
+        driver.enter(slice[1]).await?;
+        driver.decide(slice[1]).await?;
+        clock.advance_to(slice[1]);
+        if (number + 1) % SLICES_PER_CHECKPOINT == 0 {
+            pipeline.parts.online.checkpoint().await?;
+        }
+        progress(&driver.progress(slice[1], (first, last)));
+    }
+    pipeline.catch_up().await?;
+    pipeline.parts.online.checkpoint().await?;
+    conclude(pipeline, permit, &decisions, (first, last)).await
+}
+
+async fn conclude(
+    pipeline: &Pipeline,
+    permit: &Permit,
+    decisions: &[DecisionList],
+    period: (Instant, Instant),
+) -> Result<Facts> {
+    let mut training_sets = BTreeMap::new();
+    let mut skew = SkewReport::default();
+    for list in decisions {
+        let name = &list.training_set;
+        let (built, rows) = pipeline.build_training_set(permit, name, period.1).await?;
+        let report = pipeline.verify_skew(permit, name, &rows).await?;
+        skew.add(&report.total);
+        let facts = TrainingFacts {
+            rows: built.fingerprint.rows,
+            labelled: built.fingerprint.labelled,
+            served: list.at.len() as u64,
+            built,
+        };
+        training_sets.insert(name.clone(), facts);
+    }
+    let accounting = pipeline.accounting().await;
+    let revision = pipeline.revision();
+    let declared = accounting.counts.into_iter().filter(|(name, _)| revision.datasets.contains_key(name));
+    Ok(Facts { datasets: declared.collect(), training_sets, skew, period })
+}
+
+/// Times at which slices begin and end: every `slice_rows`-th time of all rows and decisions, and one after the last.
+fn boundaries(streams: &[Stream], decisions: &[DecisionList], slice_rows: usize) -> Vec<Instant> {
+    let mut times: Vec<i64> = Vec::new();
+    for stream in streams {
+        times.extend(stream.rows().map(|(enters, _)| enters.0));
+    }
+    for list in decisions {
+        times.extend(list.at.iter().map(|at| at.0));
+    }
+    times.sort_unstable();
+    let mut boundaries: Vec<Instant> = times.iter().step_by(slice_rows.max(1)).copied().map(Instant).collect();
+    boundaries.dedup();
+    if let Some(last) = times.last() {
+        boundaries.push(Instant(last.saturating_add(1)));
+    }
+    boundaries
+}
+
+/// Where the replay is.
+struct Driver<'a> {
+    pipeline: &'a Pipeline,
+    permit: &'a Permit,
+    streams: &'a [Stream],
+    decisions: &'a [DecisionList],
+    /// Rows of each stream that entered.
+    entered: Vec<usize>,
+    /// Decisions of each training set that were served.
+    served: Vec<usize>,
+}
+
+impl<'a> Driver<'a> {
+    async fn resume(
+        pipeline: &'a Pipeline,
+        permit: &'a Permit,
+        streams: &'a [Stream],
+        decisions: &'a [DecisionList],
+    ) -> Result<Driver<'a>> {
+        let positions = pipeline.order.lock().await.positions.clone();
+        let position = |source: &str| positions.get(source).map_or(0, |position| *position as usize);
+        let mut driver = Driver {
+            pipeline,
+            permit,
+            streams,
+            decisions,
+            entered: streams.iter().map(|stream| position(&stream.source)).collect(),
+            served: decisions.iter().map(|list| position(&decision_source(&list.training_set))).collect(),
+        };
+        for (number, stream) in streams.iter().enumerate() {
+            if !positions.contains_key(&stream.source) && !stream.broken.is_empty() {
+                driver.enter_broken(number).await?;
+            }
+        }
+        Ok(driver)
+    }
+
+    async fn enter_broken(&mut self, number: usize) -> Result<()> {
+        let stream = &self.streams[number];
+        let Some(chunk) = stream.chunks.first() else { return Ok(()) };
+        let incoming = Incoming {
+            rows: chunk.rows.slice(0, 0),
+            input: chunk.input,
+            mapped: true,
+            broken: stream.broken.clone(),
+            arrivals: None,
+            position: Some(0),
+        };
+        self.pipeline.ingest(self.permit, &stream.source, incoming).await?;
+        Ok(())
+    }
+
+    /// Lets every row enter that becomes available before `until`: rows of live sources in the order of their arrival,
+    /// across sources; rows of the past, whose arrival is the present, source by source.
+    async fn enter(&mut self, until: Instant) -> Result<()> {
+        let mut pending: Vec<PendingReceipt> = Vec::new();
+        while let Some((number, end)) = self.next_run(until) {
+            self.enter_run(number, end, until, &mut pending).await?;
+            if pending.len() >= PENDING_FRAMES_MAX {
+                settle(&mut pending).await?;
+            }
+        }
+        settle(&mut pending).await?;
+        self.pipeline.catch_up_features().await
+    }
+
+    /// The stream whose next row enters first, and the position up to which its rows enter before any other stream's.
+    fn next_run(&self, until: Instant) -> Option<(usize, usize)> {
+        let next = |number: usize| self.streams[number].enters(self.entered[number]).filter(|time| *time < until);
+        let live = |number: &usize| !self.streams[*number].history;
+        let first_history = (0..self.streams.len()).find(|number| !live(number) && next(*number).is_some());
+        if let Some(number) = first_history {
+            return Some((number, self.streams[number].position_at(until)));
+        }
+        let order = |number: &usize| next(*number).map(|time| (time, *number));
+        let (_, first) = (0..self.streams.len()).filter_map(|number| order(&number)).min()?;
+        let others =
+            (0..self.streams.len()).filter(|number| *number != first).filter_map(|number| order(&number)).min();
+        let end = match others {
+            // Rows that arrive at the same instant enter in the order of the streams.
+            Some((time, other)) if other < first => self.streams[first].position_at(time),
+            Some((time, _)) => self.streams[first].position_at(time + Span(1)),
+            None => self.streams[first].position_at(until),
+        };
+        Some((first, end.max(self.entered[first] + 1)))
+    }
+
+    async fn enter_run(
+        &mut self,
+        number: usize,
+        end: usize,
+        until: Instant,
+        pending: &mut Vec<PendingReceipt>,
+    ) -> Result<()> {
+        let stream = &self.streams[number];
+        for part in stream.parts(self.entered[number], end) {
+            let arrivals = match stream.history {
+                true => vec![until - Span(1); part.rows.num_rows()],
+                false => part.enters.to_vec(),
+            };
+            self.entered[number] += part.rows.num_rows();
+            let incoming = Incoming {
+                rows: part.rows,
+                input: part.input,
+                mapped: true,
+                broken: Vec::new(),
+                arrivals: Some(arrivals),
+                position: Some(self.entered[number] as u64),
+            };
+            pending.push(self.pipeline.begin_ingest(self.permit, &stream.source, incoming).await?);
+        }
+        Ok(())
+    }
+
+    /// Serves every decision before `until`, each at its own time.
+    async fn decide(&mut self, until: Instant) -> Result<()> {
+        for (number, list) in self.decisions.iter().enumerate() {
+            let from = self.served[number];
+            let to = list.at.partition_point(|at| *at < until);
+            if to <= from {
+                continue;
+            }
+            let indices: Vec<u32> = list.order[from..to].to_vec();
+            let at = list.at[from..to].to_vec();
+            let rows: RecordBatch = take_record_batch(&list.rows, &UInt32Array::from(indices))?;
+            let decisions = Decisions { rows, now: at.clone(), at, position: Some(to as u64) };
+            self.pipeline.serve(self.permit, &list.training_set, &decisions).await?;
+            self.served[number] = to;
+        }
+        Ok(())
+    }
+
+    fn progress(&self, now: Instant, period: (Instant, Instant)) -> Progress {
+        Progress {
+            now,
+            period,
+            rows: self.entered.iter().map(|rows| *rows as u64).sum(),
+            rows_total: self.streams.iter().map(|stream| stream.len() as u64).sum(),
+            decisions: self.served.iter().map(|served| *served as u64).sum(),
+        }
+    }
+}
+
+async fn settle(pending: &mut Vec<PendingReceipt>) -> Result<()> {
+    for receipt in pending.drain(..) {
+        receipt.durable().await?;
+    }
+    Ok(())
+}

@@ -1,0 +1,373 @@
+//! A revision, compiled: gates, source maps and training sets, ready to run. Immutable; `apply` makes a new one.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
+use arrow::datatypes::{Field, Schema, SchemaRef};
+use parking_lot::Mutex;
+use seawall_base::declare::{Available, FeatureView, Source, TrainingSet};
+use seawall_base::error::Result;
+use seawall_base::{BatchMap, Dataset, Engine, Error, Hash, Reference, TableName, column};
+use seawall_kernel::contract::{self, Contract, Gate};
+use seawall_kernel::feature::ViewPlan;
+
+use crate::source::files;
+
+/// Everything that a revision declares, compiled.
+pub struct Revision {
+    /// Content hash of the project.
+    pub hash: Hash,
+    /// Datasets by name.
+    pub datasets: BTreeMap<String, Arc<DatasetGate>>,
+    /// Sources by name.
+    pub sources: BTreeMap<String, Arc<SourceMap>>,
+    /// Feature views, every bound version.
+    pub views: Vec<FeatureView>,
+    /// Training sets by name.
+    pub training_sets: BTreeMap<String, Arc<ServedSet>>,
+}
+
+/// A dataset with its compiled contract.
+pub struct DatasetGate {
+    /// What the rest of Seawall knows of it.
+    pub dataset: Dataset,
+    /// The compiled contract.
+    pub gate: Gate,
+    /// `payments@1`.
+    pub contract: String,
+}
+
+/// A source with its maps, compiled per input schema on first use.
+pub struct SourceMap {
+    /// The declaration.
+    pub source: Source,
+    engine: Arc<dyn Engine>,
+    references: Vec<Reference>,
+    maps: Mutex<Vec<(SchemaRef, Arc<dyn BatchMap>)>>,
+    availability: Option<Availability>,
+}
+
+enum Availability {
+    Column(String),
+    Expression(Arc<dyn BatchMap>),
+}
+
+/// A training set with what serving needs of it.
+pub struct ServedSet {
+    /// The declaration.
+    pub training_set: TrainingSet,
+    /// The spine's dataset.
+    pub spine: Dataset,
+    /// Compiled views, in declared order.
+    pub views: Vec<Arc<ViewPlan>>,
+    /// Context columns, computed from a batch with [`ServedSet::request_schema`].
+    pub context: Option<Arc<dyn BatchMap>>,
+    /// Table that records what was served.
+    pub served_table: TableName,
+    /// Schema of that table without the system columns, see [`ServedSet::compile`].
+    pub served_schema: SchemaRef,
+    /// Hash of the training set and of its views.
+    pub definition: Hash,
+}
+
+/// What a revision is compiled from.
+pub struct Declared {
+    /// Content hash of the project.
+    pub revision: Hash,
+    /// Contracts.
+    pub contracts: Vec<Contract>,
+    /// Sources.
+    pub sources: Vec<Source>,
+    /// Feature views, every bound version.
+    pub views: Vec<FeatureView>,
+    /// Training sets.
+    pub training_sets: Vec<TrainingSet>,
+    /// Folder that relative paths start from.
+    pub folder: PathBuf,
+}
+
+impl Revision {
+    /// Compiles a project. Fails on the first declaration that does not compile; `check` reports all of them.
+    pub async fn compile(declared: &Declared, engine: &Arc<dyn Engine>) -> Result<Revision> {
+        let datasets = compile_gates(&declared.contracts)?;
+        let mut sources = BTreeMap::new();
+        for source in &declared.sources {
+            let dataset = datasets.get(&source.dataset).ok_or_else(|| unknown_dataset(&source.dataset))?;
+            let compiled = SourceMap::compile(source, &dataset.dataset, declared, engine).await?;
+            sources.insert(source.name.clone(), Arc::new(compiled));
+        }
+        let mut training_sets = BTreeMap::new();
+        for training_set in &declared.training_sets {
+            let compiled = ServedSet::compile(training_set, &declared.views, &datasets, engine).await?;
+            training_sets.insert(training_set.name.clone(), Arc::new(compiled));
+        }
+        Ok(Revision { hash: declared.revision, datasets, sources, views: declared.views.clone(), training_sets })
+    }
+
+    /// The dataset called `name`.
+    pub fn dataset(&self, name: &str) -> Result<&Arc<DatasetGate>> {
+        self.datasets.get(name).ok_or_else(|| unknown_dataset(name))
+    }
+
+    /// The source called `name`.
+    pub fn source(&self, name: &str) -> Result<&Arc<SourceMap>> {
+        self.sources.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.sources.keys().map(String::as_str).collect();
+            Error::not_found("SW0810", format!("there is no source {name:?}"))
+                .hint(format!("declared sources: {}", known.join(", ")))
+        })
+    }
+
+    /// The source that feeds `dataset` by push, or the only one that feeds it.
+    pub fn source_of(&self, dataset: &str) -> Result<&Arc<SourceMap>> {
+        self.dataset(dataset)?;
+        let mut feeding = self.sources.values().filter(|source| source.source.dataset == dataset);
+        feeding.next().ok_or_else(|| {
+            Error::not_found("SW0811", format!("no source feeds the dataset {dataset:?}"))
+                .hint("declare a source with `http: {}` and this contract, then apply")
+        })
+    }
+
+    /// The training set called `name`.
+    pub fn training_set(&self, name: &str) -> Result<&Arc<ServedSet>> {
+        self.training_sets.get(name).ok_or_else(|| {
+            let known: Vec<&str> = self.training_sets.keys().map(String::as_str).collect();
+            Error::not_found("SW0812", format!("there is no training set {name:?}"))
+                .hint(format!("declared training sets: {}", known.join(", ")))
+        })
+    }
+}
+
+fn unknown_dataset(name: &str) -> Error {
+    Error::not_found("SW0813", format!("there is no dataset {name:?}"))
+        .hint("datasets are the schema objects of the project's contracts; `seawall status` lists them")
+}
+
+fn compile_gates(contracts: &[Contract]) -> Result<BTreeMap<String, Arc<DatasetGate>>> {
+    let mut datasets = BTreeMap::new();
+    for contract in contracts {
+        for object in contract.object_names() {
+            let gate = contract::compile(contract, Some(&object)).map_err(|problems| {
+                let first = problems.first().map_or_else(String::new, |p| format!("{}: {}", p.path, p.message));
+                Error::invalid("SW0814", format!("contract {} does not compile: {first}", contract.id()))
+                    .hint("`seawall check` reports every problem with line and column")
+            })?;
+            let compiled =
+                DatasetGate { dataset: gate.dataset().clone(), contract: gate.contract_name().to_owned(), gate };
+            datasets.insert(object, Arc::new(compiled));
+        }
+    }
+    Ok(datasets)
+}
+
+impl SourceMap {
+    async fn compile(
+        source: &Source,
+        dataset: &Dataset,
+        declared: &Declared,
+        engine: &Arc<dyn Engine>,
+    ) -> Result<SourceMap> {
+        let mut references = Vec::new();
+        for reference in &source.references {
+            references.push(files::read_reference(reference, &declared.folder)?);
+        }
+        let availability = match &source.available_at {
+            Available::Arrival => None,
+            Available::At(text) => Some(compile_availability(text, dataset, engine).await?),
+        };
+        Ok(SourceMap {
+            source: source.clone(),
+            engine: engine.clone(),
+            references,
+            maps: Mutex::new(Vec::new()),
+            availability,
+        })
+    }
+
+    /// Adapts a batch to the contract's shape; the batch itself when the source has no map.
+    pub async fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch> {
+        let Some(sql) = &self.source.map else { return Ok(batch.clone()) };
+        let map = self.map_for(sql, batch.schema()).await?;
+        map.apply(batch).await
+    }
+
+    /// The map over batches of `schema`, compiled once.
+    pub async fn map_for(&self, sql: &str, schema: SchemaRef) -> Result<Arc<dyn BatchMap>> {
+        let known = |maps: &Vec<(SchemaRef, Arc<dyn BatchMap>)>| {
+            maps.iter().find(|(known, _)| *known == schema).map(|(_, map)| map.clone())
+        };
+        if let Some(map) = known(&self.maps.lock()) {
+            return Ok(map);
+        }
+        let map = self.engine.compile_map(sql, schema.clone(), &self.references).await?;
+        self.maps.lock().push((schema, map.clone()));
+        Ok(map)
+    }
+
+    /// The declared availability of accepted rows: microseconds, null where the expression has no value. `None` when
+    /// rows are available on arrival.
+    pub async fn declared_availability(&self, accepted: &RecordBatch) -> Result<Option<TimestampMicrosecondArray>> {
+        let column = match &self.availability {
+            None => return Ok(None),
+            Some(Availability::Column(name)) => accepted.column_by_name(name).cloned(),
+            Some(Availability::Expression(map)) => Some(map.apply(accepted).await?.column(0).clone()),
+        };
+        let column = column.ok_or_else(|| self.bad_availability("names no column of the dataset"))?;
+        let instants = arrow::compute::cast(&column, &crate::instant_type())?;
+        let instants = instants.as_any().downcast_ref::<TimestampMicrosecondArray>();
+        Ok(Some(instants.expect("the cast gives microseconds").clone()))
+    }
+
+    fn bad_availability(&self, what: &str) -> Error {
+        Error::invalid("SW0815", format!("`available_at` of source {:?} {what}", self.source.name))
+            .hint("name a timestamp column of the contract, or an SQL expression over its columns")
+    }
+}
+
+async fn compile_availability(text: &str, dataset: &Dataset, engine: &Arc<dyn Engine>) -> Result<Availability> {
+    if dataset.schema.column_with_name(text).is_some() {
+        return Ok(Availability::Column(text.to_owned()));
+    }
+    let sql = format!("select ({text}) as available_at from input");
+    Ok(Availability::Expression(engine.compile_map(&sql, dataset.schema.clone(), &[]).await?))
+}
+
+impl ServedSet {
+    /// Compiles a training set for serving. The served table has: the spine columns that identify the decision or give
+    /// an entity or the context, `_at`, `_known_at`, `_cut`, `_definition`, the context columns, and the features as
+    /// `VIEW__FEATURE`.
+    async fn compile(
+        training_set: &TrainingSet,
+        views: &[FeatureView],
+        datasets: &BTreeMap<String, Arc<DatasetGate>>,
+        engine: &Arc<dyn Engine>,
+    ) -> Result<ServedSet> {
+        let find = |name: &str| datasets.get(name).ok_or_else(|| unknown_dataset(name));
+        let spine = find(&training_set.rows.from)?.dataset.clone();
+        let mut plans = Vec::new();
+        let mut hashes = vec![training_set.definition_hash()];
+        for reference in &training_set.features {
+            let view = views.iter().find(|view| view.id() == reference.view).ok_or_else(|| {
+                Error::not_found(
+                    "SW0816",
+                    format!("training set {} uses {}, which does not exist", training_set.name, reference.view),
+                )
+                .hint("`seawall status` lists the feature views and their versions")
+            })?;
+            plans.push(Arc::new(ViewPlan::compile(view, &find(&view.from)?.dataset)?));
+            hashes.push(view.definition_hash());
+        }
+        let context = compile_context(training_set, &spine, engine).await?;
+        let served_schema = served_schema(training_set, &spine, &plans, context.as_deref())?;
+        let parts: Vec<[u8; 32]> = hashes.iter().map(|hash| hash.0).collect();
+        Ok(ServedSet {
+            training_set: training_set.clone(),
+            spine,
+            views: plans,
+            context,
+            served_table: TableName::served(&training_set.name)?,
+            served_schema,
+            definition: Hash::of_parts(parts.iter().map(<[u8; 32]>::as_slice)),
+        })
+    }
+
+    /// Columns of the spine that are kept with a served vector: primary key, decision time, entities.
+    pub fn kept_columns(&self) -> Vec<String> {
+        kept_columns(&self.training_set, &self.spine)
+    }
+}
+
+fn kept_columns(training_set: &TrainingSet, spine: &Dataset) -> Vec<String> {
+    let mut kept = spine.primary_key.clone();
+    for reference in &training_set.features {
+        for column in &reference.entity {
+            if !kept.contains(column) {
+                kept.push(column.clone());
+            }
+        }
+    }
+    kept
+}
+
+async fn compile_context(
+    training_set: &TrainingSet,
+    spine: &Dataset,
+    engine: &Arc<dyn Engine>,
+) -> Result<Option<Arc<dyn BatchMap>>> {
+    if training_set.context.is_empty() {
+        return Ok(None);
+    }
+    let columns: Vec<String> =
+        training_set.context.iter().map(|(name, sql)| format!("({sql}) as \"{name}\"")).collect();
+    let sql = format!("select {} from input", columns.join(", "));
+    Ok(Some(engine.compile_map(&sql, spine.schema.clone(), &[]).await?))
+}
+
+fn served_schema(
+    training_set: &TrainingSet,
+    spine: &Dataset,
+    views: &[Arc<ViewPlan>],
+    context: Option<&dyn BatchMap>,
+) -> Result<SchemaRef> {
+    let mut fields: Vec<Arc<Field>> = Vec::new();
+    for column in kept_columns(training_set, spine) {
+        let field = spine.schema.field_with_name(&column)?;
+        fields.push(Arc::new(field.clone().with_nullable(true)));
+    }
+    fields.push(Arc::new(Field::new("_at", crate::instant_type(), false)));
+    fields.push(Arc::new(Field::new("_known_at", crate::instant_type(), false)));
+    fields.push(Arc::new(Field::new("_cut", arrow::datatypes::DataType::Utf8, false)));
+    fields.push(Arc::new(Field::new("_definition", arrow::datatypes::DataType::Utf8, false)));
+    if let Some(context) = context {
+        let kept = kept_columns(training_set, spine);
+        for (field, (name, sql)) in context.schema().fields().iter().zip(&training_set.context) {
+            if !kept.contains(name) {
+                fields.push(Arc::new(field.as_ref().clone().with_nullable(true)));
+            } else if sql.trim() != name {
+                return Err(Error::invalid("SW0819", format!("context column {name:?} hides a spine column"))
+                    .hint("give the context column another name"));
+            }
+        }
+    }
+    for view in views {
+        for field in view.output_schema().fields() {
+            let name = format!("{}__{}", view.view().name, field.name());
+            fields.push(Arc::new(field.as_ref().clone().with_name(name).with_nullable(true)));
+        }
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// Columns of `batch` by name, in order.
+pub fn project(batch: &RecordBatch, columns: &[String]) -> Result<RecordBatch> {
+    let mut indices = Vec::with_capacity(columns.len());
+    for name in columns {
+        indices.push(batch.schema().index_of(name).map_err(|_| {
+            Error::invalid("SW0817", format!("the rows have no column {name:?}"))
+                .hint("send every column that the entity keys and the context need")
+        })?);
+    }
+    Ok(batch.project(&indices)?)
+}
+
+/// Appends `_arrival` and `_available_at` to rows.
+pub fn with_times(rows: &RecordBatch, arrival: Vec<i64>, available: Vec<i64>) -> Result<RecordBatch> {
+    let instants =
+        |values: Vec<i64>| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC")) };
+    let mut fields: Vec<Arc<Field>> = rows.schema().fields().iter().cloned().collect();
+    let mut columns = rows.columns().to_vec();
+    for (name, values) in [(column::ARRIVAL, arrival), (column::AVAILABLE_AT, available)] {
+        fields.push(Arc::new(Field::new(name, crate::instant_type(), false)));
+        columns.push(instants(values));
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
+}
+
+/// The instants of a timestamp column, by name.
+pub fn instants<'a>(batch: &'a RecordBatch, name: &str) -> Result<&'a TimestampMicrosecondArray> {
+    let column = batch.column_by_name(name);
+    let instants = column.and_then(|column| column.as_any().downcast_ref::<TimestampMicrosecondArray>());
+    instants.ok_or_else(|| Error::invalid("SW0818", format!("the rows have no timestamp column {name:?}")))
+}

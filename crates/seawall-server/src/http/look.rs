@@ -1,0 +1,162 @@
+//! Looking: health, metrics, status, datasets, quarantine, lineage, queries.
+
+use axum::Json;
+use axum::body::Bytes;
+use axum::extract::{Path, Query, State};
+use axum::http::{HeaderMap, header};
+use axum::response::{IntoResponse, Response};
+use seawall_base::error::Result;
+use seawall_base::{Error, Query as Sql};
+use seawall_catalog::lineage::Direction;
+use seawall_catalog::policy::Action;
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::error::{Failure, bad_json};
+use super::features::json_rows;
+use crate::App;
+
+/// Rows of an answer when the request does not say how many.
+const ROWS_DEFAULT: usize = 1_000;
+/// Steps that lineage is followed when the request does not say how many.
+const DEPTH_DEFAULT: u32 = 10;
+
+pub(super) async fn health() -> Json<Value> {
+    Json(json!({"status": "ok"}))
+}
+
+pub(super) async fn metrics(State(app): State<App>) -> Response {
+    let text = app.metrics.render(&app.pipeline).await;
+    ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
+}
+
+pub(super) async fn status(State(app): State<App>, headers: HeaderMap) -> Result<Json<Value>, Failure> {
+    app.access.permit(&app.pipeline.parts().catalog, &headers, Action::ReadMetadata, "status").await?;
+    Ok(Json(status_json(&app).await))
+}
+
+async fn status_json(app: &App) -> Value {
+    let revision = app.pipeline.revision();
+    let accounting = app.pipeline.accounting().await;
+    let progress = app.pipeline.progress();
+    let views: Vec<String> = revision.views.iter().map(|view| view.id().to_string()).collect();
+    json!({
+        "revision": revision.hash.to_string(),
+        "now": app.pipeline.parts().clock.now().to_string(),
+        "datasets": revision.datasets.keys().map(|name| {
+            let counts = accounting.counts.get(name).copied().unwrap_or_default();
+            (name.clone(), json!({"counts": counts, "halted": accounting.halted.get(name)}))
+        }).collect::<serde_json::Map<String, Value>>(),
+        "feature_views": views,
+        "training_sets": revision.training_set_names(),
+        "progress": progress,
+    })
+}
+
+pub(super) async fn datasets(State(app): State<App>, headers: HeaderMap) -> Result<Json<Value>, Failure> {
+    app.access.permit(&app.pipeline.parts().catalog, &headers, Action::ReadMetadata, "datasets").await?;
+    let revision = app.pipeline.revision();
+    let datasets: Vec<Value> = revision
+        .datasets
+        .values()
+        .map(|gate| {
+            let columns: Vec<Value> = gate
+                .dataset
+                .schema
+                .fields()
+                .iter()
+                .map(|field| json!({"name": field.name(), "type": field.data_type().to_string(), "nullable": field.is_nullable()}))
+                .collect();
+            json!({
+                "name": gate.dataset.name,
+                "contract": gate.contract,
+                "primary_key": gate.dataset.primary_key,
+                "event_time": gate.dataset.event_time,
+                "columns": columns,
+            })
+        })
+        .collect();
+    Ok(Json(json!({"datasets": datasets})))
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct Limit {
+    limit: Option<usize>,
+}
+
+pub(super) async fn quarantine(
+    State(app): State<App>,
+    Path(dataset): Path<String>,
+    Query(limit): Query<Limit>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Failure> {
+    let parts = app.pipeline.parts();
+    let permit = app.access.permit(&parts.catalog, &headers, Action::ReadRows, &dataset).await?;
+    app.pipeline.revision().dataset(&dataset)?;
+    let sql = format!("select * from \"{dataset}__quarantine\" order by _partition desc, _lsn desc");
+    let query = Sql { sql, rows_max: Some(limit.limit.unwrap_or(ROWS_DEFAULT)), ..Sql::default() };
+    let result = parts.engine.query(&permit, query).await?;
+    let mut rows = Vec::new();
+    for batch in &result.batches {
+        rows.extend(json_rows(batch)?);
+    }
+    Ok(Json(json!({"dataset": dataset, "rows": rows, "truncated": result.truncated})))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct QueryBody {
+    sql: String,
+    rows_max: Option<usize>,
+}
+
+pub(super) async fn query(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<Response, Failure> {
+    let body: QueryBody = serde_json::from_slice(&body)
+        .map_err(|error| bad_json(&error, r#"{"sql": "select count(*) from payments"}"#))?;
+    let parts = app.pipeline.parts();
+    let permit = app.access.permit(&parts.catalog, &headers, Action::ReadRows, "query").await?;
+    let system = parts.catalog.system_tables().await?;
+    let query = Sql { sql: body.sql, system, rows_max: Some(body.rows_max.unwrap_or(ROWS_DEFAULT)), ..Sql::default() };
+    let result = parts.engine.query(&permit, query).await?;
+    let wants_arrow = headers.get(header::ACCEPT).is_some_and(|accept| accept == "application/vnd.apache.arrow.stream");
+    if wants_arrow {
+        let mut writer = arrow::ipc::writer::StreamWriter::try_new(Vec::new(), &result.schema).map_err(Error::from)?;
+        for batch in &result.batches {
+            writer.write(batch).map_err(Error::from)?;
+        }
+        let bytes = writer.into_inner().map_err(Error::from)?;
+        return Ok(([(header::CONTENT_TYPE, "application/vnd.apache.arrow.stream")], bytes).into_response());
+    }
+    let mut rows = Vec::new();
+    for batch in &result.batches {
+        rows.extend(json_rows(batch)?);
+    }
+    Ok(Json(json!({"rows": rows, "truncated": result.truncated})).into_response())
+}
+
+#[derive(Debug, Deserialize)]
+pub(super) struct LineageQuery {
+    object: String,
+    column: Option<String>,
+    direction: Option<String>,
+    depth: Option<u32>,
+}
+
+pub(super) async fn lineage(
+    State(app): State<App>,
+    Query(asked): Query<LineageQuery>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Failure> {
+    let catalog = &app.pipeline.parts().catalog;
+    app.access.permit(catalog, &headers, Action::ReadMetadata, &asked.object).await?;
+    let direction = match asked.direction.as_deref() {
+        None | Some("up") => Direction::Up,
+        Some("down") => Direction::Down,
+        Some(other) => {
+            return Err(Failure(Error::invalid("SW0896", format!("{other:?} is no direction")).hint("use up or down")));
+        }
+    };
+    let depth = asked.depth.unwrap_or(DEPTH_DEFAULT);
+    let edges = catalog.lineage(&asked.object, asked.column.as_deref(), direction, depth).await?;
+    Ok(Json(json!({"object": asked.object, "edges": edges})))
+}

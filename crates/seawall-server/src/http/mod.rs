@@ -1,0 +1,69 @@
+//! HTTP: routes and what they share.
+
+pub mod error;
+mod events;
+mod features;
+mod look;
+mod training;
+
+use axum::Router;
+use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
+use axum::middleware::{self, Next};
+use axum::response::Response;
+use axum::routing::{get, post};
+
+use seawall_base::Error;
+use seawall_base::error::Result;
+use serde_json::Value;
+
+use crate::{App, BODY_BYTES_MAX};
+
+/// Every route.
+pub fn router(app: App) -> Router {
+    Router::new()
+        .route("/health", get(look::health))
+        .route("/metrics", get(look::metrics))
+        .route("/v1/status", get(look::status))
+        .route("/v1/datasets", get(look::datasets))
+        .route("/v1/datasets/{dataset}/events", post(events::push))
+        .route("/v1/datasets/{dataset}/quarantine", get(look::quarantine))
+        .route("/v1/datasets/{dataset}/resume", post(events::resume))
+        .route("/v1/query", post(look::query))
+        .route("/v1/lineage", get(look::lineage))
+        .route("/v1/features", post(features::serve))
+        .route("/v1/features/explain", post(features::explain))
+        .route("/v1/training-sets/{name}/build", post(training::build))
+        .route("/v1/training-sets/{name}/verify", post(training::verify))
+        .fallback(error::unknown_route)
+        .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(app.clone(), count))
+        .with_state(app)
+}
+
+pub use events::decode;
+pub use features::json_rows;
+
+/// Answers one request in this process, as the running server would, for a command that runs without one.
+pub async fn answer(app: &App, path: &str, body: &Value) -> Result<Value> {
+    use axum::body::Body;
+    use tower::ServiceExt;
+    let failed = |error: String| Error::internal("SW0893", format!("cannot answer {path} in this process: {error}"));
+    let request = Request::post(path)
+        .header("content-type", "application/json")
+        .body(Body::from(body.to_string()))
+        .map_err(|e| failed(e.to_string()))?;
+    let response = router(app.clone()).oneshot(request).await.map_err(|e| failed(e.to_string()))?;
+    let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.map_err(|e| failed(e.to_string()))?;
+    let answer: Value = serde_json::from_slice(&bytes).map_err(|e| failed(e.to_string()))?;
+    match answer.get("error") {
+        None => Ok(answer),
+        Some(error) => Err(error::told(error)),
+    }
+}
+
+async fn count(State(app): State<App>, request: Request, next: Next) -> Response {
+    let route = request.extensions().get::<MatchedPath>().map_or("unknown", |path| path.as_str()).to_owned();
+    let response = next.run(request).await;
+    app.metrics.answered(&route, response.status().as_u16());
+    response
+}

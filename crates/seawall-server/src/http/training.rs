@@ -1,0 +1,36 @@
+//! Building training sets and proving that they equal what was served.
+
+use axum::Json;
+use axum::extract::{Path, State};
+use axum::http::HeaderMap;
+use seawall_base::Error;
+use seawall_catalog::policy::Action;
+use seawall_pipeline::training::BuiltTrainingSet;
+use serde_json::Value;
+
+use super::error::Failure;
+use crate::App;
+
+pub(super) async fn build(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<BuiltTrainingSet>, Failure> {
+    let parts = app.pipeline.parts();
+    let permit = app.access.permit(&parts.catalog, &headers, Action::BuildTrainingSet, &name).await?;
+    let (built, _) = app.pipeline.build_training_set(&permit, &name, parts.clock.now()).await?;
+    Ok(Json(built))
+}
+
+pub(super) async fn verify(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Failure> {
+    let parts = app.pipeline.parts();
+    let permit = app.access.permit(&parts.catalog, &headers, Action::VerifySkew, &name).await?;
+    let verified = app.pipeline.verify_skew_as_of(&permit, &name, None).await?;
+    let certificate = serde_json::to_value(&verified.certificate)
+        .map_err(|e| Error::internal("SW0893", "cannot encode the answer").because(e))?;
+    Ok(Json(certificate))
+}

@@ -1,0 +1,139 @@
+//! Builds every component, in order: catalog, tables, engine; then log, online store and pipeline for commands that
+//! move rows.
+//!
+//! The data folder: `catalog/` (SQLite and the signing key), `tables/` (Delta), `log/` (segments), `online/`
+//! (checkpoints), `serve.json` while a server runs.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use seawall_base::declare::FeatureView;
+use seawall_base::error::Result;
+use seawall_base::{Clock, Error, OsRng, Partition, Permit, Rng};
+use seawall_catalog::policy::{Action, Principal, Role};
+use seawall_catalog::project::{self, LoadOptions, Loaded};
+use seawall_catalog::{ActiveProject, Applied, Catalog};
+use seawall_lake::query::DataFusionEngine;
+use seawall_lake::table::DeltaStore;
+use seawall_pipeline::pipeline::Options;
+use seawall_pipeline::revision::Declared;
+use seawall_pipeline::{Parts, Pipeline};
+use seawall_storage::log::DurableLog;
+use seawall_storage::online::DurableStore;
+
+/// Where things are.
+#[derive(Debug, Clone)]
+pub struct Settings {
+    /// The project's folder.
+    pub project: PathBuf,
+    /// The data folder.
+    pub data: PathBuf,
+    /// `--set` variables.
+    pub set: BTreeMap<String, String>,
+}
+
+/// The components that any command may use, also beside a running server.
+pub struct Installation {
+    /// Where things are.
+    pub settings: Settings,
+    /// Time.
+    pub clock: Arc<dyn Clock>,
+    /// System of record.
+    pub catalog: Arc<Catalog>,
+    /// Tables.
+    pub tables: Arc<DeltaStore>,
+    /// SQL and training sets.
+    pub engine: Arc<DataFusionEngine>,
+}
+
+impl Installation {
+    /// Opens catalog, tables and engine; creates the data folder when missing.
+    pub async fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Installation> {
+        seawall_base::durable::create_dir_all(&settings.data)?;
+        let rng: Arc<dyn Rng> = Arc::new(OsRng);
+        let catalog = Arc::new(Catalog::open(&settings.data.join("catalog"), clock.clone(), rng).await?);
+        let tables = Arc::new(DeltaStore::open(&settings.data.join("tables"))?);
+        let engine = Arc::new(DataFusionEngine::new(tables.clone(), seawall_lake::query::EngineOptions::default())?);
+        Ok(Installation { settings: settings.clone(), clock, catalog, tables, engine })
+    }
+
+    /// A permit for whoever runs the command: who holds the data folder holds every right.
+    pub async fn permit(&self, action: Action, resource: &str) -> Result<Permit> {
+        self.catalog.authorize(&local_principal(), action, resource).await
+    }
+
+    /// The applied project.
+    pub async fn active(&self) -> Result<ActiveProject> {
+        self.catalog.active().await?.ok_or_else(|| {
+            Error::not_found("SW0897", "nothing was applied to this data folder yet").hint(
+                "run `seawall apply` in the project's folder, or name both: `seawall -C PROJECT --data-dir DIR apply`",
+            )
+        })
+    }
+
+    /// Loads the declarations and makes them the active revision.
+    pub async fn apply(&self, loaded: &Loaded) -> Result<Applied> {
+        let permit = self.permit(Action::ApplyProject, &loaded.project.name).await?;
+        let base = self.catalog.active_revision().await?;
+        let views = self.views_after(loaded).await?;
+        let edges = crate::lineage::edges(loaded, &views, &self.settings.project, self.engine.as_ref()).await?;
+        self.catalog.apply(&permit, &loaded.project, base, &edges).await
+    }
+
+    /// Feature views as they will be numbered, with the earlier versions that training sets are bound to.
+    async fn views_after(&self, loaded: &Loaded) -> Result<Vec<FeatureView>> {
+        let changes = self.catalog.plan(&loaded.project).await?;
+        let mut views = Vec::new();
+        for view in &loaded.project.feature_views {
+            let change = changes.iter().find(|change| change.kind == "feature_view" && change.name == view.name);
+            let numbered = change.and_then(|change| change.version.as_deref()).and_then(|version| version.parse().ok());
+            let version: u32 = numbered.unwrap_or(view.version);
+            views
+                .extend(self.catalog.view_versions(&view.name).await?.into_iter().filter(|old| old.version != version));
+            views.push(FeatureView { version, ..view.clone() });
+        }
+        Ok(views)
+    }
+
+    /// Starts the pipeline on the applied project. Refused while another process runs it.
+    pub async fn start(&self, clock: Arc<dyn Clock>, options: Options) -> Result<Pipeline> {
+        let active = self.active().await?;
+        let data = &self.settings.data;
+        let log = DurableLog::open(&data.join("log"), Partition::LIVE, seawall_storage::log::Options::default())?;
+        let online = DurableStore::open(&data.join("online"))?;
+        let parts = Parts {
+            clock,
+            log: Arc::new(log),
+            tables: self.tables.clone(),
+            online: Arc::new(online),
+            engine: self.engine.clone(),
+            catalog: self.catalog.clone(),
+            folder: self.settings.project.clone(),
+        };
+        Pipeline::start(parts, &declared(&active, &self.settings.project), options).await
+    }
+}
+
+/// The principal of commands run by hand.
+pub fn local_principal() -> Principal {
+    let name = std::env::var("USER").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "local".into());
+    Principal { name, role: Role::Owner }
+}
+
+/// What the pipeline compiles, of the applied project.
+pub fn declared(active: &ActiveProject, folder: &Path) -> Declared {
+    Declared {
+        revision: active.revision,
+        contracts: active.project.contracts.clone(),
+        sources: active.project.sources.clone(),
+        views: active.views.clone(),
+        training_sets: active.project.training_sets.clone(),
+        folder: folder.to_owned(),
+    }
+}
+
+/// Loads the declarations of a project; the diagnostics are the error.
+pub fn load(settings: &Settings) -> std::result::Result<Loaded, project::Diagnostics> {
+    project::load(&settings.project, LoadOptions { set: settings.set.clone() })
+}

@@ -1,0 +1,216 @@
+//! `check`, `plan`, `apply`, `schema`, `explain`: declarations before anything runs.
+
+use std::io::IsTerminal;
+use std::path::PathBuf;
+
+use clap::Args;
+use seawall_base::Error;
+use seawall_base::error::Result;
+use seawall_catalog::project::{self, Diagnostics, Loaded};
+use seawall_catalog::{Change, ChangeKind};
+use serde_json::json;
+
+use crate::assemble;
+use crate::cli::Global;
+use crate::output::{Exit, print_json};
+
+/// Check the declarations.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  seawall -C examples/flights --set data=DIR check")]
+pub struct Check {}
+
+/// Show what `apply` would change.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  seawall -C shop plan --detailed-exitcode")]
+pub struct Plan {
+    /// Exit with 3 when there are changes
+    #[arg(long)]
+    detailed_exitcode: bool,
+}
+
+/// Make the declarations the active revision.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  seawall -C shop apply")]
+pub struct Apply {}
+
+/// Write JSON Schemas.
+#[derive(Debug, Args)]
+#[command(
+    after_help = "Example:\n  seawall -C shop schema            writes .seawall/schema/KIND.json\n  seawall schema --kind source --print"
+)]
+pub struct Schema {
+    /// Only this kind
+    #[arg(long)]
+    kind: Option<String>,
+    /// Print instead of writing files
+    #[arg(long)]
+    print: bool,
+}
+
+/// Explain an error code.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  seawall explain SW0123")]
+pub struct Explain {
+    /// The code
+    code: String,
+}
+
+/// Loads the project; on problems prints them and gives the exit for it.
+pub fn load_or_print(global: &Global) -> Result<std::result::Result<Loaded, Exit>> {
+    match assemble::load(&global.settings()) {
+        Ok(loaded) => Ok(Ok(loaded)),
+        Err(diagnostics) => {
+            print_diagnostics(global, &diagnostics)?;
+            Ok(Err(Exit::Breach))
+        }
+    }
+}
+
+fn print_diagnostics(global: &Global, diagnostics: &Diagnostics) -> Result<()> {
+    if global.json() {
+        return print_json(&json!({"ok": false, "diagnostics": diagnostics.to_json()}));
+    }
+    eprintln!("{}", diagnostics.render(std::io::stderr().is_terminal()));
+    Ok(())
+}
+
+impl Check {
+    pub(super) fn run(&self, global: &Global) -> Result<Exit> {
+        let loaded = match load_or_print(global)? {
+            Ok(loaded) => loaded,
+            Err(exit) => return Ok(exit),
+        };
+        let project = &loaded.project;
+        if global.json() {
+            print_json(&json!({
+                "ok": true,
+                "project": project.name,
+                "contracts": project.contracts.len(),
+                "sources": project.sources.len(),
+                "feature_views": project.feature_views.len(),
+                "training_sets": project.training_sets.len(),
+                "other": project.other.len(),
+                "warnings": loaded.warnings,
+            }))?;
+            return Ok(Exit::Ok);
+        }
+        println!(
+            "{}: {} contracts, {} sources, {} feature views, {} training sets: no problems",
+            project.name,
+            project.contracts.len(),
+            project.sources.len(),
+            project.feature_views.len(),
+            project.training_sets.len()
+        );
+        for warning in &loaded.warnings {
+            println!("warning[{}]: {}", warning.code, warning.message);
+        }
+        for other in &project.other {
+            println!("note: {} {:?} is kept, but nothing runs this kind yet", other.kind, other.name);
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+impl Plan {
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
+        let loaded = match load_or_print(global)? {
+            Ok(loaded) => loaded,
+            Err(exit) => return Ok(exit),
+        };
+        let installation = global.open().await?;
+        let changes = installation.catalog.plan(&loaded.project).await?;
+        let any = changes.iter().any(|change| change.what != ChangeKind::Unchanged);
+        if global.json() {
+            print_json(&json!({"changes": any, "plan": changes}))?;
+        } else {
+            print_changes(&changes);
+        }
+        Ok(if any && self.detailed_exitcode { Exit::Changes } else { Exit::Ok })
+    }
+}
+
+impl Apply {
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
+        let loaded = match load_or_print(global)? {
+            Ok(loaded) => loaded,
+            Err(exit) => return Ok(exit),
+        };
+        let installation = global.open().await?;
+        let applied = installation.apply(&loaded).await?;
+        if global.json() {
+            print_json(&applied)?;
+            return Ok(Exit::Ok);
+        }
+        print_changes(&applied.changes);
+        println!("revision {} is active", applied.revision.short());
+        Ok(Exit::Ok)
+    }
+}
+
+fn print_changes(changes: &[Change]) {
+    let mut unchanged = 0;
+    for change in changes {
+        let sign = match change.what {
+            ChangeKind::Added => '+',
+            ChangeKind::Changed => '~',
+            ChangeKind::Removed => '-',
+            ChangeKind::Unchanged => {
+                unchanged += 1;
+                continue;
+            }
+        };
+        let version = change.version.as_ref().map_or_else(String::new, |version| format!("@{version}"));
+        println!("{sign} {} {}{version}: {}", change.kind, change.name, change.reason);
+    }
+    if unchanged > 0 {
+        println!("  {unchanged} unchanged");
+    }
+}
+
+impl Schema {
+    pub(super) fn run(&self, global: &Global) -> Result<Exit> {
+        let kinds: Vec<&str> = match &self.kind {
+            Some(kind) => vec![kind.as_str()],
+            None => project::kinds(),
+        };
+        let folder: PathBuf = global.project.join(".seawall").join("schema");
+        let mut written = Vec::new();
+        for kind in kinds {
+            let schema = project::schema(kind).ok_or_else(|| {
+                Error::not_found("SW0900", format!("there is no kind {kind:?}"))
+                    .hint(format!("kinds: {}", project::kinds().join(", ")))
+            })?;
+            if self.print {
+                println!("{schema:#}");
+                continue;
+            }
+            let path = folder.join(format!("{kind}.json"));
+            std::fs::create_dir_all(&folder)?;
+            std::fs::write(&path, format!("{schema:#}\n"))?;
+            written.push(path.display().to_string());
+        }
+        match (self.print, global.json()) {
+            (true, _) => {}
+            (false, true) => print_json(&json!({"written": written}))?,
+            (false, false) => written.iter().for_each(|path| println!("wrote {path}")),
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+impl Explain {
+    pub(super) fn run(&self, global: &Global) -> Result<Exit> {
+        let code = self.code.to_ascii_uppercase();
+        let text = project::explain(&code).ok_or_else(|| {
+            Error::not_found("SW0903", format!("there is no error code {code:?}"))
+                .hint("codes read SW and four digits; every error prints its own")
+        })?;
+        if global.json() {
+            print_json(&json!({"code": code, "text": text}))?;
+        } else {
+            println!("{}", text.trim_end());
+        }
+        Ok(Exit::Ok)
+    }
+}

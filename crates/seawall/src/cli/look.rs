@@ -1,0 +1,284 @@
+//! `query`, `quarantine`, `status`, `lineage`, `audit`: looking, also beside a running server.
+
+use clap::Args;
+use seawall_base::error::Result;
+use seawall_base::{Engine, Error, Query as Sql};
+use seawall_catalog::lineage::Direction;
+use seawall_catalog::policy::Action;
+use seawall_server::http::json_rows;
+use serde_json::json;
+
+use crate::cli::Global;
+use crate::output::{Exit, count, print_json, table};
+
+/// Ask in SQL.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  seawall query 'select carrier, count(*) from flights group by carrier'
+  seawall query 'select * from flights__quarantine limit 5'
+  seawall query 'select * from system.quality_results'")]
+pub struct Query {
+    /// One read-only statement
+    sql: String,
+    /// Rows shown at most
+    #[arg(long, default_value_t = 1000)]
+    rows_max: usize,
+}
+
+/// Look at quarantined rows.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  seawall quarantine list payments --limit 20")]
+pub struct Quarantine {
+    #[command(subcommand)]
+    command: QuarantineCommand,
+}
+
+#[derive(Debug, clap::Subcommand)]
+enum QuarantineCommand {
+    /// The newest rows with their reasons
+    #[command(after_help = "Example:\n  seawall quarantine list payments --limit 20")]
+    List {
+        /// The dataset
+        dataset: String,
+        /// Rows shown at most
+        #[arg(long, default_value_t = 50)]
+        limit: usize,
+    },
+    /// Let a halted dataset go on
+    #[command(after_help = "Example:\n  seawall quarantine resume payments")]
+    Resume {
+        /// The dataset
+        dataset: String,
+    },
+}
+
+/// What came in and what runs.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  seawall -C shop status --output json")]
+pub struct Status {}
+
+/// Column lineage.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Examples:
+  seawall lineage delays --column carrier_origin__delay_3h
+  seawall lineage flights --column arr_delay --direction down")]
+pub struct Lineage {
+    /// Source, dataset, feature view (card@1) or training set
+    object: String,
+    /// Only this column
+    #[arg(long)]
+    column: Option<String>,
+    /// up: what it is made of; down: what depends on it
+    #[arg(long, default_value = "up", value_parser = ["up", "down"])]
+    direction: String,
+    /// Steps that are followed
+    #[arg(long, default_value_t = 10)]
+    depth: u32,
+}
+
+/// The audit ledger.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  seawall audit --limit 20")]
+pub struct Audit {
+    /// Entries shown at most, the newest
+    #[arg(long, default_value_t = 50)]
+    limit: u32,
+}
+
+impl Query {
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
+        let installation = global.open().await?;
+        let permit = installation.permit(Action::ReadRows, "query").await?;
+        let system = installation.catalog.system_tables().await?;
+        let query = Sql { sql: self.sql.clone(), system, rows_max: Some(self.rows_max), ..Sql::default() };
+        let result = installation.engine.query(&permit, query).await?;
+        if global.json() {
+            let mut rows = Vec::new();
+            for batch in &result.batches {
+                rows.extend(json_rows(batch)?);
+            }
+            print_json(&json!({"rows": rows, "truncated": result.truncated}))?;
+            return Ok(Exit::Ok);
+        }
+        match result.batches.is_empty() {
+            true => println!("no rows"),
+            false => println!("{}", table(&result.batches)?),
+        }
+        if result.truncated {
+            eprintln!("only the first {} rows are shown; --rows-max shows more", self.rows_max);
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+impl Quarantine {
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
+        match &self.command {
+            QuarantineCommand::List { dataset, limit } => list_quarantine(global, dataset, *limit).await,
+            QuarantineCommand::Resume { dataset } => {
+                super::move_rows::resume(global, dataset).await?;
+                match global.json() {
+                    true => print_json(&json!({"dataset": dataset, "halted": false}))?,
+                    false => println!("dataset {dataset} goes on"),
+                }
+                Ok(Exit::Ok)
+            }
+        }
+    }
+}
+
+async fn list_quarantine(global: &Global, dataset: &str, limit: usize) -> Result<Exit> {
+    let installation = global.open().await?;
+    let permit = installation.permit(Action::ReadRows, dataset).await?;
+    let table = seawall_base::TableName::quarantine(dataset)?;
+    let sql =
+        format!("select _partition, _lsn, _arrival, _reasons, _raw from {table} order by _partition desc, _lsn desc");
+    let query = Sql { sql, rows_max: Some(limit), ..Sql::default() };
+    let result = installation.engine.query(&permit, query).await?;
+    let mut rows = Vec::new();
+    for batch in &result.batches {
+        rows.extend(json_rows(batch)?);
+    }
+    if global.json() {
+        print_json(&json!({"dataset": dataset, "rows": rows, "truncated": result.truncated}))?;
+        return Ok(Exit::Ok);
+    }
+    if rows.is_empty() {
+        println!("the quarantine of {dataset} is empty");
+    }
+    for row in &rows {
+        let text = |key: &str| row.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
+        println!("{}:{}  arrived {}", row["_partition"], row["_lsn"], text("_arrival"));
+        let reasons: Vec<serde_json::Value> = serde_json::from_str(&text("_reasons"))
+            .map_err(|e| Error::corrupt("SW0802", "quarantine reasons are damaged").because(e))?;
+        for reason in reasons {
+            println!(
+                "    {}: {}",
+                reason["rule"].as_str().unwrap_or_default(),
+                reason["message"].as_str().unwrap_or_default()
+            );
+        }
+        println!("    {}", text("_raw"));
+    }
+    if result.truncated {
+        eprintln!("only the newest {limit} rows are shown; --limit shows more");
+    }
+    Ok(Exit::Ok)
+}
+
+impl Status {
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
+        let installation = global.open().await?;
+        let active = installation.active().await?;
+        let counts = installation.catalog.counts().await?;
+        let quality = installation.catalog.quality().await?;
+        let running = crate::client::Running::find(&installation.settings.data);
+        let drifted = match crate::assemble::load(&installation.settings) {
+            Ok(loaded) => {
+                let changes = installation.catalog.plan(&loaded.project).await?;
+                changes.iter().any(|change| change.what != seawall_catalog::ChangeKind::Unchanged)
+            }
+            Err(_) => true,
+        };
+        if global.json() {
+            print_json(&json!({
+                "project": active.project.name,
+                "revision": active.revision,
+                "declarations_differ": drifted,
+                "server": running.map(|running| running.url),
+                "datasets": counts,
+                "quality": quality,
+                "feature_views": active.views.iter().map(|view| view.id().to_string()).collect::<Vec<_>>(),
+                "training_sets": active.project.training_sets.iter().map(|set| set.name.clone()).collect::<Vec<_>>(),
+            }))?;
+            return Ok(Exit::Ok);
+        }
+        println!("{} at revision {}", active.project.name, active.revision.short());
+        if drifted {
+            println!("the declarations in the folder differ from it: `seawall plan` shows how");
+        }
+        match running {
+            Some(running) => println!("a server runs at {} (process {})", running.url, running.pid),
+            None => println!("no server runs on this data folder"),
+        }
+        println!(
+            "\n{:<28} {:>12} {:>12} {:>12} {:>12} {:>12}",
+            "dataset", "received", "accepted", "quarantined", "deduplicated", "rejected"
+        );
+        for dataset in &counts {
+            let c = &dataset.counts;
+            println!(
+                "{:<28} {:>12} {:>12} {:>12} {:>12} {:>12}",
+                dataset.dataset,
+                count(c.received),
+                count(c.accepted),
+                count(c.quarantined),
+                count(c.deduplicated),
+                count(c.rejected)
+            );
+        }
+        if !quality.is_empty() {
+            println!("\n{:<28} {:<24} {:<24} {:<12} {:>10}", "dataset", "rule", "column", "mode", "rows");
+        }
+        for rule in &quality {
+            let column = rule.column.as_deref().unwrap_or("-");
+            println!(
+                "{:<28} {:<24} {:<24} {:<12} {:>10}",
+                rule.dataset,
+                rule.rule,
+                column,
+                rule.mode,
+                count(rule.failed)
+            );
+        }
+        let views: Vec<String> = active.views.iter().map(|view| view.id().to_string()).collect();
+        println!("\nfeature views: {}", if views.is_empty() { "none".to_owned() } else { views.join(", ") });
+        Ok(Exit::Ok)
+    }
+}
+
+impl Lineage {
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
+        let installation = global.open().await?;
+        let direction = if self.direction == "down" { Direction::Down } else { Direction::Up };
+        let edges = installation.catalog.lineage(&self.object, self.column.as_deref(), direction, self.depth).await?;
+        if global.json() {
+            print_json(&json!({"object": self.object, "column": self.column, "edges": edges}))?;
+            return Ok(Exit::Ok);
+        }
+        if edges.is_empty() {
+            return Err(Error::not_found("SW0905", format!("nothing is known about {:?}", self.object))
+                .hint("name a source, a dataset, a feature view with its version (card@1) or a training set; lineage is recorded by `apply`"));
+        }
+        for edge in edges {
+            println!(
+                "{}.{}  <-  {}.{}   ({})",
+                edge.to_object, edge.to_column, edge.from_object, edge.from_column, edge.via
+            );
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+impl Audit {
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
+        let installation = global.open().await?;
+        installation.permit(Action::ReadAudit, "audit").await?;
+        installation.catalog.verify_audit().await?;
+        let entries = installation.catalog.audit_newest(self.limit).await?;
+        if global.json() {
+            print_json(&json!({"chain": "intact", "entries": entries}))?;
+            return Ok(Exit::Ok);
+        }
+        for entry in &entries {
+            println!(
+                "{:>6}  {}  {:<10} {:<20} {:<18} {}",
+                entry.seq, entry.at, entry.principal, entry.action, entry.resource, entry.event
+            );
+        }
+        println!("the hash chain of the ledger is intact");
+        Ok(Exit::Ok)
+    }
+}

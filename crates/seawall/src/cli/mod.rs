@@ -1,0 +1,168 @@
+//! The command line: one file per command; this one knows them all.
+
+mod check;
+mod demo;
+mod features;
+mod ingest;
+mod init;
+mod look;
+mod move_rows;
+mod serve;
+mod token;
+mod training_set;
+mod verify;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::{Args, Parser, Subcommand};
+use seawall_base::SystemClock;
+use seawall_base::error::Result;
+
+use crate::assemble::{Installation, Settings};
+use crate::output::{Exit, Output};
+
+/// Seawall: the resilient, governed data plane for AI teams.
+#[derive(Debug, Parser)]
+#[command(
+    name = "seawall",
+    version,
+    max_term_width = 110,
+    after_help = "\
+Examples:
+  seawall demo                              90 simulated days through the whole loop, then keeps serving
+  seawall init --from trips.csv --key driver --time started_at shop
+  seawall -C shop apply && seawall -C shop run
+  seawall -C shop features get trips --entity driver=d7 --at 2024-05-01T12:00:00Z
+
+Exit codes: 0 ok, 1 expected failure (a breach, a failed check), 2 usage or internal, 3 changes present (opt-in)."
+)]
+pub struct Cli {
+    /// Options of every command.
+    #[command(flatten)]
+    pub global: Global,
+    /// The command.
+    #[command(subcommand)]
+    pub command: Command,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub struct Global {
+    /// The project's folder
+    #[arg(short = 'C', long = "project", global = true, default_value = ".", value_name = "DIR")]
+    pub project: PathBuf,
+    /// Where data is kept; `.seawall/data` in the project when absent
+    #[arg(long, global = true, value_name = "DIR")]
+    pub data_dir: Option<PathBuf>,
+    /// Sets a variable of the project, for `${NAME}` in declarations
+    #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = name_and_value)]
+    pub set: Vec<(String, String)>,
+    /// Form of the output
+    #[arg(long, global = true, value_enum, default_value = "text")]
+    pub output: Output,
+    /// More logs on standard error; twice for debug
+    #[arg(short, long, global = true, action = clap::ArgAction::Count)]
+    pub verbose: u8,
+}
+
+fn name_and_value(text: &str) -> std::result::Result<(String, String), String> {
+    let (name, value) = text.split_once('=').ok_or_else(|| format!("{text:?} is not NAME=VALUE"))?;
+    Ok((name.to_owned(), value.to_owned()))
+}
+
+impl Global {
+    /// Where things are.
+    pub fn settings(&self) -> Settings {
+        let data = self.data_dir.clone().unwrap_or_else(|| self.project.join(".seawall").join("data"));
+        let set: BTreeMap<String, String> = self.set.iter().cloned().collect();
+        Settings { project: self.project.clone(), data, set }
+    }
+
+    /// Opens catalog, tables and engine on the machine's clock.
+    pub async fn open(&self) -> Result<Installation> {
+        Installation::open(&self.settings(), Arc::new(SystemClock)).await
+    }
+
+    /// Whether the output is JSON.
+    pub fn json(&self) -> bool {
+        self.output == Output::Json
+    }
+}
+
+/// Every command.
+#[derive(Debug, Subcommand)]
+pub enum Command {
+    /// Make a project: a commented scaffold, or a contract and a first feature view inferred from a file
+    Init(init::Init),
+    /// Check the declarations; every problem with file, line, column and remedy
+    Check(check::Check),
+    /// Show what `apply` would change, and why
+    Plan(check::Plan),
+    /// Make the declarations the active revision
+    Apply(check::Apply),
+    /// Write JSON Schemas of the declarations for editors
+    Schema(check::Schema),
+    /// Explain an error code
+    Explain(check::Explain),
+    /// Run every role in this process: HTTP, writers, metrics
+    Serve(serve::Serve),
+    /// Load batch sources once: every new file, then exit
+    Run(move_rows::Run),
+    /// Let sources enter in availability order on a simulated clock, serve every decision, prove no skew
+    Replay(move_rows::Replay),
+    /// Send events of a file to a dataset
+    Ingest(ingest::Ingest),
+    /// Ask in SQL: every dataset, its quarantine, what was served, and `system.*`
+    Query(look::Query),
+    /// Look at rows that were stopped at the gate
+    Quarantine(look::Quarantine),
+    /// Features of the present or of a moment, and the rows behind a number
+    #[command(subcommand)]
+    Features(features::Features),
+    /// Build and list training sets
+    #[command(subcommand)]
+    TrainingSet(training_set::TrainingSet),
+    /// What came in, what was stopped, what runs
+    Status(look::Status),
+    /// Where a column comes from, or what depends on it
+    Lineage(look::Lineage),
+    /// Who did what: the audit ledger, with its hash chain checked
+    Audit(look::Audit),
+    /// Prove that served and recomputed values are equal; check a certificate offline
+    #[command(subcommand)]
+    Verify(verify::Verify),
+    /// Tokens for people and services
+    #[command(subcommand)]
+    Token(token::Token),
+    /// Simulated card payments through the whole loop, with faults of known truth
+    Demo(demo::Demo),
+}
+
+/// Runs one command.
+pub async fn run(cli: &Cli) -> Result<Exit> {
+    let global = &cli.global;
+    match &cli.command {
+        Command::Init(command) => command.run(global),
+        Command::Check(command) => command.run(global),
+        Command::Plan(command) => command.run(global).await,
+        Command::Apply(command) => command.run(global).await,
+        Command::Schema(command) => command.run(global),
+        Command::Explain(command) => command.run(global),
+        Command::Serve(command) => command.run(global).await,
+        Command::Run(command) => command.run(global).await,
+        Command::Replay(command) => command.run(global).await,
+        Command::Ingest(command) => command.run(global).await,
+        Command::Query(command) => command.run(global).await,
+        Command::Quarantine(command) => command.run(global).await,
+        Command::Features(command) => command.run(global).await,
+        Command::TrainingSet(command) => command.run(global).await,
+        Command::Status(command) => command.run(global).await,
+        Command::Lineage(command) => command.run(global).await,
+        Command::Audit(command) => command.run(global).await,
+        Command::Verify(command) => command.run(global).await,
+        Command::Token(command) => command.run(global).await,
+        Command::Demo(command) => command.run(global).await,
+    }
+}

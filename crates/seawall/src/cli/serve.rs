@@ -1,0 +1,144 @@
+//! `serve`: every role in one process.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use clap::Args;
+use seawall_base::error::Result;
+use seawall_base::{Error, SystemClock};
+use seawall_pipeline::Pipeline;
+use seawall_pipeline::pipeline::Options;
+use seawall_server::auth::Access;
+use seawall_server::{App, Listen, Tls};
+use serde_json::json;
+
+use crate::assemble::{Installation, declared, local_principal};
+use crate::cli::Global;
+use crate::client::Running;
+use crate::output::Exit;
+
+/// How often the server looks for a newly applied revision.
+const REVISION_INTERVAL: Duration = Duration::from_secs(1);
+
+/// Serve.
+#[derive(Debug, Args)]
+#[command(after_help = "\
+Endpoints:
+  POST /v1/datasets/NAME/events       NDJSON, a JSON array or an Arrow stream; gzip; answered when durable
+  POST /v1/features                   {\"training_set\": ..., \"rows\": [...]} or {\"views\": [...], \"rows\": [...]}
+  POST /v1/features/explain           the rows behind a number
+  POST /v1/query                      {\"sql\": ...}; Arrow when accepted
+  POST /v1/training-sets/NAME/build   and /verify
+  GET  /v1/status /v1/datasets /v1/datasets/NAME/quarantine /v1/lineage /metrics /health
+
+Examples:
+  seawall -C shop serve
+  seawall -C shop serve --listen 0.0.0.0:8321 --tokens --tls-certificate cert.pem --tls-key key.pem")]
+pub struct Serve {
+    /// Address to listen on; port 0 takes a free one
+    #[arg(long, default_value = "127.0.0.1:8321")]
+    listen: SocketAddr,
+    /// Ask every request for a token
+    #[arg(long)]
+    tokens: bool,
+    /// Certificate chain, PEM
+    #[arg(long, requires = "tls_key")]
+    tls_certificate: Option<PathBuf>,
+    /// Private key, PEM
+    #[arg(long, requires = "tls_certificate")]
+    tls_key: Option<PathBuf>,
+}
+
+impl Serve {
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
+        let tls = match (&self.tls_certificate, &self.tls_key) {
+            (Some(certificate), Some(key)) => Some(Tls { certificate: certificate.clone(), key: key.clone() }),
+            _ => None,
+        };
+        let listen = Listen { address: self.listen, tls };
+        let access = if self.tokens { Access::Tokens } else { Access::Open(local_principal()) };
+        listen.check(&access)?;
+        let installation = global.open().await?;
+        let pipeline = Arc::new(installation.start(Arc::new(SystemClock), Options::default()).await?);
+        let json = global.json();
+        serve_until_told(&installation, pipeline, access, listen, move |url| match json {
+            true => println!("{}", json!({"version": 1, "listening": url})),
+            false => println!("listening on {url}; Ctrl-C ends it"),
+        })
+        .await?;
+        Ok(Exit::Ok)
+    }
+}
+
+/// Serves until Ctrl-C or SIGTERM, then commits and checkpoints everything.
+pub async fn serve_until_told(
+    installation: &Installation,
+    pipeline: Arc<Pipeline>,
+    access: Access,
+    listen: Listen,
+    announce: impl FnOnce(&str),
+) -> Result<()> {
+    let marker = installation.settings.data.join("serve.json");
+    let scheme = if listen.tls.is_some() { "https" } else { "http" };
+    let ready = |address: SocketAddr| {
+        let running = Running { url: format!("{scheme}://{address}"), pid: std::process::id() };
+        let text = serde_json::to_string(&running).expect("an address and a number always serialize");
+        if let Err(error) = std::fs::write(&marker, text) {
+            tracing::warn!(%error, "cannot tell other commands where this server listens");
+        }
+        announce(&running.url);
+    };
+    let follower = tokio::spawn(follow_revisions(
+        installation.catalog.clone(),
+        pipeline.clone(),
+        installation.settings.project.clone(),
+    ));
+    let app = App::new(pipeline.clone(), access);
+    let served = seawall_server::serve(app, &listen, ready, told_to_stop()).await;
+    follower.abort();
+    // The task holds the pipeline until it has ended.
+    let _ = follower.await;
+    let _ = std::fs::remove_file(&marker);
+    served?;
+    match Arc::try_unwrap(pipeline) {
+        Ok(pipeline) => pipeline.stop().await,
+        Err(_) => Err(Error::internal("SW0909", "the pipeline is still in use")),
+    }
+}
+
+/// Switches the pipeline when another process applied a revision.
+async fn follow_revisions(catalog: Arc<seawall_catalog::Catalog>, pipeline: Arc<Pipeline>, folder: PathBuf) {
+    let mut tick = tokio::time::interval(REVISION_INTERVAL);
+    loop {
+        tick.tick().await;
+        let switched = async {
+            let Some(active) = catalog.active().await? else { return Ok(()) };
+            if active.revision == pipeline.revision().hash {
+                return Ok(());
+            }
+            pipeline.switch(&declared(&active, &folder)).await
+        };
+        let outcome: Result<()> = switched.await;
+        if let Err(error) = outcome {
+            tracing::warn!(%error, "cannot switch to the applied revision, the old one goes on");
+        }
+    }
+}
+
+async fn told_to_stop() {
+    let interrupt = tokio::signal::ctrl_c();
+    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
+        Ok(mut terminate) => {
+            tokio::select! {
+                _ = interrupt => {}
+                _ = terminate.recv() => {}
+            }
+        }
+        Err(error) => {
+            tracing::warn!(%error, "only Ctrl-C ends the server");
+            let _ = interrupt.await;
+        }
+    }
+}

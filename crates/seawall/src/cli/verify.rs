@@ -1,0 +1,121 @@
+//! `verify`: the proofs of no skew, and certificates checked offline.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use clap::Subcommand;
+use seawall_base::error::Result;
+use seawall_base::{Error, Instant, SystemClock};
+use seawall_catalog::policy::Action;
+use seawall_pipeline::pipeline::Options;
+use seawall_pipeline::verify::{Certificate, SkewReport, verify_certificate};
+use serde_json::json;
+
+use crate::cli::Global;
+use crate::output::{Exit, count, print_json};
+
+/// Proofs.
+#[derive(Debug, Subcommand)]
+pub enum Verify {
+    /// Refold every served vector from the lake and compare bits; compare with today's training rows
+    #[command(after_help = "Example:\n  seawall verify skew fraud --certificate fraud.certificate.json")]
+    Skew {
+        /// The training set; every one when absent
+        training_set: Option<String>,
+        /// Write the certificate to this file (with one training set)
+        #[arg(long, value_name = "FILE", requires = "training_set")]
+        certificate: Option<PathBuf>,
+        /// Build the training rows compared with as of this instant, RFC 3339
+        #[arg(long)]
+        at: Option<Instant>,
+    },
+    /// Check a certificate without any data
+    #[command(after_help = "Example:\n  seawall verify certificate fraud.certificate.json --key 9f3c...")]
+    Certificate {
+        /// The file
+        file: PathBuf,
+        /// Public key of the installation that must have signed it, hexadecimal
+        #[arg(long)]
+        key: Option<String>,
+    },
+}
+
+impl Verify {
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
+        match self {
+            Verify::Skew { training_set, certificate, at } => {
+                skew(global, training_set.as_deref(), certificate.as_ref(), *at).await
+            }
+            Verify::Certificate { file, key } => check_certificate(global, file, key.as_deref()),
+        }
+    }
+}
+
+async fn skew(global: &Global, only: Option<&str>, file: Option<&PathBuf>, at: Option<Instant>) -> Result<Exit> {
+    let installation = global.open().await?;
+    let permit = installation.permit(Action::VerifySkew, only.unwrap_or("*")).await?;
+    let pipeline = installation.start(Arc::new(SystemClock), Options::default()).await?;
+    let names = match only {
+        Some(name) => vec![name.to_owned()],
+        None => pipeline.revision().training_set_names(),
+    };
+    let mut total = SkewReport::default();
+    let mut certificates = Vec::new();
+    for name in names {
+        let verified = pipeline.verify_skew_as_of(&permit, &name, at).await?;
+        total.add(&verified.total);
+        certificates.push(verified.certificate);
+    }
+    pipeline.stop().await?;
+    if let (Some(file), Some(certificate)) = (file, certificates.first()) {
+        let text = serde_json::to_string_pretty(certificate)
+            .map_err(|e| Error::internal("SW0801", "cannot encode a certificate").because(e))?;
+        std::fs::write(file, text + "\n")?;
+    }
+    if global.json() {
+        print_json(&json!({"skew": total, "certificates": certificates}))?;
+    } else {
+        println!("replay: {} vectors refolded, {} mismatched", count(total.replayed), count(total.mismatched));
+        println!("parity: {} compared, {} differing", count(total.parity_compared), count(total.parity_differing));
+        for (cause, vectors) in &total.parity_causes {
+            println!("  {cause}: {}", count(*vectors));
+        }
+        println!(
+            "{} erased, {} unrecorded, {} under other definitions",
+            count(total.erased),
+            count(total.unrecorded),
+            count(total.other_definition)
+        );
+        for certificate in &certificates {
+            println!("certificate for {} signed by {}", certificate.claims.training_set, certificate.public_key);
+        }
+    }
+    Ok(if total.holds() { Exit::Ok } else { Exit::Breach })
+}
+
+fn check_certificate(global: &Global, file: &PathBuf, key: Option<&str>) -> Result<Exit> {
+    let text = std::fs::read_to_string(file)
+        .map_err(|e| Error::not_found("SW0907", format!("cannot read {}", file.display())).because(e))?;
+    let certificate: Certificate = serde_json::from_str(&text)
+        .map_err(|e| Error::corrupt("SW0861", "the file is not a skew certificate").because(e))?;
+    verify_certificate(&certificate, key)?;
+    let claims = &certificate.claims;
+    if global.json() {
+        print_json(&json!({"valid": true, "signed_by": certificate.public_key, "claims": claims}))?;
+        return Ok(Exit::Ok);
+    }
+    println!("the certificate is intact, signed by {}", certificate.public_key);
+    println!(
+        "{} at {}: {} served vectors refolded, {} mismatched; {} compared with training rows, {} differing",
+        claims.training_set,
+        claims.made_at,
+        count(claims.report.replayed),
+        count(claims.report.mismatched),
+        count(claims.report.parity_compared),
+        count(claims.report.parity_differing)
+    );
+    if key.is_none() {
+        println!("note: compare the key with the installation's own; --key does it here");
+    }
+    Ok(Exit::Ok)
+}

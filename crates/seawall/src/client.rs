@@ -1,0 +1,52 @@
+//! Talking to the server that runs on this data folder.
+
+use std::path::Path;
+
+use seawall_base::error::Result;
+use seawall_base::{Error, ErrorKind};
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+/// Where a running server listens, written to `serve.json` in its data folder.
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Running {
+    /// `http://127.0.0.1:8321`.
+    pub url: String,
+    /// Its process.
+    pub pid: u32,
+}
+
+impl Running {
+    /// The server that runs on `data`, if one answers.
+    pub fn find(data: &Path) -> Option<Running> {
+        let text = std::fs::read_to_string(data.join("serve.json")).ok()?;
+        let running: Running = serde_json::from_str(&text).ok()?;
+        let health = ureq::get(format!("{}/health", running.url)).call();
+        health.is_ok().then_some(running)
+    }
+
+    /// Posts a body; the answer's JSON, or the server's error.
+    pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Value> {
+        let mut request = ureq::post(format!("{}{path}", self.url))
+            .config()
+            .http_status_as_error(false)
+            .build()
+            .header("content-type", content_type);
+        if let Ok(token) = std::env::var("SEAWALL_TOKEN") {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        let mut response = request.send(body).map_err(|error| away(&self.url, error))?;
+        let text = response.body_mut().read_to_string().map_err(|error| away(&self.url, error))?;
+        let answer: Value = serde_json::from_str(&text).map_err(|error| {
+            Error::internal("SW0898", format!("the server's answer is not JSON: {text}")).because(error)
+        })?;
+        match answer.get("error") {
+            None => Ok(answer),
+            Some(error) => Err(seawall_server::http::error::told(error)),
+        }
+    }
+}
+
+fn away(url: &str, error: ureq::Error) -> Error {
+    Error::new(ErrorKind::Unavailable, "SW0899", format!("the server at {url} does not answer")).because(error)
+}

@@ -1,0 +1,50 @@
+//! Progress of long work: on standard error, and only on a terminal.
+
+use std::io::IsTerminal;
+use std::time::Duration;
+
+use indicatif::{ProgressBar, ProgressStyle};
+use seawall_pipeline::replay;
+
+/// A bar over a replay.
+pub struct Bar(Option<ProgressBar>);
+
+impl Bar {
+    /// A bar that moves when standard error is a terminal, and nothing otherwise.
+    pub fn new(what: &str) -> Bar {
+        if !std::io::stderr().is_terminal() {
+            return Bar(None);
+        }
+        let bar = ProgressBar::new(1);
+        let style = ProgressStyle::with_template("{prefix} {bar:32} {pos}/{len} rows  {per_sec}  {eta} left  {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
+        bar.set_prefix(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Bar(Some(bar))
+    }
+
+    /// Shows how far a replay is.
+    pub fn replayed(&self, progress: &replay::Progress) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(progress.rows_total);
+            bar.set_position(progress.rows);
+            bar.set_message(format!("{} · {} decisions", progress.now, progress.decisions));
+        }
+    }
+
+    /// Shows how many rows were loaded.
+    pub fn loaded(&self, source: &str, rows: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_length(rows.max(1));
+            bar.set_position(rows);
+            bar.set_message(source.to_owned());
+        }
+    }
+
+    /// Takes the bar away.
+    pub fn done(&self) {
+        if let Some(bar) = &self.0 {
+            bar.finish_and_clear();
+        }
+    }
+}

@@ -1,0 +1,64 @@
+//! Declarations through the binary: typos, plans, revisions.
+
+use crate::support::{EVENTS_CONTRACT, EVENTS_DECLARATIONS, Project};
+
+#[test]
+fn a_typo_gets_file_line_column_and_remedy() {
+    let typo = EVENTS_DECLARATIONS.replace("{sum: amount,", "{summ: amount,");
+    let project = Project::with(&[
+        ("seawall.yaml", "kind: project\nname: events\n"),
+        ("contracts/events.odcs.yaml", EVENTS_CONTRACT),
+        ("declarations.yaml", &typo),
+    ]);
+    let said = project.run(&["check"]).expect(1);
+    assert!(said.stderr.contains("declarations.yaml:13:"), "{}", said.stderr);
+    assert!(said.stderr.contains("sum"), "{}", said.stderr);
+    let json = project.run(&["check", "--output", "json"]).expect(1).json();
+    assert_eq!(json["diagnostics"][0]["line"], 13);
+    project.run(&["apply"]).expect(1);
+}
+
+#[test]
+fn a_changed_view_gets_the_next_version_and_the_bound_one_stays() {
+    let project = Project::events();
+    let plan = project.run(&["plan", "--detailed-exitcode", "--output", "json"]).expect(3).json();
+    assert_eq!(plan["changes"], true);
+    let first = project.run(&["apply", "--output", "json"]).expect(0).json();
+    project.run(&["plan", "--detailed-exitcode"]).expect(0);
+
+    let changed = EVENTS_DECLARATIONS.replace("window: 24h}\n  last", "window: 48h}\n  last");
+    std::fs::write(project.path().join("declarations.yaml"), changed).unwrap();
+    assert_eq!(project.run(&["status", "--output", "json"]).expect(0).json()["declarations_differ"], true);
+    let second = project.run(&["apply", "--output", "json"]).expect(0).json();
+    assert_ne!(first["revision"], second["revision"]);
+    let views = project.run(&["status", "--output", "json"]).expect(0).json()["feature_views"].clone();
+    assert_eq!(views, serde_json::json!(["users@1", "users@2"]));
+}
+
+#[test]
+fn a_new_view_is_filled_from_the_tables_and_a_running_server_switches_to_it() {
+    let project = Project::events();
+    project.run(&["apply"]).expect(0);
+    let server = project.serve(&[]);
+    let now = server.get("/v1/status").1;
+    let now: serde_json::Value = serde_json::from_str(&now).unwrap();
+    let event =
+        format!("{{\"event_id\": \"e1\", \"happened_at\": {}, \"user_id\": \"u1\", \"amount\": 7}}\n", now["now"]);
+    assert_eq!(server.post("/v1/datasets/events/events", &event).0, 200);
+    let more = format!(
+        "{EVENTS_DECLARATIONS}---\nkind: feature_view\nname: totals\nentity: user_id\nfrom: events\ntime: happened_at\nfeatures:\n  largest: {{max: amount, window: 30d}}\n"
+    );
+    std::fs::write(project.path().join("declarations.yaml"), more).unwrap();
+    project.run(&["apply"]).expect(0);
+    for _ in 0..100 {
+        let (status, answer) =
+            server.post("/v1/features", "{\"views\": [\"totals@1\"], \"rows\": [{\"user_id\": \"u1\"}]}");
+        if status == 200 {
+            assert_eq!(answer["views"][0]["rows"][0]["largest"], 7.0);
+            server.terminate();
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(100));
+    }
+    panic!("the server did not switch");
+}

@@ -1,0 +1,10 @@
+//! The one integration test binary: every test runs the real `seawall` binary as a user would.
+
+mod commands;
+mod declarations;
+mod demo;
+mod flights;
+mod kill;
+mod my_file;
+mod serve;
+mod support;
