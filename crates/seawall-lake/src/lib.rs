@@ -13,3 +13,6 @@ pub mod store;
 pub mod table;
 pub mod training_set;
 pub mod types;
+
+#[cfg(test)]
+mod tests;

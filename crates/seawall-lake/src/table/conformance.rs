@@ -9,33 +9,22 @@ use arrow::array::{
 };
 use arrow::datatypes::{DataType, Field, Fields, Int32Type, Int64Type, Schema, SchemaRef};
 use seawall_base::error::{ErrorKind, Result};
-use seawall_base::permit::PermitRecord;
 use seawall_base::table::{Append, StagedFile, TableName, TableStore, TableVersion};
 use seawall_base::{Cut, Offset, Partition, Permit, column};
 
 use crate::types;
 
-/// Runs the whole suite on `store`, which must be empty.
-pub async fn check_all(store: &dyn TableStore) -> Result<()> {
-    check_absent(store).await?;
-    check_idempotent_append(store).await?;
-    check_conflict(store).await?;
-    check_evolution(store).await?;
-    check_staged(store).await?;
-    check_replace(store).await?;
-    check_versions_never_change(store).await?;
-    check_nested_and_null(store).await?;
+/// Runs the whole suite on `store`, which must be empty, with `permit` for every effect.
+pub async fn check_all(store: &dyn TableStore, permit: &Permit) -> Result<()> {
+    check_absent(store, permit).await?;
+    check_idempotent_append(store, permit).await?;
+    check_conflict(store, permit).await?;
+    check_evolution(store, permit).await?;
+    check_staged(store, permit).await?;
+    check_replace(store, permit).await?;
+    check_versions_never_change(store, permit).await?;
+    check_nested_and_null(store, permit).await?;
     check_tables(store).await
-}
-
-/// A permit for suites; real ones come from the policy.
-pub fn permit() -> Permit {
-    Permit::issued_by_policy(PermitRecord {
-        id: "conformance".into(),
-        principal: "suite".into(),
-        action: "append".into(),
-        resource: "*".into(),
-    })
 }
 
 /// The schema of the suite's tables: `id`, `note` and the system columns `_partition` and `_lsn`.
@@ -69,9 +58,14 @@ pub fn append(batches: Vec<RecordBatch>, partition: u32, from: u64, until: u64) 
 }
 
 /// The row ids that a version shows, sorted: what an oracle compares.
-pub async fn row_ids(store: &dyn TableStore, table: &TableName, version: TableVersion) -> Result<Vec<(i32, i64)>> {
+pub async fn row_ids(
+    store: &dyn TableStore,
+    permit: &Permit,
+    table: &TableName,
+    version: TableVersion,
+) -> Result<Vec<(i32, i64)>> {
     let columns = [column::PARTITION.to_owned(), column::LSN.to_owned()];
-    let batches = store.scan(&permit(), table, version, Some(&columns)).await?;
+    let batches = store.scan(permit, table, version, Some(&columns)).await?;
     let mut ids = Vec::new();
     for batch in &batches {
         let partitions = batch.column(0).as_primitive::<Int32Type>();
@@ -90,81 +84,81 @@ fn name(text: &str) -> TableName {
     TableName::new(text).expect("the suite's names are names")
 }
 
-async fn check_absent(store: &dyn TableStore) -> Result<()> {
+async fn check_absent(store: &dyn TableStore, permit: &Permit) -> Result<()> {
     let table = name("absent");
     let error = store.snapshot(&table, None).await.expect_err("an absent table has no snapshot");
     assert_eq!(error.kind(), ErrorKind::NotFound, "an absent table is not found: {error}");
-    let error = store.append(&permit(), &table, append(vec![rows(0, 0, 1)], 0, 0, 1)).await;
+    let error = store.append(permit, &table, append(vec![rows(0, 0, 1)], 0, 0, 1)).await;
     assert_eq!(error.expect_err("nothing appends to an absent table").kind(), ErrorKind::NotFound);
     assert!(store.tables().await?.is_empty(), "reading an absent table does not create it");
     Ok(())
 }
 
-async fn check_idempotent_append(store: &dyn TableStore) -> Result<()> {
+async fn check_idempotent_append(store: &dyn TableStore, permit: &Permit) -> Result<()> {
     let table = name("idempotent");
-    let created = store.ensure(&permit(), &table, schema(), &[]).await?;
+    let created = store.ensure(permit, &table, schema(), &[]).await?;
     assert_eq!(created, TableVersion(0), "version 0 is the empty table");
     assert_eq!(store.snapshot(&table, None).await?.rows, 0);
-    let first = store.append(&permit(), &table, append(vec![rows(0, 0, 5)], 0, 0, 5)).await?;
-    let again = store.append(&permit(), &table, append(vec![rows(0, 0, 5)], 0, 0, 5)).await?;
+    let first = store.append(permit, &table, append(vec![rows(0, 0, 5)], 0, 0, 5)).await?;
+    let again = store.append(permit, &table, append(vec![rows(0, 0, 5)], 0, 0, 5)).await?;
     assert_eq!(first, again, "an append that is covered writes nothing");
-    let stale = store.append(&permit(), &table, append(vec![rows(0, 0, 3)], 0, 0, 3)).await?;
+    let stale = store.append(permit, &table, append(vec![rows(0, 0, 3)], 0, 0, 3)).await?;
     assert_eq!(first, stale, "an append that is more than covered writes nothing");
-    assert_eq!(row_ids(store, &table, first).await?, ids(0, 0..5));
+    assert_eq!(row_ids(store, permit, &table, first).await?, ids(0, 0..5));
     let snapshot = store.snapshot(&table, None).await?;
     assert_eq!((snapshot.rows, snapshot.cut), (5, Cut::of(Partition(0), Offset(5))));
-    let ensured = store.ensure(&permit(), &table, schema(), &[]).await?;
+    let ensured = store.ensure(permit, &table, schema(), &[]).await?;
     assert_eq!(ensured, first, "ensuring what is there writes nothing");
 
-    let empty = store.append(&permit(), &table, append(vec![], 0, 5, 9)).await?;
+    let empty = store.append(permit, &table, append(vec![], 0, 5, 9)).await?;
     let snapshot = store.snapshot(&table, Some(empty)).await?;
     assert_eq!((snapshot.rows, snapshot.cut), (5, Cut::of(Partition(0), Offset(9))), "a cut can move without rows");
     Ok(())
 }
 
-async fn check_conflict(store: &dyn TableStore) -> Result<()> {
+async fn check_conflict(store: &dyn TableStore, permit: &Permit) -> Result<()> {
     let table = name("conflict");
-    store.ensure(&permit(), &table, schema(), &[]).await?;
-    let version = store.append(&permit(), &table, append(vec![rows(0, 0, 5)], 0, 0, 5)).await?;
+    store.ensure(permit, &table, schema(), &[]).await?;
+    let version = store.append(permit, &table, append(vec![rows(0, 0, 5)], 0, 0, 5)).await?;
     for (from, until) in [(0, 8), (3, 8), (7, 8)] {
-        let outcome = store.append(&permit(), &table, append(vec![rows(0, from, until)], 0, from, until)).await;
+        let outcome = store.append(permit, &table, append(vec![rows(0, from, until)], 0, from, until)).await;
         let error = outcome.expect_err("an append that starts elsewhere is refused");
         assert_eq!(error.kind(), ErrorKind::Conflict, "{error}");
     }
     for wrong in [append(vec![rows(0, 5, 6)], 0, 5, 5), append(vec![rows(0, 5, 6)], 0, 5, 4)] {
-        let error = store.append(&permit(), &table, wrong).await.expect_err("rows without a moved end are refused");
+        let error = store.append(permit, &table, wrong).await.expect_err("rows without a moved end are refused");
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     }
     let mut misfit = append(vec![rows(0, 5, 6).project(&[0, 1, 2])?], 0, 5, 6);
-    let error = store.append(&permit(), &table, misfit.clone()).await.expect_err("a required column may not be absent");
+    let error = store.append(permit, &table, misfit.clone()).await.expect_err("a required column may not be absent");
     assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     let stranger: ArrayRef = Arc::new(Int64Array::from(vec![1]));
     misfit.batches = vec![RecordBatch::try_from_iter([("stranger", stranger)])?];
-    assert_eq!(store.append(&permit(), &table, misfit).await.expect_err("unknown").kind(), ErrorKind::Invalid);
+    assert_eq!(store.append(permit, &table, misfit).await.expect_err("unknown").kind(), ErrorKind::Invalid);
     let now = store.snapshot(&table, None).await?;
     assert_eq!((now.version, now.rows), (version, 5), "a refused append writes nothing");
     Ok(())
 }
 
-async fn check_evolution(store: &dyn TableStore) -> Result<()> {
+async fn check_evolution(store: &dyn TableStore, permit: &Permit) -> Result<()> {
     let table = name("evolution");
-    store.ensure(&permit(), &table, schema(), &[]).await?;
-    let old = store.append(&permit(), &table, append(vec![rows(0, 0, 2)], 0, 0, 2)).await?;
+    store.ensure(permit, &table, schema(), &[]).await?;
+    let old = store.append(permit, &table, append(vec![rows(0, 0, 2)], 0, 0, 2)).await?;
     let mut fields: Vec<Arc<Field>> = schema().fields().iter().cloned().collect();
     fields.insert(1, Arc::new(Field::new("price", DataType::Float64, true)));
     let wider: SchemaRef = Arc::new(Schema::new(fields));
-    let evolved = store.ensure(&permit(), &table, Arc::clone(&wider), &[]).await?;
+    let evolved = store.ensure(permit, &table, Arc::clone(&wider), &[]).await?;
     assert!(evolved > old, "a new column is a new version");
     assert_eq!(store.snapshot(&table, None).await?.schema, wider);
     assert_eq!(store.snapshot(&table, Some(old)).await?.schema, schema(), "an old version keeps its schema");
-    let newest = store.append(&permit(), &table, append(vec![rows(0, 2, 4)], 0, 2, 4)).await?;
-    for batch in store.scan(&permit(), &table, newest, None).await? {
+    let newest = store.append(permit, &table, append(vec![rows(0, 2, 4)], 0, 2, 4)).await?;
+    for batch in store.scan(permit, &table, newest, None).await? {
         assert_eq!(batch.schema(), wider, "a scan has the schema of its version");
         assert_eq!(batch.column(1).null_count(), batch.num_rows(), "rows from before a column have null there");
     }
-    assert_eq!(row_ids(store, &table, newest).await?, ids(0, 0..4));
+    assert_eq!(row_ids(store, permit, &table, newest).await?, ids(0, 0..4));
     for refused in refused_schemas(&wider) {
-        let error = store.ensure(&permit(), &table, refused, &[]).await.expect_err("only nullable columns are added");
+        let error = store.ensure(permit, &table, refused, &[]).await.expect_err("only nullable columns are added");
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     }
     assert_eq!(store.snapshot(&table, None).await?.version, newest, "a refused schema writes nothing");
@@ -181,72 +175,81 @@ fn refused_schemas(schema: &SchemaRef) -> Vec<SchemaRef> {
     [required, retyped, narrower].into_iter().map(|fields| Arc::new(Schema::new(fields))).collect()
 }
 
-async fn check_staged(store: &dyn TableStore) -> Result<()> {
+async fn check_staged(store: &dyn TableStore, permit: &Permit) -> Result<()> {
     let table = name("staged");
-    store.ensure(&permit(), &table, schema(), &[]).await?;
-    let file = store.stage(&permit(), &table, vec![rows(7, 0, 3), rows(7, 3, 10)]).await?;
+    store.ensure(permit, &table, schema(), &[]).await?;
+    let file = store.stage(permit, &table, vec![rows(7, 0, 3), rows(7, 3, 10)]).await?;
     assert_eq!(file.rows, 10);
     assert_eq!(store.snapshot(&table, None).await?.rows, 0, "a staged file is invisible");
-    assert_eq!(file, store.stage(&permit(), &table, vec![rows(7, 0, 10)]).await?, "staging again gives the same file");
-    let read = store.read_staged(&permit(), &table, &file).await?;
+    assert_eq!(file, store.stage(permit, &table, vec![rows(7, 0, 10)]).await?, "staging again gives the same file");
+    let read = store.read_staged(permit, &table, &file).await?;
     assert_eq!(arrow::compute::concat_batches(&schema(), &read)?, rows(7, 0, 10));
 
     let both = Append { staged: vec![file.clone()], ..append(vec![rows(7, 10, 12)], 7, 0, 12) };
-    let version = store.append(&permit(), &table, both.clone()).await?;
-    assert_eq!(row_ids(store, &table, version).await?, ids(7, 0..12), "rows and staged files become visible together");
-    assert_eq!(store.append(&permit(), &table, both).await?, version);
-    assert_eq!(store.read_staged(&permit(), &table, &file).await?.iter().map(RecordBatch::num_rows).sum::<usize>(), 10);
+    let version = store.append(permit, &table, both.clone()).await?;
+    assert_eq!(
+        row_ids(store, permit, &table, version).await?,
+        ids(7, 0..12),
+        "rows and staged files become visible together"
+    );
+    assert_eq!(store.append(permit, &table, both).await?, version);
+    assert_eq!(store.read_staged(permit, &table, &file).await?.iter().map(RecordBatch::num_rows).sum::<usize>(), 10);
 
     let twice = Append { staged: vec![file.clone()], ..append(vec![], 7, 12, 22) };
-    assert!(store.append(&permit(), &table, twice).await.is_err(), "a file that is shown is not shown again");
+    assert!(store.append(permit, &table, twice).await.is_err(), "a file that is shown is not shown again");
     let forged = StagedFile { hash: seawall_base::Hash::of(b"other"), ..file };
-    let error = store.read_staged(&permit(), &table, &forged).await.expect_err("another hash is noticed");
+    let error = store.read_staged(permit, &table, &forged).await.expect_err("another hash is noticed");
     assert_eq!(error.kind(), ErrorKind::Corrupt, "{error}");
-    assert!(store.stage(&permit(), &table, vec![]).await.is_err(), "nothing cannot be staged");
+    assert!(store.stage(permit, &table, vec![]).await.is_err(), "nothing cannot be staged");
     Ok(())
 }
 
-async fn check_replace(store: &dyn TableStore) -> Result<()> {
+async fn check_replace(store: &dyn TableStore, permit: &Permit) -> Result<()> {
     let table = name("replace");
-    store.ensure(&permit(), &table, schema(), &[]).await?;
-    let old = store.append(&permit(), &table, append(vec![rows(0, 0, 5)], 0, 0, 5)).await?;
-    let new = store.replace(&permit(), &table, append(vec![rows(0, 5, 8)], 0, 5, 8)).await?;
-    assert_eq!(row_ids(store, &table, new).await?, ids(0, 5..8), "a replacement shows its rows only");
-    assert_eq!(row_ids(store, &table, old).await?, ids(0, 0..5), "older versions stay readable");
-    let again = store.replace(&permit(), &table, append(vec![rows(0, 5, 8)], 0, 5, 8)).await?;
+    store.ensure(permit, &table, schema(), &[]).await?;
+    let old = store.append(permit, &table, append(vec![rows(0, 0, 5)], 0, 0, 5)).await?;
+    let new = store.replace(permit, &table, append(vec![rows(0, 5, 8)], 0, 5, 8)).await?;
+    assert_eq!(row_ids(store, permit, &table, new).await?, ids(0, 5..8), "a replacement shows its rows only");
+    assert_eq!(row_ids(store, permit, &table, old).await?, ids(0, 0..5), "older versions stay readable");
+    let again = store.replace(permit, &table, append(vec![rows(0, 5, 8)], 0, 5, 8)).await?;
     assert_eq!(again, new, "a replacement that is covered writes nothing");
-    let stale = store.replace(&permit(), &table, append(vec![rows(0, 5, 9)], 0, 5, 9)).await;
+    let stale = store.replace(permit, &table, append(vec![rows(0, 5, 9)], 0, 5, 9)).await;
     assert_eq!(stale.expect_err("a replacement starts where the table ends").kind(), ErrorKind::Conflict);
-    let more = store.append(&permit(), &table, append(vec![rows(0, 8, 9)], 0, 8, 9)).await?;
-    assert_eq!(row_ids(store, &table, more).await?, ids(0, 5..9));
-    let none = store.replace(&permit(), &table, append(vec![], 0, 9, 10)).await?;
+    let more = store.append(permit, &table, append(vec![rows(0, 8, 9)], 0, 8, 9)).await?;
+    assert_eq!(row_ids(store, permit, &table, more).await?, ids(0, 5..9));
+    let none = store.replace(permit, &table, append(vec![], 0, 9, 10)).await?;
     assert_eq!(store.snapshot(&table, Some(none)).await?.rows, 0, "a replacement may leave nothing");
-    assert_eq!(row_ids(store, &table, more).await?, ids(0, 5..9));
+    assert_eq!(row_ids(store, permit, &table, more).await?, ids(0, 5..9));
     Ok(())
 }
 
-async fn check_versions_never_change(store: &dyn TableStore) -> Result<()> {
+async fn check_versions_never_change(store: &dyn TableStore, permit: &Permit) -> Result<()> {
     let table = name("versions");
-    store.ensure(&permit(), &table, schema(), &[]).await?;
+    store.ensure(permit, &table, schema(), &[]).await?;
     let mut ends = vec![(TableVersion(0), 0)];
     for end in 1..=45u64 {
-        let version = store.append(&permit(), &table, append(vec![rows(0, end - 1, end)], 0, end - 1, end)).await?;
+        let version = store.append(permit, &table, append(vec![rows(0, end - 1, end)], 0, end - 1, end)).await?;
         ends.push((version, end));
     }
     for (version, end) in ends {
-        assert_eq!(row_ids(store, &table, version).await?, ids(0, 0..end as i64), "version {} changed", version.0);
+        assert_eq!(
+            row_ids(store, permit, &table, version).await?,
+            ids(0, 0..end as i64),
+            "version {} changed",
+            version.0
+        );
         let snapshot = store.snapshot(&table, Some(version)).await?;
         assert_eq!((snapshot.rows, snapshot.cut.end(Partition(0))), (end, Offset(end)));
     }
     let error = store.snapshot(&table, Some(TableVersion(99))).await.expect_err("no such version");
     assert_eq!(error.kind(), ErrorKind::NotFound);
     let columns = Some(["nowhere".to_owned()]);
-    let error = store.scan(&permit(), &table, TableVersion(3), columns.as_ref().map(|columns| &columns[..])).await;
+    let error = store.scan(permit, &table, TableVersion(3), columns.as_ref().map(|columns| &columns[..])).await;
     assert_eq!(error.expect_err("no such column").kind(), ErrorKind::Invalid);
     Ok(())
 }
 
-async fn check_nested_and_null(store: &dyn TableStore) -> Result<()> {
+async fn check_nested_and_null(store: &dyn TableStore, permit: &Permit) -> Result<()> {
     let table = name("nested");
     let point = Fields::from(vec![Field::new("x", DataType::Int64, true), Field::new("y", DataType::Utf8, true)]);
     let fields = vec![
@@ -256,7 +259,7 @@ async fn check_nested_and_null(store: &dyn TableStore) -> Result<()> {
         Field::new("amount", DataType::Decimal128(12, 2), true),
     ];
     let schema: SchemaRef = Arc::new(Schema::new(fields));
-    store.ensure(&permit(), &table, Arc::clone(&schema), &[]).await?;
+    store.ensure(permit, &table, Arc::clone(&schema), &[]).await?;
     let tags = ListArray::from_iter_primitive::<Int32Type, _, _>(vec![Some(vec![Some(1), None]), None, Some(vec![])]);
     let xs: ArrayRef = Arc::new(Int64Array::from(vec![Some(1), None, Some(3)]));
     let ys: ArrayRef = Arc::new(StringArray::from(vec![Some("a"), None, None]));
@@ -266,11 +269,11 @@ async fn check_nested_and_null(store: &dyn TableStore) -> Result<()> {
     let columns: Vec<ArrayRef> =
         vec![Arc::new(tags), Arc::new(points), Arc::new(instants), Arc::new(amounts.with_precision_and_scale(12, 2)?)];
     let batch = RecordBatch::try_new(Arc::clone(&schema), columns)?;
-    let version = store.append(&permit(), &table, append(vec![batch.clone()], 0, 0, 3)).await?;
-    let read = store.scan(&permit(), &table, version, None).await?;
+    let version = store.append(permit, &table, append(vec![batch.clone()], 0, 0, 3)).await?;
+    let read = store.scan(permit, &table, version, None).await?;
     assert_eq!(arrow::compute::concat_batches(&schema, &read)?, batch, "nested values come back as they were");
     let columns = ["at".to_owned(), "tags".to_owned()];
-    let some = store.scan(&permit(), &table, version, Some(&columns)).await?;
+    let some = store.scan(permit, &table, version, Some(&columns)).await?;
     assert_eq!(arrow::compute::concat_batches(&some[0].schema(), &some)?, batch.project(&[2, 0])?);
     Ok(())
 }

@@ -21,16 +21,23 @@ use parking_lot::Mutex;
 use seawall_base::error::{Error, ErrorKind, Result};
 use seawall_base::hash::Hash;
 use seawall_base::table::{Append, StagedFile, TableName, TableSnapshot, TableStore, TableVersion};
-use seawall_base::{Clock, Cut, Instant, Permit, SystemClock, durable};
-use serde_json::{Value, json};
+use seawall_base::{Clock, Cut, Permit, SystemClock, durable};
+use serde_json::json;
 
-use super::action::{self, Add, Format, Line, Metadata, Protocol, Remove, Txn};
+use self::commit::{Commit, Landed, commit_info_text, configuration, removal, schema_lines, sorted, version_info};
+use super::action::{self, Add, Format, Line, Metadata, Txn};
 use super::file::{self, EncodedFile};
 use super::log::{self, DataFile, Log, TableState};
+use super::rules::{check_cuts, check_from, conform_all, project, unknown_table, unknown_version};
 use super::{evolve, path, schema};
 use crate::codes;
 use crate::store::DurableLocal;
-use crate::types;
+
+mod commit;
+#[cfg(test)]
+mod tests;
+
+pub use commit::VersionInfo;
 
 /// Commits between two checkpoints.
 const CHECKPOINT_INTERVAL: u64 = 20;
@@ -79,40 +86,11 @@ struct Handle {
     state: Mutex<Option<Arc<TableState>>>,
 }
 
-/// One commit of a table, as its log tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VersionInfo {
-    /// The version that the commit made.
-    pub version: TableVersion,
-    /// When, by the writer's clock.
-    pub committed_at: Instant,
-    /// Delta's word for what was done: `CREATE TABLE`, `WRITE`, `SET TBLPROPERTIES`.
-    pub operation: String,
-    /// The permit that allowed it, when Seawall wrote it.
-    pub permit_id: Option<String>,
-    /// Ends that this commit moved.
-    pub moved: Cut,
-}
-
-/// What a commit is to do.
-struct Commit {
-    operation: &'static str,
-    parameters: Value,
-    info: BTreeMap<String, Value>,
-    lines: Vec<Line>,
-}
-
 /// Which rows of the version before stay visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Keep {
     Everything,
     Nothing,
-}
-
-enum Landed {
-    Yes,
-    /// Another process made this version.
-    Taken,
 }
 
 impl DeltaStore {
@@ -246,8 +224,8 @@ impl DeltaStore {
 
     /// Writes commit `version` and finds out whether it landed, whatever the store answers.
     async fn land(&self, handle: &Handle, version: u64, permit: &Permit, commit: Commit) -> Result<Landed> {
-        let commit_id = commit_id(handle, version, permit, &commit).to_string();
-        let bytes = action::to_bytes(&self.commit_lines(version, permit, &commit_id, commit));
+        let commit_id = commit.id(&handle.name, version, permit).to_string();
+        let bytes = action::to_bytes(&commit.into_lines(version, permit, &commit_id, self.now_ms()));
         let path = handle.log.commit_path(version);
         let put = self.store.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into());
         let Err(error) = put.await else { return Ok(Landed::Yes) };
@@ -261,21 +239,6 @@ impl DeltaStore {
                     .hint("nothing was written; try again once the disk accepts writes"))
             }
         }
-    }
-
-    fn commit_lines(&self, version: u64, permit: &Permit, commit_id: &str, commit: Commit) -> Vec<Line> {
-        let mut info = commit.info;
-        info.insert("timestamp".into(), json!(self.now_ms()));
-        info.insert("operation".into(), json!(commit.operation));
-        info.insert("operationParameters".into(), commit.parameters);
-        if let Some(read_version) = version.checked_sub(1) {
-            info.insert("readVersion".into(), json!(read_version));
-        }
-        info.insert("engineInfo".into(), json!(concat!("seawall/", env!("CARGO_PKG_VERSION"))));
-        info.insert(action::PERMIT_ID.into(), json!(permit.id()));
-        info.insert(action::COMMIT_ID.into(), json!(commit_id));
-        let first = Line { commit_info: Some(info), ..Line::default() };
-        std::iter::once(first).chain(commit.lines).collect()
     }
 
     fn now_ms(&self) -> i64 {
@@ -643,17 +606,6 @@ async fn encode(handle: &Handle, state: &TableState, batches: Vec<RecordBatch>) 
     .await
 }
 
-/// Rows in exactly the table's schema; `Invalid` when they do not fit.
-pub(super) fn conform_all(table: &TableName, batches: &[RecordBatch], schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
-    let mut conformed = Vec::with_capacity(batches.len());
-    for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
-        conformed.push(types::conform(batch, schema).map_err(|e| {
-            Error::invalid(codes::ROWS_DO_NOT_FIT, format!("rows do not fit the schema of table {table}")).because(e)
-        })?);
-    }
-    Ok(conformed)
-}
-
 /// Runs CPU work on the blocking pool.
 async fn compute<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
@@ -666,136 +618,7 @@ fn append_id(handle: &Handle, append: &Append, content: &Hash) -> Hash {
     Hash::of_parts([handle.name.as_str().as_bytes(), from.as_bytes(), until.as_bytes(), &content.0])
 }
 
-/// Tells commits apart that race for one version. Times stay out, so a repeated commit has the same id.
-fn commit_id(handle: &Handle, version: u64, permit: &Permit, commit: &Commit) -> Hash {
-    let mut parts =
-        vec![handle.name.to_string(), version.to_string(), permit.id().to_owned(), commit.operation.to_owned()];
-    for line in &commit.lines {
-        parts.extend(line.txn.iter().map(|txn| format!("{} {}", txn.app_id, txn.version)));
-        parts.extend(line.add.iter().map(|add| add.path.clone()));
-        parts.extend(line.remove.iter().map(|remove| format!("- {}", remove.path)));
-        parts.extend(line.meta_data.iter().map(|metadata| metadata.schema_string.clone()));
-    }
-    Hash::of_parts(parts.iter().map(String::as_bytes))
-}
-
-fn commit_info_text<'a>(lines: &'a [Line], key: &str) -> Option<&'a str> {
-    lines.iter().find_map(|line| line.commit_info.as_ref())?.get(key)?.as_str()
-}
-
-fn removal(file: &DataFile, now_ms: i64) -> Line {
-    let remove = Remove {
-        path: file.logged_path.clone(),
-        deletion_timestamp: Some(now_ms),
-        data_change: true,
-        size: i64::try_from(file.bytes).ok(),
-    };
-    Line { remove: Some(remove), ..Line::default() }
-}
-
-fn version_info(version: u64, lines: &[Line]) -> VersionInfo {
-    let info = lines.iter().find_map(|line| line.commit_info.as_ref());
-    let timestamp_ms = info.and_then(|info| info.get("timestamp")).and_then(Value::as_i64).unwrap_or(0);
-    let moved = lines.iter().filter_map(|line| {
-        let txn = line.txn.as_ref()?;
-        Some((action::partition_of(&txn.app_id)?, seawall_base::Offset(u64::try_from(txn.version).ok()?)))
-    });
-    VersionInfo {
-        version: TableVersion(version),
-        committed_at: Instant(timestamp_ms.saturating_mul(1_000)),
-        operation: commit_info_text(lines, "operation").unwrap_or("UNKNOWN").to_owned(),
-        permit_id: commit_info_text(lines, action::PERMIT_ID).map(str::to_owned),
-        moved: moved.collect(),
-    }
-}
-
-/// Properties that make every other writer behave like Seawall.
-fn configuration(schema: &Schema, personal: &[String]) -> BTreeMap<String, String> {
-    let public = schema.fields().iter().map(|field| field.name()).filter(|name| !personal.contains(name));
-    let public: Vec<&str> = public.map(String::as_str).collect();
-    let names = serde_json::to_string(&sorted(personal)).expect("names are text");
-    BTreeMap::from([
-        ("delta.checkpointInterval".to_owned(), CHECKPOINT_INTERVAL.to_string()),
-        ("delta.enableExpiredLogCleanup".to_owned(), "false".to_owned()),
-        ("delta.dataSkippingStatsColumns".to_owned(), public.join(",")),
-        (action::PERSONAL.to_owned(), names),
-    ])
-}
-
-/// Metadata, and the protocol when the table has none or the schema needs more.
-fn schema_lines(metadata: Metadata, current: Option<&Protocol>, schema: &Schema) -> Vec<Line> {
-    let needed = Protocol::of_table(schema::has_local_timestamps(schema.fields()));
-    let upgrade = current.is_none_or(|current| current.min_writer_version < needed.min_writer_version);
-    let mut lines = Vec::new();
-    if upgrade {
-        lines.push(Line { protocol: Some(needed), ..Line::default() });
-    }
-    lines.push(Line { meta_data: Some(metadata), ..Line::default() });
-    lines
-}
-
-fn sorted(names: &[String]) -> Vec<&String> {
-    let mut sorted: Vec<&String> = names.iter().collect();
-    sorted.sort();
-    sorted.dedup();
-    sorted
-}
-
-/// The named columns of `schema`, in the named order.
-pub(super) fn project(table: &TableName, schema: &SchemaRef, columns: Option<&[String]>) -> Result<SchemaRef> {
-    let Some(columns) = columns else { return Ok(Arc::clone(schema)) };
-    let mut fields = Vec::with_capacity(columns.len());
-    for name in columns {
-        let field = schema.field_with_name(name).map_err(|_| {
-            let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-            Error::invalid(codes::SQL_COLUMN_UNKNOWN, format!("table {table} has no column {name:?}"))
-                .hint(format!("its columns are {}", known.join(", ")))
-        })?;
-        fields.push(field.clone());
-    }
-    Ok(Arc::new(Schema::new(fields)))
-}
-
-/// Refuses an append whose cuts cannot be meant.
-pub(super) fn check_cuts(table: &TableName, append: &Append) -> Result<()> {
-    let has_rows = !append.staged.is_empty() || append.batches.iter().any(|batch| batch.num_rows() > 0);
-    let wrong = |how: &str| {
-        let message = format!("an append to table {table} from cut [{}] until [{}] {how}", append.from, append.until);
-        Err(Error::invalid(codes::CUT_BACKWARDS, message).hint("the cut after an append says which rows it brought"))
-    };
-    if !append.until.covers(&append.from) {
-        return wrong("goes backwards");
-    }
-    if has_rows && append.from.covers(&append.until) {
-        return wrong("brings rows but moves no end");
-    }
-    Ok(())
-}
-
-/// Refuses an append that starts elsewhere than the table ends.
-pub(super) fn check_from(table: &TableName, current: &Cut, from: &Cut) -> Result<()> {
-    if current.covers(from) && from.covers(current) {
-        return Ok(());
-    }
-    let message = format!("table {table} ends at cut [{current}], but the append starts at [{from}]");
-    Err(Error::new(ErrorKind::Conflict, codes::CUT_CONFLICT, message)
-        .hint("another writer was faster: read the table's cut again and append what lies after it"))
-}
-
-pub(super) fn unknown_table(table: &TableName) -> Error {
-    Error::not_found(codes::TABLE_UNKNOWN, format!("there is no table {table}"))
-        .hint("a table appears with the first rows of its dataset; `seawall query \"show tables\"` lists what there is")
-}
-
-pub(super) fn unknown_version(table: &TableName, version: TableVersion, newest: u64) -> Error {
-    Error::not_found(codes::VERSION_UNKNOWN, format!("table {table} has no version {}", version.0))
-        .hint(format!("its newest version is {newest}"))
-}
-
 fn contended(table: &TableName) -> Error {
     let message = format!("other processes took {COMMIT_ATTEMPTS_MAX} versions of table {table} in a row");
     Error::new(ErrorKind::Conflict, codes::COMMIT_FAILED, message).hint("only one process should write a table")
 }
-
-#[cfg(test)]
-mod tests;

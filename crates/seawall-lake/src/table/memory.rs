@@ -13,7 +13,7 @@ use seawall_base::hash::Hash;
 use seawall_base::table::{Append, StagedFile, TableName, TableSnapshot, TableStore, TableVersion};
 use seawall_base::{Cut, Permit};
 
-use super::delta::{check_cuts, check_from, conform_all, project, unknown_table, unknown_version};
+use super::rules::{check_cuts, check_from, conform_all, project, unknown_table, unknown_version};
 use super::{evolve, file, schema};
 use crate::codes;
 use crate::types;

@@ -17,6 +17,7 @@ mod file;
 mod log;
 mod memory;
 mod path;
+mod rules;
 mod schema;
 
 pub use delta::{DeltaStore, DeltaStoreOptions, VersionInfo};

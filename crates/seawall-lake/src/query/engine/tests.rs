@@ -6,7 +6,8 @@ use seawall_base::table::{TableName, TableVersion};
 use super::*;
 use crate::codes;
 use crate::table::MemoryStore;
-use crate::table::conformance::{append, permit, rows, schema};
+use crate::table::conformance::{append, rows, schema};
+use crate::tests::permit;
 
 fn name(text: &str) -> TableName {
     TableName::new(text).unwrap()

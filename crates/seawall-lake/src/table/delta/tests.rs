@@ -7,7 +7,8 @@ use seawall_base::{Offset, Partition};
 
 use super::*;
 use crate::store::failing::{FailingStore, When};
-use crate::table::conformance::{append, check_all, permit, row_ids, rows, schema};
+use crate::table::conformance::{append, check_all, row_ids, rows, schema};
+use crate::tests::permit;
 
 fn name(text: &str) -> TableName {
     TableName::new(text).unwrap()
@@ -25,18 +26,18 @@ async fn filled(root: &FilePath, commits: u64) -> DeltaStore {
 #[tokio::test]
 async fn the_suite_passes() {
     let folder = tempfile::tempdir().unwrap();
-    check_all(&DeltaStore::open(folder.path()).unwrap()).await.unwrap();
+    check_all(&DeltaStore::open(folder.path()).unwrap(), &permit()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
 async fn the_suite_passes_on_many_threads() {
     let folder = tempfile::tempdir().unwrap();
-    check_all(&DeltaStore::open(folder.path()).unwrap()).await.unwrap();
+    check_all(&DeltaStore::open(folder.path()).unwrap(), &permit()).await.unwrap();
 }
 
 #[tokio::test]
 async fn the_twin_in_memory_passes_the_suite() {
-    check_all(&crate::table::MemoryStore::new()).await.unwrap();
+    check_all(&crate::table::MemoryStore::new(), &permit()).await.unwrap();
 }
 
 /// delta-rs reads what Seawall wrote, with its own reader: the format is open.
@@ -71,7 +72,10 @@ async fn another_process_sees_every_commit_and_conflicts() {
     }
     let late = append(vec![rows(0, 29, 31)], 0, 29, 31);
     assert_eq!(two.append(&permit(), &table, late).await.unwrap_err().code(), codes::CUT_CONFLICT);
-    assert_eq!(row_ids(&one, &table, TableVersion(30)).await.unwrap(), (0..30).map(|i| (0, i)).collect::<Vec<_>>());
+    assert_eq!(
+        row_ids(&one, &permit(), &table, TableVersion(30)).await.unwrap(),
+        (0..30).map(|i| (0, i)).collect::<Vec<_>>()
+    );
 }
 
 /// Many tasks race to append the same offsets: each row is shown once.
@@ -102,7 +106,10 @@ async fn racing_processes_append_each_row_once() {
     let store = DeltaStore::open(folder.path()).unwrap();
     let newest = store.snapshot(&table, None).await.unwrap();
     assert_eq!((newest.rows, newest.version), (12, TableVersion(12)));
-    assert_eq!(row_ids(&store, &table, newest.version).await.unwrap(), (0..12).map(|i| (0, i)).collect::<Vec<_>>());
+    assert_eq!(
+        row_ids(&store, &permit(), &table, newest.version).await.unwrap(),
+        (0..12).map(|i| (0, i)).collect::<Vec<_>>()
+    );
 }
 
 async fn check_unknown_outcome(suffix: &'static str, when: When, lands: bool) {
@@ -135,7 +142,10 @@ async fn check_unknown_outcome(suffix: &'static str, when: When, lands: bool) {
     assert!(failing.failed.load(Ordering::SeqCst) >= 8, "the faults were injected");
     let newest = store.snapshot(&table, None).await.unwrap();
     assert_eq!((newest.version, newest.rows), (TableVersion(25), 25));
-    assert_eq!(row_ids(&store, &table, newest.version).await.unwrap(), (0..25).map(|i| (0, i)).collect::<Vec<_>>());
+    assert_eq!(
+        row_ids(&store, &permit(), &table, newest.version).await.unwrap(),
+        (0..25).map(|i| (0, i)).collect::<Vec<_>>()
+    );
 }
 
 #[tokio::test]
@@ -328,7 +338,7 @@ async fn personal_columns_leave_no_trace_in_statistics() {
     let adds: Vec<Add> = lines.into_iter().filter_map(|line| line.add).collect();
     assert_eq!(adds.len(), 2);
     for add in adds {
-        let stats: Value = serde_json::from_str(add.stats.as_deref().unwrap()).unwrap();
+        let stats: serde_json::Value = serde_json::from_str(add.stats.as_deref().unwrap()).unwrap();
         let expected = json!({"numRecords": 2, "minValues": {"city": "Bern"}, "maxValues": {"city": "Bern"},
             "nullCount": {"city": 1}});
         assert_eq!(stats, expected);

@@ -7,8 +7,8 @@ use seawall_base::table::Append;
 use seawall_base::{Cut, Offset, Partition, Span};
 
 use super::*;
-use crate::table::conformance::permit;
 use crate::table::{DeltaStore, MemoryStore};
+use crate::tests::permit;
 
 const MINUTE: i64 = 60_000_000;
 

@@ -1,0 +1,74 @@
+//! Rules that both stores share: which appends can be meant, which rows fit, what is said of what is not there.
+
+use std::sync::Arc;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
+use seawall_base::Cut;
+use seawall_base::error::{Error, ErrorKind, Result};
+use seawall_base::table::{Append, TableName, TableVersion};
+
+use crate::codes;
+use crate::types;
+
+/// Rows in exactly the table's schema; `Invalid` when they do not fit.
+pub(crate) fn conform_all(table: &TableName, batches: &[RecordBatch], schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
+    let mut conformed = Vec::with_capacity(batches.len());
+    for batch in batches.iter().filter(|batch| batch.num_rows() > 0) {
+        conformed.push(types::conform(batch, schema).map_err(|e| {
+            Error::invalid(codes::ROWS_DO_NOT_FIT, format!("rows do not fit the schema of table {table}")).because(e)
+        })?);
+    }
+    Ok(conformed)
+}
+
+/// The named columns of `schema`, in the named order.
+pub(crate) fn project(table: &TableName, schema: &SchemaRef, columns: Option<&[String]>) -> Result<SchemaRef> {
+    let Some(columns) = columns else { return Ok(Arc::clone(schema)) };
+    let mut fields = Vec::with_capacity(columns.len());
+    for name in columns {
+        let field = schema.field_with_name(name).map_err(|_| {
+            let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+            Error::invalid(codes::SQL_COLUMN_UNKNOWN, format!("table {table} has no column {name:?}"))
+                .hint(format!("its columns are {}", known.join(", ")))
+        })?;
+        fields.push(field.clone());
+    }
+    Ok(Arc::new(Schema::new(fields)))
+}
+
+/// Refuses an append whose cuts cannot be meant.
+pub(crate) fn check_cuts(table: &TableName, append: &Append) -> Result<()> {
+    let has_rows = !append.staged.is_empty() || append.batches.iter().any(|batch| batch.num_rows() > 0);
+    let wrong = |how: &str| {
+        let message = format!("an append to table {table} from cut [{}] until [{}] {how}", append.from, append.until);
+        Err(Error::invalid(codes::CUT_BACKWARDS, message).hint("the cut after an append says which rows it brought"))
+    };
+    if !append.until.covers(&append.from) {
+        return wrong("goes backwards");
+    }
+    if has_rows && append.from.covers(&append.until) {
+        return wrong("brings rows but moves no end");
+    }
+    Ok(())
+}
+
+/// Refuses an append that starts elsewhere than the table ends.
+pub(crate) fn check_from(table: &TableName, current: &Cut, from: &Cut) -> Result<()> {
+    if current.covers(from) && from.covers(current) {
+        return Ok(());
+    }
+    let message = format!("table {table} ends at cut [{current}], but the append starts at [{from}]");
+    Err(Error::new(ErrorKind::Conflict, codes::CUT_CONFLICT, message)
+        .hint("another writer was faster: read the table's cut again and append what lies after it"))
+}
+
+pub(crate) fn unknown_table(table: &TableName) -> Error {
+    Error::not_found(codes::TABLE_UNKNOWN, format!("there is no table {table}"))
+        .hint("a table appears with the first rows of its dataset; `seawall query \"show tables\"` lists what there is")
+}
+
+pub(crate) fn unknown_version(table: &TableName, version: TableVersion, newest: u64) -> Error {
+    Error::not_found(codes::VERSION_UNKNOWN, format!("table {table} has no version {}", version.0))
+        .hint(format!("its newest version is {newest}"))
+}
