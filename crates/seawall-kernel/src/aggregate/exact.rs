@@ -61,12 +61,12 @@ impl ExactSum {
         if mantissa == 0 {
             return;
         }
-        if let ExactSum::Small { exponent: e, mantissa: m } = self {
-            if let Some((sum_exponent, sum)) = add_small((*e, *m), (exponent, mantissa)) {
-                *e = sum_exponent;
-                *m = sum;
-                return;
-            }
+        if let ExactSum::Small { exponent: e, mantissa: m } = self
+            && let Some((sum_exponent, sum)) = add_small((*e, *m), (exponent, mantissa))
+        {
+            *e = sum_exponent;
+            *m = sum;
+            return;
         }
         self.add_large(BigInt::from(mantissa), exponent);
     }

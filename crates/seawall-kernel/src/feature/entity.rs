@@ -146,8 +146,8 @@ impl EntityState {
         let merged_row = self.own_times(own).any(|time| time < horizon.head && retained(time));
         let merged_key =
             self.old_keys.range(horizon.keys_from_day..).any(|(_, k)| k.binary_search(&(own as u64)).is_ok());
-        let newest_old = self.rows.range(..RowOrder::before(horizon.rows_from)).next_back();
-        let newest_old = newest_old.or_else(|| self.carry.as_ref().map(|(order, body)| (order, body)));
+        let kept_old = self.rows.range(..RowOrder::before(horizon.rows_from)).next_back();
+        let newest_old = newer(kept_old.map(|(order, body)| (*order, body)), self.carried());
         let carried = newest_old.is_some_and(|(_, body)| body.own == Some(own));
         if merged_row || merged_key || carried {
             let message = format!("the asking row of {} happened before {}", plan.view().id(), horizon.head);
@@ -166,7 +166,12 @@ impl EntityState {
     fn newest(&self, at: Instant, own: Option<u128>) -> Option<(RowOrder, &RowBody)> {
         let mut rows = self.rows.range(..=RowOrder::after(at)).rev();
         let kept = rows.find(|(_, body)| !is_own(body, own)).map(|(order, body)| (*order, body));
-        kept.or_else(|| self.carry.as_ref().map(|(order, body)| (*order, body)))
+        newer(kept, self.carried())
+    }
+
+    /// The newest row that is not kept any more.
+    fn carried(&self) -> Option<(RowOrder, &RowBody)> {
+        self.carry.as_ref().map(|(order, body)| (*order, body))
     }
 
     fn feature(
@@ -307,4 +312,13 @@ fn minute_end(minute: i64) -> Instant {
 fn seconds_between(earlier: Instant, later: Instant) -> f64 {
     let microseconds = i128::from(later.0) - i128::from(earlier.0);
     microseconds as f64 / 1e6
+}
+
+/// The later of two rows. A row that comes late is carried at once, while older rows that are still kept wait for the
+/// next trimming, so either may be the newer one.
+fn newer<'a>(a: Option<(RowOrder, &'a RowBody)>, b: Option<(RowOrder, &'a RowBody)>) -> Option<(RowOrder, &'a RowBody)> {
+    match (a, b) {
+        (Some(a), Some(b)) => Some(if a.0 > b.0 { a } else { b }),
+        (a, b) => a.or(b),
+    }
 }

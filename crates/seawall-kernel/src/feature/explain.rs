@@ -7,6 +7,7 @@ use arrow::util::display::array_value_to_string;
 use seawall_base::declare::WindowEdge;
 use seawall_base::error::Result;
 use seawall_base::{Cut, Error, FeatureStatus, Instant, RowId, Span};
+use serde::Serialize;
 
 use super::entity::EntityState;
 use super::key::EntityKey;
@@ -20,7 +21,7 @@ use crate::window::hop;
 const ROWS_MAX: usize = 1_000;
 
 /// A value with its reasons.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct Explanation {
     /// Name of the feature.
     pub feature: String,
@@ -39,7 +40,7 @@ pub struct Explanation {
 }
 
 /// A row and whether it counted.
-#[derive(Debug, Clone, PartialEq)]
+#[derive(Debug, Clone, PartialEq, Serialize)]
 pub struct ExplainedRow {
     /// Identity.
     pub row: RowId,

@@ -7,7 +7,7 @@ use super::ViewPlan;
 use crate::window::hop;
 
 /// One feature in words.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct FeatureDescription {
     /// Name of the feature.
     pub name: String,

@@ -48,7 +48,8 @@ fn statuses(
 ) -> Vec<(Plain, FeatureStatus)> {
     let plan = plan(features);
     let key = key(&plan, Some("c"), Some(1));
-    let (values, status) = live(&plan, rows, known).values(&[key.clone()], &[at(when)], &[own(id)]).unwrap();
+    let (values, status) =
+        live(&plan, rows, known).values(std::slice::from_ref(&key), &[at(when)], &[own(id)]).unwrap();
     let decisions =
         Decisions { keys: vec![key], at: vec![at(when)], known: vec![at(known)], own: vec![own(id)], cuts: None };
     let swept = sweep(&plan, &[batch(rows)], &decisions).unwrap();
@@ -281,6 +282,29 @@ fn old_decision_times_are_refused_online_only() {
     assert_eq!(check(Retention::Live, "2026-01-05T11:00:00Z"), Ok(()));
     assert_eq!(check(Retention::Live, "2026-01-05T10:59:59.999999Z"), Err("SW0320"));
     assert_eq!(check(Retention::All, "2020-01-05T10:59:59Z"), Ok(()));
+}
+
+#[test]
+fn the_oldest_answered_decision_still_has_all_its_rows() {
+    let features = || {
+        vec![
+            count("3h", WindowEdge::Exact),
+            feature("latest", Aggregation::Latest { column: column("n") }, None, WindowEdge::Exact),
+        ]
+    };
+    let plan = plan(features());
+    let rows = [
+        Payment::at(0, "2026-01-01T08:30:30Z").n(1),
+        Payment::at(1, "2026-01-01T08:30:30.000001Z").n(2),
+        Payment::at(2, "2026-01-01T11:30:30Z").n(3),
+        Payment::at(3, "2026-01-01T11:30:30.000001Z").n(4),
+    ];
+    // Restarted, so that nothing is kept beyond the horizon.
+    let bytes = live(&plan, &rows, "2026-01-01T12:30:30Z").encode();
+    let state = ViewState::decode(Arc::clone(&plan), Retention::Live, &bytes).unwrap();
+    let keys = [key(&plan, Some("c"), Some(1))];
+    let (values, _) = state.values(&keys, &[at("2026-01-01T11:30:30Z")], &[None]).unwrap();
+    assert_eq!(plain_row(&values, 0), [Plain::Int(2), Plain::Int(3)]);
 }
 
 #[test]
