@@ -117,7 +117,7 @@ impl Pipeline {
             unreachable!("only `files` sources are loaded");
         };
         let table = TableName::dataset(&dataset.dataset.name)?;
-        let input = input_of(declared.format, source);
+        let input = input_of(declared.format);
         for decoded in files::read(file, declared, BATCH_ROWS)? {
             let decoded = decoded?;
             let incoming = Incoming {
@@ -233,11 +233,11 @@ impl Staging {
     }
 }
 
-/// Text files without a map leave every cell to the gate; a map or Parquet gives types.
-pub(crate) fn input_of(format: FileFormat, source: &SourceMap) -> Input {
+/// Cells of text files are text until the gate gives them a type; what a map has typed stays typed.
+pub(crate) fn input_of(format: FileFormat) -> Input {
     match format {
-        FileFormat::Csv | FileFormat::Ndjson if source.source.map.is_none() => Input::Text,
-        FileFormat::Csv | FileFormat::Ndjson | FileFormat::Parquet => Input::Typed,
+        FileFormat::Csv | FileFormat::Ndjson => Input::Text,
+        FileFormat::Parquet => Input::Typed,
     }
 }
 

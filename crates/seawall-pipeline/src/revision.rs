@@ -62,7 +62,7 @@ pub struct ServedSet {
     pub spine: Dataset,
     /// Compiled views, in declared order.
     pub views: Vec<Arc<ViewPlan>>,
-    /// Context columns, computed from a batch with [`ServedSet::request_schema`].
+    /// Context columns, computed from a batch with the spine's columns, every one nullable.
     pub context: Option<Arc<dyn BatchMap>>,
     /// Table that records what was served.
     pub served_table: TableName,
@@ -302,7 +302,13 @@ async fn compile_context(
     let columns: Vec<String> =
         training_set.context.iter().map(|(name, sql)| format!("({sql}) as \"{name}\"")).collect();
     let sql = format!("select {} from input", columns.join(", "));
-    Ok(Some(engine.compile_map(&sql, spine.schema.clone(), &[]).await?))
+    Ok(Some(engine.compile_map(&sql, all_nullable(&spine.schema), &[]).await?))
+}
+
+/// The same columns, each nullable: a request need not know every column of the spine.
+pub(crate) fn all_nullable(schema: &SchemaRef) -> SchemaRef {
+    let nullable = |field: &Arc<Field>| field.as_ref().clone().with_nullable(true);
+    Arc::new(Schema::new(schema.fields().iter().map(nullable).collect::<Vec<_>>()))
 }
 
 fn served_schema(

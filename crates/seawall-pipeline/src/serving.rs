@@ -16,7 +16,7 @@ use seawall_kernel::feature::key_hashes;
 use crate::frame::{Frame, Header};
 use crate::gate;
 use crate::pipeline::Pipeline;
-use crate::revision::{ServedSet, project, with_times};
+use crate::revision::{ServedSet, all_nullable, project, with_times};
 
 /// Decisions to serve for one training set.
 #[derive(Debug, Clone)]
@@ -137,18 +137,16 @@ fn decision_keys(set: &ServedSet, rows: &RecordBatch) -> Result<Vec<Option<u128>
 }
 
 /// Brings request rows to the spine's columns: what the request lacks is null.
-pub(crate) fn conform_spine(rows: &RecordBatch, spine: &SchemaRef) -> Result<RecordBatch> {
-    let mut fields = Vec::with_capacity(spine.fields().len());
+fn conform_spine(rows: &RecordBatch, spine: &SchemaRef) -> Result<RecordBatch> {
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(spine.fields().len());
     for field in spine.fields() {
-        fields.push(field.as_ref().clone().with_nullable(true));
         columns.push(match rows.column_by_name(field.name()) {
             Some(column) => column.clone(),
             None => arrow::array::new_null_array(field.data_type(), rows.num_rows()),
         });
     }
     let options = arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(rows.num_rows()));
-    Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
+    Ok(RecordBatch::try_new_with_options(all_nullable(spine), columns, &options)?)
 }
 
 fn assemble(

@@ -37,8 +37,6 @@ pub struct Settings {
 pub struct Installation {
     /// Where things are.
     pub settings: Settings,
-    /// Time.
-    pub clock: Arc<dyn Clock>,
     /// System of record.
     pub catalog: Arc<Catalog>,
     /// Tables.
@@ -52,10 +50,10 @@ impl Installation {
     pub async fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Installation> {
         seawall_base::durable::create_dir_all(&settings.data)?;
         let rng: Arc<dyn Rng> = Arc::new(OsRng);
-        let catalog = Arc::new(Catalog::open(&settings.data.join("catalog"), clock.clone(), rng).await?);
+        let catalog = Arc::new(Catalog::open(&settings.data.join("catalog"), clock, rng).await?);
         let tables = Arc::new(DeltaStore::open(&settings.data.join("tables"))?);
         let engine = Arc::new(DataFusionEngine::new(tables.clone(), seawall_lake::query::EngineOptions::default())?);
-        Ok(Installation { settings: settings.clone(), clock, catalog, tables, engine })
+        Ok(Installation { settings: settings.clone(), catalog, tables, engine })
     }
 
     /// A permit for whoever runs the command: who holds the data folder holds every right.

@@ -71,7 +71,7 @@ impl Stream {
         }
         let dataset = revision.dataset(&source.source.dataset)?;
         let (mapped, broken) = read_mapped(pipeline, source, declared).await?;
-        let input = input_of(declared.format, source);
+        let input = input_of(declared.format);
         let mut chunks = Vec::new();
         if let Some(rows) = mapped {
             let enters = availabilities(source, dataset, &rows, input).await?;

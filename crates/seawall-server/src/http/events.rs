@@ -164,7 +164,7 @@ fn text_rows(lines: Vec<(String, Result<Value, String>)>) -> Result<Incoming> {
     let fields: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
     let options = arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(rows.len()));
     let rows = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?;
-    Ok(Incoming { rows, input: Input::Typed, mapped: false, broken, arrivals: None, position: None })
+    Ok(Incoming { rows, input: Input::Text, mapped: false, broken, arrivals: None, position: None })
 }
 
 fn cell(value: &Value) -> Option<String> {

@@ -349,7 +349,6 @@ proptest! {
     }
 
     #[test]
-    #[ignore = "a live kernel state misses the newest row when it was folded more than an hour after its event"]
     fn any_history_with_late_rows_serves_what_the_kernel_says(steps in steps()) {
         tokio::runtime::Builder::new_current_thread().build().unwrap().block_on(run(steps, true));
     }

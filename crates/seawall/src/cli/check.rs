@@ -68,7 +68,9 @@ pub fn load_or_print(global: &Global) -> Result<std::result::Result<Loaded, Exit
 
 fn print_diagnostics(global: &Global, diagnostics: &Diagnostics) -> Result<()> {
     if global.json() {
-        return print_json(&json!({"ok": false, "diagnostics": diagnostics.to_json()}));
+        let mut report = diagnostics.to_json();
+        report["ok"] = json!(false);
+        return print_json(&report);
     }
     eprintln!("{}", diagnostics.render(std::io::stderr().is_terminal()));
     Ok(())
@@ -160,7 +162,11 @@ fn print_changes(changes: &[Change]) {
                 continue;
             }
         };
-        let version = change.version.as_ref().map_or_else(String::new, |version| format!("@{version}"));
+        let version = match (change.kind.as_str(), &change.version) {
+            (_, None) => String::new(),
+            ("feature_view", Some(version)) => format!("@{version}"),
+            (_, Some(version)) => format!(" ({version})"),
+        };
         println!("{sign} {} {}{version}: {}", change.kind, change.name, change.reason);
     }
     if unchanged > 0 {

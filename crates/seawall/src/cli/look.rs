@@ -244,13 +244,13 @@ impl Lineage {
         let installation = global.open().await?;
         let direction = if self.direction == "down" { Direction::Down } else { Direction::Up };
         let edges = installation.catalog.lineage(&self.object, self.column.as_deref(), direction, self.depth).await?;
-        if global.json() {
-            print_json(&json!({"object": self.object, "column": self.column, "edges": edges}))?;
-            return Ok(Exit::Ok);
-        }
         if edges.is_empty() {
             return Err(Error::not_found("SW0905", format!("nothing is known about {:?}", self.object))
                 .hint("name a source, a dataset, a feature view with its version (card@1) or a training set; lineage is recorded by `apply`"));
+        }
+        if global.json() {
+            print_json(&json!({"object": self.object, "column": self.column, "edges": edges}))?;
+            return Ok(Exit::Ok);
         }
         for edge in edges {
             println!(

@@ -91,6 +91,9 @@ impl Run {
                 count(loaded.counts.rejected)
             );
         }
+        if loaded.values().any(|loaded| loaded.counts.quarantined + loaded.counts.rejected > 0) {
+            println!("`seawall status` shows the rules that rows broke, `seawall quarantine list DATASET` the rows");
+        }
         for (source, why) in skipped {
             println!("{source}: skipped, it {why}");
         }

@@ -73,7 +73,7 @@ fn looking_commands_answer_in_json_on_a_project_with_rows() {
     let answer = project.run(&["query", "select user_id, amount from events", "--output", "json"]).expect(0).json();
     assert_eq!(answer["rows"][0]["amount"], 5.0);
     let quality = project.run(&["query", "select * from system.quality_results", "--output", "json"]).expect(0).json();
-    assert_eq!(quality["rows"][0]["column"], "amount");
+    assert_eq!(quality["rows"][0]["column_name"], "amount");
 
     let stopped = project.run(&["quarantine", "list", "events", "--output", "json"]).expect(0).json();
     assert!(stopped["rows"][0]["_raw"].as_str().unwrap().contains("e2"));
