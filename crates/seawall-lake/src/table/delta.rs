@@ -21,7 +21,7 @@ use parking_lot::Mutex;
 use seawall_base::error::{Error, ErrorKind, Result};
 use seawall_base::hash::Hash;
 use seawall_base::table::{Append, StagedFile, TableName, TableSnapshot, TableStore, TableVersion};
-use seawall_base::{Clock, Cut, Permit, SystemClock, durable};
+use seawall_base::{Clock, Permit, SystemClock, durable};
 use serde_json::json;
 
 use self::commit::{Commit, Landed, commit_info_text, configuration, removal, schema_lines, sorted, version_info};

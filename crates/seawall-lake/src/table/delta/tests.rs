@@ -5,6 +5,8 @@ use arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion::prelude::SessionContext;
 use seawall_base::{Offset, Partition};
 
+use seawall_base::Cut;
+
 use super::*;
 use crate::store::failing::{FailingStore, When};
 use crate::table::conformance::{append, check_all, row_ids, rows, schema};
