@@ -3,12 +3,13 @@
 use std::collections::BTreeSet;
 
 use seawall_base::Dataset;
-use seawall_kernel::contract::{self, Contract};
+use seawall_kernel::contract::{self, Contract, Problem};
 
 use super::diagnostic::Report;
-use super::shape::{check_record, head, listed, suggest};
+use super::shape::{check_record, head};
 use super::source::Place;
 use super::tables::CONTRACT;
+use super::words::{listed, suggest};
 use super::yaml::{Node, Value};
 
 /// Every contract of the project, the unsound ones too, so that what refers to them is not called dangling.
@@ -209,7 +210,7 @@ fn compile(node: &Node, contract: &Contract, report: &mut Report) -> Vec<Dataset
             Ok(gate) => Some(gate.dataset().clone()),
             Err(problems) => {
                 for problem in problems {
-                    let place = place_at(node, &problem.path);
+                    let place = place_of(node, &problem);
                     let is_new = seen.insert((problem.path.clone(), problem.message.clone()));
                     // What the shape has against this place says it already.
                     if !is_new || report.has_error_at(place) && !seen_places.contains(&place) {
@@ -229,29 +230,30 @@ fn compile(node: &Node, contract: &Contract, report: &mut Report) -> Vec<Dataset
     datasets
 }
 
-/// The place that a path such as `schema[0].properties[2].name` or `/schema/0/properties/amount` leads to, or the
-/// nearest one on the way.
-pub(crate) fn place_at(root: &Node, path: &str) -> Place {
+/// Where the kernel's problem stands: an unknown key at the key, everything else at the value.
+fn place_of(root: &Node, problem: &Problem) -> Place {
+    let (key, value) = places_at(root, &problem.path);
+    if problem.code == UNKNOWN_KEY { key } else { value }
+}
+
+/// The kernel's code for a key that the standard does not have.
+const UNKNOWN_KEY: &str = "SW0210";
+
+/// The places of key and value that a path such as `schema/0/properties/2/name` leads to, or the nearest on the way.
+fn places_at(root: &Node, path: &str) -> (Place, Place) {
     let mut node = root;
-    let mut place = head(root);
-    for step in path.split(['/', '.', '[', ']']).filter(|step| !step.is_empty() && *step != "$") {
-        match &node.value {
-            Value::Map(_) => match node.entry(step) {
-                Some(entry) => (node, place) = (&entry.node, head(&entry.node)),
-                None => return place,
-            },
+    let mut places = (head(root), head(root));
+    for step in path.split('/') {
+        let next = match &node.value {
+            Value::Map(_) => node.entry(step).map(|entry| (&entry.node, entry.key_place)),
             Value::List(items) => {
-                let by_index = step.parse::<usize>().ok().and_then(|index| items.get(index));
-                let is_named = |item: &&Node| {
-                    ["name", "property", "id"].iter().any(|key| item.get(key).and_then(Node::text) == Some(step))
-                };
-                match by_index.or_else(|| items.iter().find(is_named)) {
-                    Some(item) => (node, place) = (item, head(item)),
-                    None => return place,
-                }
+                step.parse::<usize>().ok().and_then(|index| items.get(index)).map(|item| (item, head(item)))
             }
-            Value::Scalar(_) => return place,
-        }
+            Value::Scalar(_) => None,
+        };
+        let Some((inner, key)) = next else { break };
+        node = inner;
+        places = (key, head(inner));
     }
-    place
+    places
 }

@@ -328,6 +328,12 @@ impl Report {
         self.drafts.iter().any(|draft| draft.severity == Severity::Error && draft.place == place)
     }
 
+    /// Whether there is an error at or within this place.
+    pub fn has_error_within(&self, place: Place) -> bool {
+        let is_within = |inner: Place| inner.file == place.file && inner.start >= place.start && inner.end <= place.end;
+        self.drafts.iter().any(|draft| draft.severity == Severity::Error && is_within(draft.place))
+    }
+
     /// Whether there is an error in the file with this index.
     pub fn has_error_in(&self, file: usize) -> bool {
         self.drafts.iter().any(|draft| draft.severity == Severity::Error && draft.place.file == file)

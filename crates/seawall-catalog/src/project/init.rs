@@ -10,10 +10,11 @@ use seawall_base::error::{Error, Result};
 
 use arrow::record_batch::RecordBatch;
 
-use super::shape::{identifier, name_problem};
+use super::words::{identifier, name_problem};
 use super::{LoadOptions, kinds, parse_sources, schema};
 
 mod columns;
+mod nulls;
 mod sample;
 mod yaml_text;
 
@@ -38,7 +39,7 @@ pub struct Sample {
     pub path: String,
     /// Format of the data.
     pub format: FileFormat,
-    /// Texts that mean null, besides the empty field of a CSV file.
+    /// Texts that mean null, besides the empty field of a CSV file. When none are given, they are detected.
     pub null_values: Vec<String>,
     /// The rows; all batches have one schema. At least one batch, which may be empty.
     pub batches: Vec<RecordBatch>,

@@ -27,6 +27,7 @@ mod source;
 mod sql;
 mod tables;
 mod variables;
+mod words;
 mod yaml;
 
 #[cfg(test)]
@@ -36,8 +37,8 @@ pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use explain::{codes, explain};
 pub use init::{InitOptions, Sample, init};
 pub use model::{OtherDeclaration, Project};
-pub use shape::identifier;
 pub use source::SourceFile;
+pub use words::identifier;
 
 /// What a caller can change about a project while it is read.
 #[derive(Debug, Clone, Default)]

@@ -10,10 +10,11 @@ use super::contract::Contracts;
 use super::diagnostic::{Diagnostics, Report};
 use super::read::literal;
 use super::resolve::Resolver;
-use super::shape::{Record, check_record, head, listed, suggest};
+use super::shape::{Record, check_record, head};
 use super::source::{Place, SourceFile};
 use super::tables::KINDS;
 use super::variables::{Variables, expand};
+use super::words::{listed, suggest};
 use super::yaml::{Node, documents};
 use super::{LoadOptions, Loaded};
 

@@ -12,9 +12,10 @@ use super::diagnostic::Report;
 use super::model::{OtherDeclaration, Project};
 use super::parse::Declaration;
 use super::read;
-use super::shape::{head, listed, suggest};
+use super::shape::head;
 use super::source::{Place, SourceFile};
 use super::sql::tables_read;
+use super::words::{listed, suggest};
 use super::yaml::Node;
 
 mod other;
@@ -98,6 +99,9 @@ impl<'a> Resolver<'a> {
     /// The dataset that a source feeds: the one it names, or the only one of its contract.
     fn source_dataset(&mut self, node: &Node) -> Option<&'a DatasetEntry> {
         let reference = node.get("contract")?;
+        if self.report.has_error_at(reference.place) {
+            return None;
+        }
         let contract = reference.text()?;
         let (id, major) = contract.rsplit_once('@')?;
         let datasets = match self.contracts.contract(id, major) {
@@ -159,17 +163,17 @@ impl<'a> Resolver<'a> {
         self.instant_column(node.get("time")?, entry);
         let head_is_sound = self.report.error_count() == before;
         let features = node.get("features")?;
-        if features.entries().is_empty() {
+        if features.entries().is_empty() && !self.report.has_error_at(features.place) {
             let message = "a feature view without features serves nothing";
             self.report.error("SW0125", message, features.place).help("add one: `n_1h: {count: \"*\", window: 1h}`");
         }
         for feature in features.entries() {
             let column = feature.node.entries().iter().find(|e| view_input(&e.key)).map(|e| &e.node);
-            let is_known = match column.filter(|column| column.text() != Some("*")) {
-                Some(column) => self.column(column, entry).is_some(),
-                None => true,
-            };
-            if let (true, Some(view)) = (head_is_sound && is_known, &view) {
+            if let Some(column) = column.filter(|column| column.text() != Some("*")) {
+                self.column(column, entry);
+            }
+            let is_sound = head_is_sound && !self.report.has_error_within(feature.node.place);
+            if let (true, Some(view)) = (is_sound, &view) {
                 self.compile_feature(view, &feature.key, head(&feature.node), entry);
             }
         }

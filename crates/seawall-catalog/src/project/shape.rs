@@ -1,14 +1,18 @@
 //! The shape of declarations: one description from which the strict check and the JSON Schemas for editors both follow,
 //! so that an editor and `seawall check` cannot disagree. The descriptions themselves are in `tables`.
 
-use std::collections::BTreeMap;
 use std::str::FromStr;
 
 use seawall_base::{Span, VersionedName};
 
 use super::diagnostic::{Draft, Report};
 use super::source::Place;
+use super::words::{identifier, listed, name_problem, nearest_span, suggest};
 use super::yaml::{Entry, Node, Scalar, ScalarKind, Value, shorten};
+
+mod schema;
+
+pub(crate) use schema::json_schema;
 
 /// What a value must look like.
 pub(crate) enum Shape {
@@ -509,92 +513,6 @@ pub(crate) fn head(node: &Node) -> Place {
     }
 }
 
-/// Why `text` cannot name something, if it cannot: names become tables, folders and columns everywhere.
-pub(crate) fn name_problem(text: &str) -> Option<&'static str> {
-    let reads_well = text.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit() || c == '_');
-    if !reads_well {
-        return Some("a name has lower-case letters, digits and underscores");
-    }
-    if !text.starts_with(|c: char| c.is_ascii_lowercase()) {
-        return Some("a name begins with a letter");
-    }
-    if text.contains("__") || text.ends_with('_') {
-        return Some("two underscores separate a view from its feature and a table from its kind");
-    }
-    (text.len() > NAME_BYTES_MAX).then_some("a name is at most 80 bytes long")
-}
-
-/// Longest name; with the endings that Seawall adds it still names a table.
-const NAME_BYTES_MAX: usize = 80;
-
-/// A valid name that resembles `text`.
-pub fn identifier(text: &str) -> String {
-    let mut name = String::new();
-    let mut before = ' ';
-    for c in text.trim().chars() {
-        let starts_word = c.is_ascii_uppercase() && (before.is_ascii_lowercase() || before.is_ascii_digit());
-        let wants_gap = starts_word || !c.is_ascii_alphanumeric();
-        if wants_gap && !name.is_empty() && !name.ends_with('_') {
-            name.push('_');
-        }
-        if c.is_ascii_alphanumeric() {
-            name.push(c.to_ascii_lowercase());
-        }
-        before = c;
-    }
-    name.truncate(NAME_BYTES_MAX - 2);
-    let name = name.trim_end_matches('_');
-    match name.chars().next() {
-        None => "name".to_owned(),
-        Some(first) if first.is_ascii_digit() => format!("n_{name}"),
-        Some(_) => name.to_owned(),
-    }
-}
-
-/// The candidate that `word` was probably meant to be.
-pub(crate) fn suggest<'c, C>(word: &str, candidates: C) -> Option<&'c str>
-where
-    C: IntoIterator<Item = &'c str>,
-    C::IntoIter: Clone,
-{
-    let folded = fold(word);
-    let candidates = candidates.into_iter();
-    let allowed = (word.chars().count() / 3).clamp(1, 3);
-    let mut best: Option<(usize, &str)> = None;
-    for candidate in candidates.clone() {
-        let plain = fold(candidate);
-        let distance = strsim::osa_distance(&folded, &plain);
-        let is_better = best.is_none_or(|(least, _)| distance < least);
-        if distance <= allowed && distance < plain.chars().count() && is_better {
-            best = Some((distance, candidate));
-        }
-    }
-    best.map(|(_, candidate)| candidate).or_else(|| only_extension(&folded, candidates))
-}
-
-/// The one candidate that begins with `word`, such as `amount_eur` for `amount`.
-fn only_extension<'c>(word: &str, candidates: impl Iterator<Item = &'c str>) -> Option<&'c str> {
-    let is_telling = word.chars().count() >= 3;
-    let mut extensions = candidates.filter(|candidate| is_telling && fold(candidate).starts_with(word));
-    let only = extensions.next();
-    if extensions.next().is_none() { only } else { None }
-}
-
-/// `name` without what authors mix up: case, hyphens, blanks and underscores.
-fn fold(name: &str) -> String {
-    name.to_lowercase().replace(['-', ' ', '_'], "")
-}
-
-/// `a`, `b` and `c`.
-pub(crate) fn listed<'c>(words: impl IntoIterator<Item = &'c str>, last: &str) -> String {
-    let quoted: Vec<String> = words.into_iter().map(|word| format!("`{word}`")).collect();
-    match quoted.as_slice() {
-        [] => "nothing".to_owned(),
-        [one] => one.clone(),
-        [first @ .., end] => format!("{} {last} {end}", first.join(", ")),
-    }
-}
-
 fn keys_of(entries: &[&Entry]) -> String {
     listed(entries.iter().map(|entry| entry.key.as_str()), "or")
 }
@@ -607,148 +525,3 @@ fn lower_first(doc: &str) -> String {
     let mut chars = doc.trim_end_matches('.').chars();
     chars.next().map_or_else(String::new, |first| first.to_lowercase().chain(chars).collect())
 }
-
-/// `24h` for "24 hours", "24 H" and the like.
-fn nearest_span(text: &str) -> Option<String> {
-    let text = text.trim().to_lowercase();
-    let digits = text.find(|c: char| !c.is_ascii_digit())?;
-    let (count, rest) = text.split_at(digits);
-    if count.is_empty() {
-        return None;
-    }
-    let unit = match rest.trim() {
-        "us" | "microseconds" | "microsecond" => "us",
-        "ms" | "milliseconds" | "millisecond" | "millis" => "ms",
-        "s" | "sec" | "secs" | "second" | "seconds" => "s",
-        "m" | "min" | "mins" | "minute" | "minutes" => "m",
-        "h" | "hr" | "hrs" | "hour" | "hours" => "h",
-        "d" | "day" | "days" => "d",
-        "w" | "week" | "weeks" => "w",
-        _ => return None,
-    };
-    let span = format!("{count}{unit}");
-    Span::from_str(&span).is_ok().then_some(span)
-}
-
-/// JSON Schema (draft-07) of `record`, with the records that it refers to as definitions.
-pub(crate) fn json_schema(record: &'static Record) -> serde_json::Value {
-    let mut definitions = BTreeMap::new();
-    let root = record.schema(&mut definitions);
-    let mut schema = serde_json::Map::new();
-    schema.insert("$schema".into(), "http://json-schema.org/draft-07/schema#".into());
-    schema.insert("title".into(), record.title.into());
-    if let serde_json::Value::Object(fields) = root {
-        schema.extend(fields);
-    }
-    let definitions: serde_json::Map<_, _> = definitions.into_iter().collect();
-    schema.insert("definitions".into(), definitions.into());
-    schema.into()
-}
-
-type Definitions = BTreeMap<String, serde_json::Value>;
-
-impl Record {
-    fn reference(&'static self, definitions: &mut Definitions) -> serde_json::Value {
-        let name = self.title.replace(' ', "_");
-        if !definitions.contains_key(&name) {
-            // Holds the place, so that a record that contains itself ends here.
-            definitions.insert(name.clone(), serde_json::Value::Null);
-            let schema = self.schema(definitions);
-            definitions.insert(name.clone(), schema);
-        }
-        serde_json::json!({"$ref": format!("#/definitions/{name}")})
-    }
-
-    fn schema(&'static self, definitions: &mut Definitions) -> serde_json::Value {
-        let mut properties = serde_json::Map::new();
-        for field in self.fields {
-            let mut schema = field.shape.schema(definitions);
-            if let serde_json::Value::Object(object) = &mut schema {
-                // Draft-07 ignores what stands beside a `$ref`.
-                if object.contains_key("$ref") {
-                    schema = serde_json::json!({"allOf": [schema], "description": field.doc});
-                } else {
-                    object.insert("description".into(), field.doc.into());
-                }
-            }
-            properties.insert(field.name.into(), schema);
-        }
-        let required: Vec<&str> = self.fields.iter().filter(|field| field.required).map(|field| field.name).collect();
-        let mut schema = serde_json::json!({
-            "type": "object",
-            "description": self.doc,
-            "properties": properties,
-            "required": required,
-            "additionalProperties": self.unknown == Unknown::Reported,
-        });
-        if !self.exactly_one.is_empty() {
-            let one_of: Vec<_> = self.exactly_one.iter().map(|key| serde_json::json!({"required": [key]})).collect();
-            schema["oneOf"] = one_of.into();
-        }
-        schema
-    }
-}
-
-impl Shape {
-    fn schema(&'static self, definitions: &mut Definitions) -> serde_json::Value {
-        use serde_json::json;
-        match self {
-            Shape::Any => json!({}),
-            Shape::Text => json!({"type": "string", "minLength": 1}),
-            Shape::Literal => json!({"type": ["string", "number", "boolean", "null"]}),
-            Shape::Only(text) => json!({"const": text}),
-            Shape::Choice(texts) => json!({"enum": texts}),
-            Shape::Name => json!({"type": "string", "pattern": NAME_PATTERN, "maxLength": NAME_BYTES_MAX}),
-            Shape::Versioned => json!({"type": "string", "pattern": "^[^@]+@[1-9][0-9]*$"}),
-            Shape::Span(Least::Zero) => json!({"type": "string", "pattern": "^[0-9]+(us|ms|s|m|h|d|w)$"}),
-            Shape::Span(Least::Positive) => {
-                json!({"type": "string", "pattern": "^0*[1-9][0-9]*(us|ms|s|m|h|d|w)$"})
-            }
-            Shape::Bool => json!({"type": "boolean"}),
-            Shape::OnlyBool(value) => json!({"const": value}),
-            Shape::Integer { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
-            Shape::Number { min, max } => {
-                let mut schema = json!({"type": "number"});
-                for (key, bound) in [("minimum", min), ("maximum", max)] {
-                    if bound.is_finite() {
-                        schema[key] = (*bound).into();
-                    }
-                }
-                schema
-            }
-            Shape::AnyList(item) => json!({"type": "array", "items": item.schema(definitions)}),
-            Shape::List(item) => json!({"type": "array", "minItems": 1, "items": item.schema(definitions)}),
-            Shape::OneOrMany(item) => {
-                let one = item.schema(definitions);
-                json!({"anyOf": [one, {"type": "array", "minItems": 1, "items": one}]})
-            }
-            Shape::Map(keys, values) => {
-                let values = values.schema(definitions);
-                match keys {
-                    Keys::Any => json!({"type": "object", "additionalProperties": values}),
-                    Keys::Names => json!({
-                        "type": "object",
-                        "additionalProperties": values,
-                        "propertyNames": {"pattern": NAME_PATTERN, "maxLength": NAME_BYTES_MAX},
-                    }),
-                }
-            }
-            Shape::Record(record) => {
-                let reference = record.reference(definitions);
-                let may_be_empty = record.exactly_one.is_empty() && record.fields.iter().all(|field| !field.required);
-                if may_be_empty { json!({"anyOf": [reference, {"type": "null"}]}) } else { reference }
-            }
-            Shape::Variants(variants) => {
-                let records: Vec<_> =
-                    variants.records.iter().map(|(_, record)| record.reference(definitions)).collect();
-                json!({"oneOf": records})
-            }
-            Shape::Either(scalar, record) => {
-                json!({"anyOf": [scalar.schema(definitions), record.reference(definitions)]})
-            }
-        }
-    }
-}
-
-/// [`name_problem`] as a pattern, but for the length.
-const NAME_PATTERN: &str = "^[a-z][a-z0-9]*(_[a-z0-9]+)*$";

@@ -117,6 +117,7 @@ fn quoted(sql: &str, quote: char) -> (String, &str) {
             None => return (text, rest),
         }
     }
+    text.push_str(rest);
     (text, "")
 }
 

@@ -5,8 +5,8 @@
 use std::collections::BTreeMap;
 
 use super::diagnostic::Report;
-use super::shape::{listed, suggest};
 use super::source::{Place, SourceFile};
+use super::words::{listed, suggest};
 use super::yaml::{Node, Value};
 
 /// Names and values.

@@ -8,7 +8,7 @@ use arrow::datatypes::{Field, Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use seawall_base::error::{Error, Result};
 
-use super::super::shape::{identifier, listed, name_problem, suggest};
+use super::super::words::{identifier, listed, name_problem, suggest};
 
 /// The columns of a sample: names there, and names in the contract.
 pub(super) struct Columns {

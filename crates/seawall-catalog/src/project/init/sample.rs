@@ -13,12 +13,19 @@ use seawall_kernel::contract::{Assumption, Contract, Property, infer};
 
 use super::columns::Columns;
 use super::yaml_text::{Comments, quoted, to_yaml};
-use super::{InitOptions, Sample, modeline};
+use super::{InitOptions, Sample, modeline, nulls};
 
 /// Columns of which the feature view keeps the latest value.
 const LATEST_MAX: usize = 3;
 /// Part of a column's name that goes into a feature's name, in bytes.
 const COLUMN_IN_FEATURE_MAX: usize = 60;
+
+/// What a sample of the past leaves open.
+const AVAILABILITY: &str = "\
+# These rows are the past.
+# assumed: each row was known as soon as it happened. When it became known later, name the column that tells when:
+# otherwise training sees what nobody could have known.
+";
 
 /// The declarations for `sample`.
 pub(super) fn files(options: &InitOptions, sample: &Sample) -> Result<Vec<(PathBuf, String)>> {
@@ -35,7 +42,11 @@ pub(super) fn files(options: &InitOptions, sample: &Sample) -> Result<Vec<(PathB
     for name in &options.key {
         key.push(columns.name_of(name)?.to_owned());
     }
-    let batches = columns.rename(&sample.batches)?;
+    let null_values = match sample.format {
+        FileFormat::Csv if sample.null_values.is_empty() => nulls::detect(&sample.batches),
+        FileFormat::Csv | FileFormat::Ndjson | FileFormat::Parquet => sample.null_values.clone(),
+    };
+    let batches = columns.rename(&nulls::replace(&sample.batches, &null_values)?)?;
     let is_unique = is_unique(&batches, &key)?;
     let primary_key = if is_unique { key.as_slice() } else { &[] };
     let (mut contract, mut assumptions) = infer(&options.name, &batches, primary_key, &time);
@@ -45,7 +56,7 @@ pub(super) fn files(options: &InitOptions, sample: &Sample) -> Result<Vec<(PathB
     if read_time(&mut contract, &time, &mut assumptions)? {
         columns.cast_to_instant(&time);
     }
-    let draft = Draft { options, sample, columns: &columns, key: &key, time: &time };
+    let draft = Draft { options, sample, null_values: &null_values, columns: &columns, key: &key, time: &time };
     Ok(draft.files(&contract, &assumptions, batches.iter().map(RecordBatch::num_rows).sum()))
 }
 
@@ -112,6 +123,7 @@ fn read_time(contract: &mut Contract, time: &str, assumptions: &mut Vec<Assumpti
 struct Draft<'d> {
     options: &'d InitOptions,
     sample: &'d Sample,
+    null_values: &'d [String],
     columns: &'d Columns,
     key: &'d [String],
     time: &'d str,
@@ -162,8 +174,11 @@ impl Draft<'_> {
         let _ = writeln!(text, "kind: source\nname: {name}\nfiles:");
         let _ = writeln!(text, "  path: {}", quoted(&self.sample.path.replace("${", "$${")));
         let _ = writeln!(text, "  format: {format}");
-        if !self.sample.null_values.is_empty() {
-            let values: Vec<String> = self.sample.null_values.iter().map(|value| quoted(value)).collect();
+        if !self.null_values.is_empty() {
+            let values: Vec<String> = self.null_values.iter().map(|value| quoted(value)).collect();
+            if self.sample.null_values.is_empty() {
+                text.push_str("  # assumed: these texts mean null, as they stand among numbers.\n");
+            }
             let _ = writeln!(text, "  null_values: [{}]", values.join(", "));
         }
         let _ = writeln!(text, "contract: {name}@1");

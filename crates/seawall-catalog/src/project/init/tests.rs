@@ -46,7 +46,8 @@ fn options(sample: Sample, key: &[&str], time: &str) -> InitOptions {
 
 #[test]
 fn the_example_is_sound_and_points_editors_to_its_schemas() {
-    let files = init(InitOptions { name: "shop".to_owned(), from: None, key: Vec::new(), time: String::new() }).unwrap();
+    let files =
+        init(InitOptions { name: "shop".to_owned(), from: None, key: Vec::new(), time: String::new() }).unwrap();
     let loaded = loaded(&files);
     assert_eq!(loaded.project.name, "shop");
     assert_eq!((loaded.project.feature_views.len(), loaded.project.training_sets.len()), (1, 1));
@@ -106,7 +107,14 @@ fn awkward_names_get_a_map() {
     let features: Vec<&str> = view.features.iter().map(|feature| feature.name.as_str()).collect();
     assert_eq!(
         features,
-        ["n_24h", "sum_dep_delay_2_24h", "mean_dep_delay_2_24h", "latest_flight_id", "latest_n_2nd_stop", "latest_dep_delay"]
+        [
+            "n_24h",
+            "sum_dep_delay_2_24h",
+            "mean_dep_delay_2_24h",
+            "latest_flight_id",
+            "latest_n_2nd_stop",
+            "latest_dep_delay"
+        ]
     );
     let contract = text_of(&files, "contracts/flights.odcs.yaml");
     assert!(contract.contains("# assumed: there is no primary key: carrier is not unique"), "{contract}");
@@ -154,6 +162,24 @@ fn dates_become_instants() {
     assert_eq!(loaded.datasets[0].event_time.as_deref(), Some("day"));
     let sql = loaded.project.sources[0].map.as_deref().unwrap();
     assert!(sql.contains("cast(\"day\" as timestamp) as \"day\""), "{sql}");
+}
+
+#[test]
+fn texts_for_null_are_detected_among_numbers_only() {
+    let mut sample = csv(&[
+        ("card", &["a", "NA", "b"]),
+        ("at", &["2014-01-01T00:00:00Z", "2014-01-01T00:00:00Z", "2014-01-02T00:00:00Z"]),
+        ("delay", &["5", "N/A", "7.5"]),
+        ("country", &["US", "null", "DE"]),
+    ]);
+    sample.null_values.clear();
+    let files = init(options(sample, &["card"], "at")).unwrap();
+    let loaded = loaded(&files);
+    let Connector::Files(read) = &loaded.project.sources[0].connector else { panic!() };
+    assert_eq!(read.null_values, ["N/A"]);
+    let delay = loaded.datasets[0].schema.field_with_name("delay").unwrap();
+    assert_eq!(delay.data_type(), &arrow::datatypes::DataType::Float64);
+    assert!(text_of(&files, "sources/flights.yaml").contains("# assumed: these texts mean null"));
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use super::super::model::OtherDeclaration;
 use super::super::parse::Declaration;
-use super::super::shape::{listed, suggest};
+use super::super::words::{listed, suggest};
 use super::super::yaml::Node;
 use super::{Resolver, kept, view_input};
 

@@ -5,8 +5,9 @@ use seawall_base::declare::{FeatureRef, TrainingSet};
 use super::super::contract::DatasetEntry;
 use super::super::parse::Declaration;
 use super::super::read;
-use super::super::shape::{head, listed, suggest};
+use super::super::shape::head;
 use super::super::source::Place;
+use super::super::words::{listed, suggest};
 use super::super::yaml::Node;
 use super::Resolver;
 
