@@ -120,6 +120,9 @@ impl Diagnostics {
 
     /// `2 errors, 1 warning`.
     fn summary(&self) -> String {
+        if self.list.is_empty() {
+            return "no problems".to_owned();
+        }
         let errors = self.error_count();
         let warnings = self.list.len() - errors;
         let count = |n: usize, word: &str| format!("{n} {word}{}", if n == 1 { "" } else { "s" });

@@ -20,6 +20,9 @@ const LATEST_MAX: usize = 3;
 /// Part of a column's name that goes into a feature's name, in bytes.
 const COLUMN_IN_FEATURE_MAX: usize = 60;
 
+/// Columns that only repeat parts of the event time.
+const CALENDAR: [&str; 9] = ["year", "quarter", "month", "week", "weekday", "day", "hour", "minute", "second"];
+
 /// What a sample of the past leaves open.
 const AVAILABILITY: &str = "\
 # These rows are the past.
@@ -85,8 +88,7 @@ fn no_primary_key(key: &[String]) -> Assumption {
     Assumption {
         path: "schema/0".to_owned(),
         text: format!(
-            "there is no primary key: {} is not unique in the sample. Mark the columns that identify a row with \
-             primaryKey when rows may be sent twice; a training set over these rows needs it",
+            "there is no primary key, as {} is not unique; a training set over these rows needs one (primaryKey: true)",
             key.join(", ")
         ),
     }
@@ -185,12 +187,7 @@ impl Draft<'_> {
         if self.columns.need_map() {
             let _ = writeln!(text, "map: maps/{name}.sql");
         }
-        text.push_str(
-            "# These rows are the past. assumed: each was known as soon as it happened; when it became known later,\n",
-        );
-        text.push_str(
-            "# name the column that tells when, or features will know more in training than they could have.\n",
-        );
+        text.push_str(AVAILABILITY);
         let _ = writeln!(text, "history: true\navailable_at: {}", quoted(self.time));
         text
     }
@@ -206,7 +203,7 @@ impl Draft<'_> {
         let _ = writeln!(text, "kind: feature_view\nname: {name}\nentity: {entity}\nfrom: {name}");
         let _ = writeln!(text, "time: {}\nfeatures:", quoted(self.time));
         let _ = writeln!(text, "  n_24h: {{count: \"*\", window: 24h}}");
-        let number = properties.iter().find(|property| self.is_measure(property)).and_then(|p| p.name.as_deref());
+        let number = self.measure(properties);
         if let Some(column) = number {
             let part = short(column);
             let _ = writeln!(text, "  sum_{part}_24h: {{sum: {}, window: 24h}}", quoted(column));
@@ -220,19 +217,27 @@ impl Draft<'_> {
         text
     }
 
-    /// Whether a column may be added up: a number that is not an identifier.
+    /// The column that is added up: the first one with fractions, or else the first whole number that counts something.
+    fn measure<'p>(&self, properties: &'p [Property]) -> Option<&'p str> {
+        let of_type = |logical: &str| {
+            let mut measures = properties.iter().filter(|property| self.is_measure(property));
+            measures.find(|property| property.logical_type.as_deref() == Some(logical))
+        };
+        of_type("number").or_else(|| of_type("integer")).and_then(|property| property.name.as_deref())
+    }
+
+    /// Whether the numbers of a column mean an amount: those of identifiers do not.
     fn is_measure(&self, property: &Property) -> bool {
         let name = property.name.as_deref().unwrap_or_default();
-        let is_number = matches!(property.logical_type.as_deref(), Some("integer" | "number"));
         let is_identifier = name == "id" || ["_id", "_key", "_code", "_no"].iter().any(|end| name.ends_with(end));
-        is_number && !is_identifier && self.is_value(property)
+        !is_identifier && self.is_value(property)
     }
 
     /// Whether a column says something about the entity.
     fn is_value(&self, property: &Property) -> bool {
         let name = property.name.as_deref().unwrap_or_default();
         let is_plain = !matches!(property.logical_type.as_deref(), None | Some("object" | "array" | "vector" | "map"));
-        is_plain && name != self.time && !self.key.iter().any(|column| column == name)
+        is_plain && name != self.time && !CALENDAR.contains(&name) && !self.key.iter().any(|column| column == name)
     }
 }
 

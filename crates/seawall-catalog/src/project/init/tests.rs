@@ -109,15 +109,15 @@ fn awkward_names_get_a_map() {
         features,
         [
             "n_24h",
-            "sum_dep_delay_2_24h",
-            "mean_dep_delay_2_24h",
+            "sum_gr_e_24h",
+            "mean_gr_e_24h",
             "latest_flight_id",
             "latest_n_2nd_stop",
-            "latest_dep_delay"
+            "latest_dep_delay_2"
         ]
     );
     let contract = text_of(&files, "contracts/flights.odcs.yaml");
-    assert!(contract.contains("# assumed: there is no primary key: carrier is not unique"), "{contract}");
+    assert!(contract.contains("# assumed: there is no primary key, as carrier is not unique"), "{contract}");
     assert!(contract.contains("# Inferred from 3 rows of data/My Flights.csv."), "{contract}");
     assert!(loaded.datasets[0].primary_key.is_empty());
 }
