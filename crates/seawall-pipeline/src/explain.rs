@@ -7,6 +7,7 @@ use seawall_base::error::Result;
 use seawall_base::online::FeatureStatus;
 use seawall_base::{Error, Instant, Permit, TableName, VersionedName};
 use seawall_kernel::feature::{Decisions, Explanation, ViewPlan, entity_keys, explain, sweep};
+use serde_json::json;
 
 use crate::pipeline::Pipeline;
 
@@ -66,8 +67,32 @@ impl Pipeline {
     }
 }
 
+/// An explanation as JSON: instants as text, values as text.
+pub fn explanation_json(explained: &Explanation) -> serde_json::Value {
+    let rows = explained.rows.iter().map(|row| {
+        json!({
+            "row": row.row,
+            "event_time": row.event_time.to_string(),
+            "available_at": row.available_at.to_string(),
+            "value": row.value,
+            "included": row.included,
+            "why": row.why,
+        })
+    });
+    json!({
+        "feature": explained.feature,
+        "value": explained.value,
+        "status": explained.status,
+        "meaning": status_text(explained.status),
+        "from": explained.from.map(|from| from.to_string()),
+        "until": explained.until.to_string(),
+        "rows": rows.collect::<Vec<_>>(),
+        "rows_left_out": explained.rows_left_out,
+    })
+}
+
 /// What a missing value means, for people.
-pub fn status_text(status: FeatureStatus) -> &'static str {
+fn status_text(status: FeatureStatus) -> &'static str {
     match status {
         FeatureStatus::Present => "present",
         FeatureStatus::Null => "no value: rows exist, but none gives one",

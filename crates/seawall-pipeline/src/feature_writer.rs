@@ -58,7 +58,7 @@ impl FeatureWriter {
         let (progress, watched) = watch::channel(0);
         let cut = online.store_cut();
         let writer = FeatureWriter { log, tables, online, permit, next_entry: 0, cut, progress, checkpoint_interval };
-        let task = tokio::spawn(writer.run(closed));
+        let task = tokio::spawn(crate::reporting("feature writer", writer.run(closed)));
         (Handle { progress: watched, _alive: alive }, task)
     }
 

@@ -36,15 +36,27 @@ pub struct Header {
     /// Rules that rows broke.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub rules: Vec<RuleFailures>,
-    /// Rows of the source consumed up to and including this frame, for sources that can resume.
+    /// How far a driven stream has come with this frame, so that it can resume.
     #[serde(default, skip_serializing_if = "Option::is_none")]
-    pub position: Option<u64>,
+    pub position: Option<Position>,
+    /// Files of the source that have entered wholly with this frame, row by row; they are never read again.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub files: Vec<Hash>,
     /// The staged rows, when this frame makes a bulk load visible.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub load: Option<Load>,
     /// Set when this frame halts the dataset, or lets it go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halt: Option<Halt>,
+}
+
+/// How far a driven stream has come.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Position {
+    /// The stream: rows of a source, or the decisions of a training set.
+    pub stream: String,
+    /// How many of its rows have entered.
+    pub rows: u64,
 }
 
 /// A change of a dataset's halt state.

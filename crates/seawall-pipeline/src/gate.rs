@@ -20,7 +20,7 @@ use serde::Serialize;
 use crate::dedup::{DedupIndex, Seen};
 use seawall_catalog::{Counts, RuleFailures};
 
-use crate::frame::{Frame, Halt, Header, quarantine_schema};
+use crate::frame::{Frame, Halt, Header, Position, quarantine_schema};
 use crate::revision::{DatasetGate, SourceMap, with_times};
 
 /// Rows on their way in.
@@ -36,8 +36,10 @@ pub struct Incoming {
     pub broken: Vec<Broken>,
     /// In driven time, when each row arrives; never decreasing. Otherwise the clock's present.
     pub arrivals: Option<Vec<Instant>>,
-    /// Rows of the source consumed with these, for sources that resume.
-    pub position: Option<u64>,
+    /// How far a driven stream has come with these.
+    pub position: Option<Position>,
+    /// Files of the source that have entered wholly with these.
+    pub files: Vec<Hash>,
 }
 
 /// A line that could not be decoded.
@@ -83,7 +85,7 @@ pub struct Order {
     pub last_arrival: Option<Instant>,
     /// Deduplication per dataset.
     pub dedup: HashMap<String, DedupIndex>,
-    /// Rows consumed per source.
+    /// Rows that entered, per driven stream.
     pub positions: HashMap<String, u64>,
     /// Files loaded, per source.
     pub loads: HashSet<(String, Hash)>,
@@ -227,7 +229,7 @@ impl Order {
         let mut verdicts = Vec::new();
         let mut counts = Counts { received: checked.received(), ..Counts::default() };
         if let Some(reason) = checked.halt.take() {
-            return Ok(self.halt(source, dataset, permit, &reason));
+            return Ok(self.halt(source, dataset, permit, incoming, &reason));
         }
         if let Some(reasons) = checked.rejected.take() {
             counts.rejected = counts.received;
@@ -235,7 +237,7 @@ impl Order {
                 count_rule(&mut checked.rules, &reason.rule, reason.column.as_deref(), "reject", counts.received);
             }
             verdicts.push(RowVerdict { row: None, verdict: "rejected", reasons });
-            let frame = frame(source, dataset, permit, counts, checked.rules, incoming.position, None, None);
+            let frame = frame(source, dataset, permit, counts, checked.rules, incoming, None, None);
             self.note(&frame);
             return Ok(Admitted { frame, verdicts, refusal: None });
         }
@@ -261,17 +263,26 @@ impl Order {
         for broken in checked.broken {
             verdicts.push(RowVerdict { row: None, verdict: "quarantined", reasons: broken.reasons });
         }
-        let frame = frame(source, dataset, permit, counts, checked.rules, incoming.position, accepted, quarantined);
+        let frame = frame(source, dataset, permit, counts, checked.rules, incoming, accepted, quarantined);
         self.note(&frame);
         Ok(Admitted { frame, verdicts, refusal: None })
     }
 
     /// Halts the dataset: nothing of the request is kept, and the halt itself is logged so that a restart knows.
-    fn halt(&mut self, source: &SourceMap, dataset: &DatasetGate, permit: &Permit, reason: &Reason) -> Admitted {
+    fn halt(
+        &mut self,
+        source: &SourceMap,
+        dataset: &DatasetGate,
+        permit: &Permit,
+        incoming: &Incoming,
+        reason: &Reason,
+    ) -> Admitted {
         let name = &dataset.dataset.name;
         let refusal = Error::new(ErrorKind::Unavailable, "SW0822", format!("dataset {name} halts: {}", reason.message))
             .hint("nothing of this request was kept; repair the producer, then `seawall quarantine resume DATASET`");
-        let mut frame = frame(source, dataset, permit, Counts::default(), Vec::new(), None, None, None);
+        let mut frame = frame(source, dataset, permit, Counts::default(), Vec::new(), incoming, None, None);
+        frame.header.position = None;
+        frame.header.files = Vec::new();
         frame.header.halt = Some(Halt::Halted(reason.message.clone()));
         self.note(&frame);
         Admitted { frame, verdicts: Vec::new(), refusal: Some(refusal) }
@@ -331,9 +342,12 @@ impl Order {
     pub(crate) fn note(&mut self, frame: &Frame) {
         let header = &frame.header;
         crate::add_counts(self.counts.entry(header.dataset.clone()).or_default(), &header.counts);
-        if let Some(position) = header.position {
-            let known = self.positions.entry(header.source.clone()).or_default();
-            *known = (*known).max(position);
+        if let Some(position) = &header.position {
+            let known = self.positions.entry(position.stream.clone()).or_default();
+            *known = (*known).max(position.rows);
+        }
+        for file in &header.files {
+            self.loads.insert((header.source.clone(), *file));
         }
         if let Some(load) = &header.load {
             self.loads.insert((header.source.clone(), load.file));
@@ -518,7 +532,7 @@ fn frame(
     permit: &Permit,
     counts: Counts,
     rules: Vec<RuleFailures>,
-    position: Option<u64>,
+    incoming: &Incoming,
     accepted: Option<RecordBatch>,
     quarantined: Option<RecordBatch>,
 ) -> Frame {
@@ -529,7 +543,8 @@ fn frame(
         permit: permit.id().to_owned(),
         counts,
         rules,
-        position,
+        position: incoming.position.clone(),
+        files: incoming.files.clone(),
         load: None,
         halt: None,
     };

@@ -35,3 +35,15 @@ pub fn instant_type() -> DataType {
 pub fn add_counts(sum: &mut Counts, counts: &Counts) {
     *sum = sum.checked_add(counts).expect("an installation takes in far fewer than 2^64 rows");
 }
+
+/// Runs a task's work, and says at once when it fails: nobody may be waiting for its end.
+async fn reporting(
+    task: &'static str,
+    work: impl Future<Output = seawall_base::Result<()>>,
+) -> seawall_base::Result<()> {
+    let outcome = work.await;
+    if let Err(error) = &outcome {
+        tracing::error!(task, code = error.code(), %error, "a pipeline task has stopped");
+    }
+    outcome
+}

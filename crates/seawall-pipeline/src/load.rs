@@ -94,6 +94,7 @@ impl Pipeline {
             counts,
             rules,
             position: None,
+            files: Vec::new(),
             load: Some(Load { partition, file: file.hash, staged, end, staged_rows: rows }),
             halt: None,
         };
@@ -127,6 +128,7 @@ impl Pipeline {
                 broken: decoded.broken.iter().map(broken).collect(),
                 arrivals: None,
                 position: None,
+                files: Vec::new(),
             };
             self.stage_batch(source, dataset, &incoming, staging).await?;
             if staging.waiting_rows >= FILE_ROWS {

@@ -91,6 +91,11 @@ impl Pipeline {
             permit.clone(),
             options.checkpoint_interval,
         );
+        // Nobody is answered from a state that lags behind what was acknowledged before the restart.
+        if let Err(stopped) = feature_writer.wait_for(parts.log.durable_end().0).await {
+            let cause = feature_task.await.map_err(|e| Error::internal("SW0832", "a pipeline task died").because(e))?;
+            return Err(cause.err().unwrap_or(stopped));
+        }
         Ok(Pipeline {
             parts,
             revision: RwLock::new(revision),
@@ -170,6 +175,7 @@ impl Pipeline {
             counts: crate::Counts::default(),
             rules: Vec::new(),
             position: None,
+            files: Vec::new(),
             load: None,
             halt: Some(Halt::Resumed),
         };

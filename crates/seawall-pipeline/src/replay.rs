@@ -17,9 +17,10 @@ use seawall_base::{DrivenClock, Error, Instant, Permit, Span};
 use seawall_catalog::Counts;
 use serde::Serialize;
 
+use crate::frame::Position;
 use crate::gate::Incoming;
 use crate::pipeline::{PendingReceipt, Pipeline};
-use crate::serving::{Decisions, decision_source};
+use crate::serving::Decisions;
 use crate::training::BuiltTrainingSet;
 use crate::verify::SkewReport;
 use stream::DecisionList;
@@ -68,7 +69,12 @@ pub struct Facts {
     /// Served against recomputed values, over all training sets.
     pub skew: SkewReport,
     /// Beginning and end, in simulated time.
+    #[serde(serialize_with = "as_text")]
     pub period: (Instant, Instant),
+}
+
+fn as_text<S: serde::Serializer>(period: &(Instant, Instant), serializer: S) -> Result<S::Ok, S::Error> {
+    (period.0.to_string(), period.1.to_string()).serialize(serializer)
 }
 
 /// A training set as the replay built it.
@@ -181,17 +187,18 @@ impl<'a> Driver<'a> {
         decisions: &'a [DecisionList],
     ) -> Result<Driver<'a>> {
         let positions = pipeline.order.lock().await.positions.clone();
-        let position = |source: &str| positions.get(source).map_or(0, |position| *position as usize);
+        let position = |stream: &str| positions.get(stream).map_or(0, |position| *position as usize);
+        let entered = |stream: &Stream| if stream.entered { stream.len() } else { position(&stream.id) };
         let mut driver = Driver {
             pipeline,
             permit,
             streams,
             decisions,
-            entered: streams.iter().map(|stream| position(&stream.source)).collect(),
-            served: decisions.iter().map(|list| position(&decision_source(&list.training_set))).collect(),
+            entered: streams.iter().map(entered).collect(),
+            served: decisions.iter().map(|list| position(&list.id)).collect(),
         };
         for (number, stream) in streams.iter().enumerate() {
-            if !positions.contains_key(&stream.source) && !stream.broken.is_empty() {
+            if !stream.entered && !positions.contains_key(&stream.id) && !stream.broken.is_empty() {
                 driver.enter_broken(number).await?;
             }
         }
@@ -207,7 +214,8 @@ impl<'a> Driver<'a> {
             mapped: true,
             broken: stream.broken.clone(),
             arrivals: None,
-            position: Some(0),
+            position: Some(Position { stream: stream.id.clone(), rows: 0 }),
+            files: Vec::new(),
         };
         self.pipeline.ingest(self.permit, &stream.source, incoming).await?;
         Ok(())
@@ -268,7 +276,8 @@ impl<'a> Driver<'a> {
                 mapped: true,
                 broken: Vec::new(),
                 arrivals: Some(arrivals),
-                position: Some(self.entered[number] as u64),
+                position: Some(Position { stream: stream.id.clone(), rows: self.entered[number] as u64 }),
+                files: if self.entered[number] == stream.len() { stream.files.clone() } else { Vec::new() },
             };
             pending.push(self.pipeline.begin_ingest(self.permit, &stream.source, incoming).await?);
         }
@@ -286,7 +295,8 @@ impl<'a> Driver<'a> {
             let indices: Vec<u32> = list.order[from..to].to_vec();
             let at = list.at[from..to].to_vec();
             let rows: RecordBatch = take_record_batch(&list.rows, &UInt32Array::from(indices))?;
-            let decisions = Decisions { rows, now: at.clone(), at, position: Some(to as u64) };
+            let position = Position { stream: list.id.clone(), rows: to as u64 };
+            let decisions = Decisions { rows, now: at.clone(), at, position: Some(position) };
             self.pipeline.serve(self.permit, &list.training_set, &decisions).await?;
             self.served[number] = to;
         }

@@ -13,7 +13,7 @@ use seawall_base::{Cut, Error, FeatureRequest, Instant, Permit, ServedFeatures, 
 use seawall_catalog::Counts;
 use seawall_kernel::feature::key_hashes;
 
-use crate::frame::{Frame, Header};
+use crate::frame::{Frame, Header, Position};
 use crate::gate;
 use crate::pipeline::Pipeline;
 use crate::revision::{ServedSet, all_nullable, project, with_times};
@@ -28,8 +28,8 @@ pub struct Decisions {
     pub at: Vec<Instant>,
     /// What the clock showed for each row; never decreasing.
     pub now: Vec<Instant>,
-    /// Rows of the decision source consumed with these, when it resumes.
-    pub position: Option<u64>,
+    /// How far the decisions of a replay have come with these.
+    pub position: Option<Position>,
 }
 
 /// A served answer.
@@ -51,7 +51,7 @@ impl Pipeline {
         let revision = self.revision();
         let set = revision.training_set(training_set)?;
         let answer = self.answer(set, decisions).await?;
-        self.record(permit, set, &answer, decisions.position).await?;
+        self.record(permit, set, &answer, decisions.position.clone()).await?;
         Ok(answer)
     }
 
@@ -101,18 +101,25 @@ impl Pipeline {
         assemble(set, decisions, served, context.as_ref())
     }
 
-    async fn record(&self, permit: &Permit, set: &ServedSet, answer: &Answer, position: Option<u64>) -> Result<()> {
+    async fn record(
+        &self,
+        permit: &Permit,
+        set: &ServedSet,
+        answer: &Answer,
+        position: Option<Position>,
+    ) -> Result<()> {
         let mut order = self.order.lock().await;
         let arrivals =
             order.stamp(answer.rows.num_rows(), None, answer.known_at.last().copied().unwrap_or(Instant::MIN));
         let rows = answer.rows.num_rows() as u64;
         let header = Header {
             dataset: set.served_table.as_str().to_owned(),
-            source: decision_source(&set.training_set.name),
+            source: "serving".into(),
             permit: permit.id().to_owned(),
             counts: Counts { received: rows, accepted: rows, ..Counts::default() },
             rules: Vec::new(),
             position,
+            files: Vec::new(),
             load: None,
             halt: None,
         };
@@ -122,11 +129,6 @@ impl Pipeline {
         gate::append_in_order(&self.parts.log, &frame, order).await?.durable().await?;
         Ok(())
     }
-}
-
-/// Name under which the log remembers how many decisions of a training set were served in driven time.
-pub fn decision_source(training_set: &str) -> String {
-    format!("decisions of {training_set}")
 }
 
 /// Key hash of each decision's own row; none where the request does not name it.

@@ -137,7 +137,7 @@ impl TableWriter {
             buffered_rows: 0,
             progress,
         };
-        let task = tokio::spawn(writer.run(messages));
+        let task = tokio::spawn(crate::reporting("table writer", writer.run(messages)));
         (Handle { mailbox, progress: watched }, task)
     }
 

@@ -89,7 +89,7 @@ pub fn count(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::with_capacity(digits.len() + digits.len() / 3);
     for (i, digit) in digits.chars().enumerate() {
-        if i > 0 && (digits.len() - i) % 3 == 0 {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
@@ -100,7 +100,8 @@ pub fn count(number: u64) -> String {
 /// The explanation of a number, as the server gives it, for people.
 pub fn explanation(view: &str, feature: &str, explained: &serde_json::Value) -> String {
     let text = |value: &serde_json::Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
-    let mut lines = vec![format!("{view}.{feature} = {}  ({})", text(&explained["value"]), text(&explained["status"]))];
+    let mut lines =
+        vec![format!("{view}.{feature} = {}  ({})", text(&explained["value"]), text(&explained["meaning"]))];
     lines.push(format!(
         "window: {} to {}",
         match &explained["from"] {

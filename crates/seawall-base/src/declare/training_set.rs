@@ -67,9 +67,9 @@ pub struct Label {
 pub enum LabelValue {
     /// The value of a column of the outcome; a row without an outcome has no label.
     Column(String),
-    /// True when there is an outcome; false when there is none and the row is older than `final_after`.
+    /// True when there is an outcome, false when there is none; no label before either is final.
     Present {
-        /// When absence becomes final, counted from the decision time.
+        /// When presence or absence becomes final, counted from the decision time.
         final_after: Span,
     },
 }

@@ -315,7 +315,7 @@ impl Report {
     }
 
     /// Adds an error of another crate.
-    pub fn from_error(&mut self, error: &seawall_base::Error, place: Place) -> &mut Draft {
+    pub fn adopt_error(&mut self, error: &seawall_base::Error, place: Place) -> &mut Draft {
         let draft = self.error(error.code(), error.to_string(), place);
         draft.help = error.remedy().map(str::to_owned);
         draft
@@ -349,7 +349,7 @@ impl Report {
 
     /// Gives every problem its line and column; keeps the texts that are pointed into.
     pub fn finish(mut self, files: &[SourceFile]) -> Diagnostics {
-        self.drafts.sort_by(|a, b| a.place.cmp(&b.place));
+        self.drafts.sort_by_key(|draft| draft.place);
         let list: Vec<Diagnostic> = self.drafts.into_iter().map(|draft| draft.finish(files)).collect();
         let is_shown = |file: &&SourceFile| {
             list.iter().any(|d| d.file == file.path || d.labels.iter().any(|label| label.file == file.path))

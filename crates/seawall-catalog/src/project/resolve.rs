@@ -186,7 +186,7 @@ impl<'a> Resolver<'a> {
         let features = view.features.iter().filter(|feature| feature.name == name).cloned().collect();
         let alone = FeatureView { features, ..view.clone() };
         if let Err(error) = ViewPlan::compile(&alone, dataset) {
-            self.report.from_error(&error, place);
+            self.report.adopt_error(&error, place);
         }
     }
 

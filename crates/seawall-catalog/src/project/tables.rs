@@ -230,7 +230,7 @@ static PRESENT_LABEL: Record = Record::new(
         required("join", Shape::OneOrMany(&Shape::Text), "The columns, equal on both sides, that join an outcome."),
         required("present", Shape::OnlyBool(true), "The label of a row with an outcome."),
         required("absent", Shape::OnlyBool(false), "The label of a row that stays without one."),
-        required("final_after", POSITIVE_SPAN, "When absence is final, counted from the decision."),
+        required("final_after", POSITIVE_SPAN, "When presence or absence is final, counted from the decision."),
     ],
 );
 

@@ -316,7 +316,10 @@ fn seconds_between(earlier: Instant, later: Instant) -> f64 {
 
 /// The later of two rows. A row that comes late is carried at once, while older rows that are still kept wait for the
 /// next trimming, so either may be the newer one.
-fn newer<'a>(a: Option<(RowOrder, &'a RowBody)>, b: Option<(RowOrder, &'a RowBody)>) -> Option<(RowOrder, &'a RowBody)> {
+fn newer<'a>(
+    a: Option<(RowOrder, &'a RowBody)>,
+    b: Option<(RowOrder, &'a RowBody)>,
+) -> Option<(RowOrder, &'a RowBody)> {
     match (a, b) {
         (Some(a), Some(b)) => Some(if a.0 > b.0 { a } else { b }),
         (a, b) => a.or(b),

@@ -52,11 +52,10 @@ pub(super) fn join(
             Ok(take(values, &UInt64Array::from(found), None)?)
         }
         LabelValue::Present { final_after } => {
-            let presence = found.iter().zip(at).map(|(found, at)| match found {
-                Some(_) => Some(true),
-                None if *at + *final_after <= built_at => Some(false),
-                None => None,
-            });
+            // A young row with an outcome has no label either: with only its positives, a young period would look far
+            // worse than it is.
+            let presence =
+                found.iter().zip(at).map(|(found, at)| (*at + *final_after <= built_at).then_some(found.is_some()));
             Ok(Arc::new(presence.collect::<BooleanArray>()))
         }
     }

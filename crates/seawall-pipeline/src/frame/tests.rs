@@ -15,7 +15,8 @@ fn header(counts: Counts) -> Header {
             mode: "quarantine".into(),
             rows: 2,
         }],
-        position: Some(7),
+        position: Some(Position { stream: "payments".into(), rows: 7 }),
+        files: vec![Hash::of(b"file")],
         load: None,
         halt: None,
     }

@@ -7,7 +7,7 @@ use arrow::array::{Array, RecordBatch, UInt32Array};
 use arrow::compute::{concat_batches, take_record_batch};
 use seawall_base::declare::{Connector, Files};
 use seawall_base::error::Result;
-use seawall_base::{Error, Instant};
+use seawall_base::{Error, Hash, Instant};
 use seawall_kernel::contract::Input;
 use seawall_kernel::feature::key_hashes;
 
@@ -15,7 +15,7 @@ use crate::gate::{Broken, Incoming, check};
 use crate::load::{broken, input_of};
 use crate::pipeline::Pipeline;
 use crate::revision::{DatasetGate, SourceMap, instants};
-use crate::source::files;
+use crate::source::files::{self, FileToRead};
 
 /// Rows read from a file at once.
 const BATCH_ROWS: usize = 65_536;
@@ -25,6 +25,12 @@ const BATCH_ROWS: usize = 65_536;
 pub struct Stream {
     /// The source.
     pub source: String,
+    /// Name under which the log remembers how far this stream has come.
+    pub id: String,
+    /// Files that make it up.
+    pub files: Vec<Hash>,
+    /// Whether every row has entered already.
+    pub entered: bool,
     /// Its dataset.
     pub dataset: String,
     /// Whether its rows are of the past: they enter when they were available, and arrive when they are loaded.
@@ -57,8 +63,8 @@ pub struct Part<'a> {
 }
 
 impl Stream {
-    /// Reads a source of files wholly and puts its rows into availability order. A row that the gate will stop has no
-    /// availability: it enters with the row before it.
+    /// Reads the files of a source that have not entered yet, or all of them when every one has, and puts their rows
+    /// into availability order. A row that the gate will stop has no availability: it enters with the row before it.
     pub async fn of_files(pipeline: &Pipeline, source: &str) -> Result<Stream> {
         let revision = pipeline.revision();
         let source = revision.source(source)?;
@@ -70,7 +76,12 @@ impl Stream {
                 .hint("declare `history: true` and `available_at:`, so that its rows have a place in time"));
         }
         let dataset = revision.dataset(&source.source.dataset)?;
-        let (mapped, broken) = read_mapped(pipeline, source, declared).await?;
+        let listed = files::list(declared, &pipeline.parts.folder)?;
+        let loads = pipeline.order.lock().await.loads.clone();
+        let known = |file: &&FileToRead| loads.contains(&(source.source.name.clone(), file.hash));
+        let entered = listed.iter().all(|file| known(&file));
+        let chosen: Vec<&FileToRead> = listed.iter().filter(|file| entered || !known(file)).collect();
+        let (mapped, broken) = read_mapped(source, declared, &chosen).await?;
         let input = input_of(declared.format);
         let mut chunks = Vec::new();
         if let Some(rows) = mapped {
@@ -81,8 +92,12 @@ impl Stream {
             let enters = order.iter().map(|row| enters[*row as usize]).collect();
             chunks.push(Chunk { rows: sorted, enters, input });
         }
+        let files: Vec<Hash> = chosen.iter().map(|file| file.hash).collect();
         Ok(Stream {
             source: source.source.name.clone(),
+            id: format!("{} {}", source.source.name, Hash::of_json(&files).short()),
+            files,
+            entered,
             dataset: dataset.dataset.name.clone(),
             history: true,
             chunks,
@@ -112,6 +127,9 @@ impl Stream {
         }
         Ok(Stream {
             source: source.source.name.clone(),
+            id: source.source.name.clone(),
+            files: Vec::new(),
+            entered: false,
             dataset: source.source.dataset.clone(),
             history: false,
             chunks,
@@ -182,14 +200,14 @@ fn clamp(from: usize, to: usize, before: usize, length: usize) -> Range<usize> {
 }
 
 async fn read_mapped(
-    pipeline: &Pipeline,
     source: &SourceMap,
     declared: &Files,
+    chosen: &[&FileToRead],
 ) -> Result<(Option<RecordBatch>, Vec<Broken>)> {
     let mut mapped: Vec<RecordBatch> = Vec::new();
     let mut broken_lines = Vec::new();
-    for file in files::list(declared, &pipeline.parts.folder)? {
-        for decoded in files::read(&file, declared, BATCH_ROWS)? {
+    for file in chosen {
+        for decoded in files::read(file, declared, BATCH_ROWS)? {
             let decoded = decoded?;
             broken_lines.extend(decoded.broken.iter().map(broken));
             mapped.push(source.apply(&decoded.batch).await?);
@@ -209,8 +227,15 @@ async fn availabilities(
     rows: &RecordBatch,
     input: Input,
 ) -> Result<Vec<Instant>> {
-    let incoming =
-        Incoming { rows: rows.clone(), input, mapped: true, broken: Vec::new(), arrivals: None, position: None };
+    let incoming = Incoming {
+        rows: rows.clone(),
+        input,
+        mapped: true,
+        broken: Vec::new(),
+        arrivals: None,
+        position: None,
+        files: Vec::new(),
+    };
     let checked = check(source, dataset, &incoming, Instant::MAX).await?;
     let declared = checked.declared.ok_or_else(|| {
         Error::invalid("SW0851", format!("source {:?} cannot be replayed", source.source.name))
@@ -234,6 +259,8 @@ async fn availabilities(
 /// The decisions of one training set, by decision time.
 pub(super) struct DecisionList {
     pub training_set: String,
+    /// Name under which the log remembers how many were served.
+    pub id: String,
     /// Accepted spine rows.
     pub rows: RecordBatch,
     /// Indices into `rows` by decision time.
@@ -249,8 +276,10 @@ pub(super) async fn decisions(pipeline: &Pipeline, streams: &[Stream]) -> Result
     for set in revision.training_sets.values() {
         let spine = revision.dataset(&set.spine.name)?;
         let mut batches = Vec::new();
+        let mut id = format!("decisions of {}", set.training_set.name);
         for stream in streams.iter().filter(|stream| stream.dataset == set.spine.name) {
             let source = revision.source(&stream.source)?;
+            id.push_str(&format!(" by {}", stream.id));
             for chunk in &stream.chunks {
                 batches.push(accepted(source, spine, chunk).await?);
             }
@@ -261,7 +290,7 @@ pub(super) async fn decisions(pipeline: &Pipeline, streams: &[Stream]) -> Result
         let mut order: Vec<u32> = order.into_iter().filter(|row| times.is_valid(*row as usize)).collect();
         order.sort_by_key(|row| times.value(*row as usize));
         let at = order.iter().map(|row| Instant(times.value(*row as usize))).collect();
-        lists.push(DecisionList { training_set: set.training_set.name.clone(), rows, order, at });
+        lists.push(DecisionList { training_set: set.training_set.name.clone(), id, rows, order, at });
     }
     Ok(lists)
 }
@@ -274,6 +303,7 @@ async fn accepted(source: &SourceMap, dataset: &DatasetGate, chunk: &Chunk) -> R
         broken: Vec::new(),
         arrivals: None,
         position: None,
+        files: Vec::new(),
     };
     let checked = check(source, dataset, &incoming, Instant::MAX).await?;
     let stopped = checked.rejected.is_some() || checked.halt.is_some();

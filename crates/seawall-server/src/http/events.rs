@@ -107,7 +107,15 @@ fn typed(decoded: Decoded) -> Incoming {
         .into_iter()
         .map(|(line, reasons)| Broken { raw: decoded.raw[line as usize].clone(), reasons })
         .collect();
-    Incoming { rows: decoded.batch, input: Input::Typed, mapped: false, broken, arrivals: None, position: None }
+    Incoming {
+        rows: decoded.batch,
+        input: Input::Typed,
+        mapped: false,
+        broken,
+        arrivals: None,
+        position: None,
+        files: Vec::new(),
+    }
 }
 
 fn decode_arrow(bytes: &[u8]) -> Result<Incoming> {
@@ -119,7 +127,15 @@ fn decode_arrow(bytes: &[u8]) -> Result<Incoming> {
         batches.push(batch.map_err(damaged)?);
     }
     let rows = concat_batches(&schema, &batches).map_err(damaged)?;
-    Ok(Incoming { rows, input: Input::Typed, mapped: false, broken: Vec::new(), arrivals: None, position: None })
+    Ok(Incoming {
+        rows,
+        input: Input::Typed,
+        mapped: false,
+        broken: Vec::new(),
+        arrivals: None,
+        position: None,
+        files: Vec::new(),
+    })
 }
 
 fn lines_of(bytes: &[u8]) -> Vec<(String, Result<Value, String>)> {
@@ -164,7 +180,7 @@ fn text_rows(lines: Vec<(String, Result<Value, String>)>) -> Result<Incoming> {
     let fields: Vec<Field> = names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect();
     let options = arrow::record_batch::RecordBatchOptions::new().with_row_count(Some(rows.len()));
     let rows = RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?;
-    Ok(Incoming { rows, input: Input::Text, mapped: false, broken, arrivals: None, position: None })
+    Ok(Incoming { rows, input: Input::Text, mapped: false, broken, arrivals: None, position: None, files: Vec::new() })
 }
 
 fn cell(value: &Value) -> Option<String> {

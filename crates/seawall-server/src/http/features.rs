@@ -12,6 +12,7 @@ use seawall_base::error::Result;
 use seawall_base::online::FeatureStatus;
 use seawall_base::{Dataset, Error, Instant, VersionedName};
 use seawall_catalog::policy::Action;
+use seawall_pipeline::explain::explanation_json;
 use seawall_pipeline::serving::Decisions;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -143,10 +144,7 @@ pub(super) async fn explain(State(app): State<App>, headers: HeaderMap, body: By
     let view = find_view(&revision.views, &body.view)?;
     let entity = entities_of(&revision.dataset(&view.from)?.dataset, &view.entity, &[body.entity])?;
     let explained = app.pipeline.explain_feature(&permit, &body.view, &body.feature, &entity, at, at).await?;
-    Ok(Json(
-        serde_json::to_value(explained)
-            .map_err(|e| Error::internal("SW0893", "cannot encode the answer").because(e))?,
-    ))
+    Ok(Json(explanation_json(&explained)))
 }
 
 fn find_view<'a>(

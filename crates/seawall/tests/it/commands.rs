@@ -121,7 +121,7 @@ fn wrong_input_tells_what_to_do() {
     check(&["ingest", "nope", "-"], "SW0813", "seawall status");
     check(&["explain", "SW9999"], "SW0903", "four digits");
     check(&["lineage", "nope"], "SW0905", "card@1");
-    check(&["query", "delete from events"], "SW0520", "select");
+    check(&["query", "delete from events"], "SW0521", "select");
     check(&["verify", "certificate", "missing.json"], "SW0907", "");
 }
 

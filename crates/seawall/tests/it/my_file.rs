@@ -30,6 +30,7 @@ fn six_commands_from_a_csv_file_to_an_explained_feature() {
     let listed = run(&["-C", &project, "features", "list", "--output", "json"]).expect(0).json();
     let view = listed["views"][0]["view"].as_str().unwrap().to_owned();
     let entity = listed["views"][0]["entity"][0].as_str().unwrap().to_owned();
+    let dataset = listed["views"][0]["from"].as_str().unwrap().to_owned();
     let key = format!("{entity}=d7");
     let at = "2024-05-01T12:00:00Z";
     let got = run(&["-C", &project, "features", "get", &view, "--entity", &key, "--at", at, "--output", "json"]);
@@ -46,6 +47,9 @@ fn six_commands_from_a_csv_file_to_an_explained_feature() {
         run(&["-C", &project, "features", "explain", &name, "--entity", &key, "--at", at, "--output", "json"]);
     let explained = explained.expect(0).json();
     assert_eq!(explained["rows"].as_array().unwrap().iter().filter(|row| row["included"] == true).count(), 3);
+    // The replay of a file that was loaded already reads it, but lets nothing enter twice.
+    let replayed = run(&["-C", &project, "replay", "--output", "json"]).expect(0).json();
+    assert_eq!(replayed["datasets"][&dataset]["accepted"], 4, "{replayed}");
     let text = run(&["-C", &project, "features", "explain", &name, "--entity", &key, "--at", at]).expect(0).stdout;
     assert!(text.contains("event 2024-05-01T09:30:00Z"), "{text}");
 }

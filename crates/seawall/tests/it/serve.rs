@@ -99,7 +99,7 @@ fn bad_requests_are_refused_with_a_code_and_lose_nothing() {
     check("/v1/features", "{\"rows\": []}", 400, "SW0892");
     check("/v1/features", "{\"views\": [\"users@1\"], \"rows\": [{\"usr\": 1}]}", 400, "SW0894");
     check("/v1/features", "{\"views\": [\"nope@1\"], \"rows\": [{\"user_id\": \"u\"}]}", 404, "SW0824");
-    check("/v1/query", "{\"sql\": \"drop table events\"}", 400, "SW0520");
+    check("/v1/query", "{\"sql\": \"drop table events\"}", 400, "SW0521");
     check("/v1/nothing", "{}", 404, "SW0885");
 
     let mixed = format!("{}not json\n{{\"event_id\": 5}}\n", event("e1", &now(&server), 5.0));

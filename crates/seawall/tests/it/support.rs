@@ -1,7 +1,7 @@
 //! Running the binary.
 
 use std::io::{BufRead, BufReader};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 use std::process::{Child, Command, Stdio};
 
 use serde_json::Value;
@@ -73,10 +73,6 @@ impl Project {
 
     pub fn path(&self) -> &Path {
         self.folder.path()
-    }
-
-    pub fn data(&self) -> PathBuf {
-        self.path().join(".seawall/data")
     }
 
     /// Runs a command on this project.

@@ -107,14 +107,7 @@ fn awkward_names_get_a_map() {
     let features: Vec<&str> = view.features.iter().map(|feature| feature.name.as_str()).collect();
     assert_eq!(
         features,
-        [
-            "n_24h",
-            "sum_gr_e_24h",
-            "mean_gr_e_24h",
-            "latest_flight_id",
-            "latest_n_2nd_stop",
-            "latest_dep_delay_2"
-        ]
+        ["n_24h", "sum_gr_e_24h", "mean_gr_e_24h", "latest_flight_id", "latest_n_2nd_stop", "latest_dep_delay_2"]
     );
     let contract = text_of(&files, "contracts/flights.odcs.yaml");
     assert!(contract.contains("# assumed: there is no primary key, as carrier is not unique"), "{contract}");
