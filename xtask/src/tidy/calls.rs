@@ -32,7 +32,12 @@ const CALLS: [Call; 7] = [
     Call {
         rule: "clock",
         patterns: &["SystemTime::now", "Instant::now", "Timestamp::now", "Zoned::now"],
-        homes: &["crates/seawall-base/src/clock.rs"],
+        homes: &[
+            "crates/seawall-base/src/clock.rs",
+            // Measurements, run by hand.
+            "crates/seawall-kernel/src/contract/tests/speed.rs",
+            "crates/seawall-kernel/src/feature/tests/timing.rs",
+        ],
         within: "crates/",
         tests: Tests::FreeOutsideKernel,
         why: "time enters through the Clock port, so that replay and simulation can drive it",

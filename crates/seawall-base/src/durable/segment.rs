@@ -7,7 +7,7 @@ use std::path::Path;
 use super::sync_all;
 
 /// Zeros are written in pieces of this size.
-const ZEROS_BYTES: usize = 1 << 20;
+pub(super) const ZEROS_BYTES: usize = 1 << 20;
 
 /// Creates `path`, replacing what was there, with `bytes` zero bytes that occupy the disk, and syncs its content.
 ///
@@ -24,25 +24,4 @@ pub fn create_zeroed(path: &Path, bytes: u64) -> io::Result<File> {
     }
     sync_all(&file)?;
     Ok(file)
-}
-
-#[cfg(test)]
-mod tests {
-    use std::fs;
-
-    use super::super::rename_synced;
-    use super::*;
-
-    #[test]
-    fn a_zeroed_file_has_its_full_length_and_appears_by_rename() {
-        let folder = tempfile::tempdir().unwrap();
-        let spare = folder.path().join("spare");
-        let target = folder.path().join("target");
-        create_zeroed(&spare, 3 * ZEROS_BYTES as u64 + 17).unwrap();
-        rename_synced(&spare, &target).unwrap();
-        assert!(!spare.exists());
-        let content = fs::read(&target).unwrap();
-        assert_eq!(content.len(), 3 * ZEROS_BYTES + 17);
-        assert!(content.iter().all(|byte| *byte == 0));
-    }
 }

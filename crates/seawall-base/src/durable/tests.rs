@@ -39,3 +39,17 @@ fn a_private_file_is_created_once_and_only_its_owner_reads_it() {
     assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600);
     assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
 }
+
+#[test]
+fn a_zeroed_file_has_its_full_length_and_appears_by_rename() {
+    let folder = tempfile::tempdir().unwrap();
+    let spare = folder.path().join("spare");
+    let target = folder.path().join("target");
+    let length = 3 * segment::ZEROS_BYTES + 17;
+    create_zeroed(&spare, length as u64).unwrap();
+    rename_synced(&spare, &target).unwrap();
+    assert!(!spare.exists());
+    let content = fs::read(&target).unwrap();
+    assert_eq!(content.len(), length);
+    assert!(content.iter().all(|byte| *byte == 0));
+}

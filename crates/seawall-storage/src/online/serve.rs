@@ -88,8 +88,8 @@ impl Served {
 fn known_at(before: Instant, now: &[Instant]) -> Vec<Instant> {
     let mut known = before;
     let mut known_at = Vec::with_capacity(now.len());
-    for now in now {
-        known = known.max(*now);
+    for shown in now {
+        known = known.max(*shown);
         known_at.push(known);
     }
     known_at

@@ -26,7 +26,7 @@ fn forty_two_kills_lose_nothing_and_double_nothing() {
     let project = Project::events();
     project.run(&["apply"]).expect(0);
     let mut ledgers: Vec<Ledger> = (0..PRODUCERS).map(|_| Ledger::default()).collect();
-    let mut next = vec![0u64; PRODUCERS];
+    let mut next = [0u64; PRODUCERS];
     for kill in 0..KILLS {
         let server = Arc::new(project.serve(&[]));
         let stop = Arc::new(AtomicBool::new(false));

@@ -1,5 +1,7 @@
 //! The one integration test binary: every test runs the real `seawall` binary as a user would.
 
+#![allow(clippy::unwrap_used, reason = "a test that panics fails")]
+
 mod commands;
 mod declarations;
 mod demo;
