@@ -42,6 +42,7 @@ pub struct Appended {
 /// Contract, checked by `seawall_storage::log::conformance` on every implementation:
 /// - `append` returns only after the entry would survive a power cut, and entries are readable in the order in which
 ///   their appends were numbered, without gaps: entry `n + 1` begins at the end offset of entry `n`.
+/// - appends are numbered in the order in which they are first polled.
 /// - after any failed write or sync the log is poisoned: every later `append` fails with `Unavailable` until reopened.
 /// - `read` never returns an entry whose append could still be lost.
 #[async_trait]

@@ -1,13 +1,19 @@
 //! The feature writer: reads the log and hands rows to the online store, which keeps their cut.
 
+use std::collections::HashMap;
 use std::sync::Arc;
 use std::time::Duration;
+
+use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 
 use seawall_base::error::Result;
 use seawall_base::{Cut, Error, ErrorKind, Log, LogEntry, Offset, OnlineStore, Permit, TableName, TableStore};
 use tokio::sync::{mpsc, watch};
+use tracing::warn;
 
 use crate::frame::Frame;
+use crate::table_writer::conform;
 
 /// Entries read from the log at once.
 const ENTRIES_PER_READ: usize = 256;
@@ -27,6 +33,15 @@ impl Handle {
         reached.map(|_| ()).map_err(|_| Error::new(ErrorKind::Unavailable, "SW0831", "the feature writer has stopped"))
     }
 
+    /// Fails when the writer has stopped: the online store is frozen then, and must not answer as if it were fresh.
+    pub fn check_running(&self) -> Result<()> {
+        match self.progress.has_changed() {
+            Ok(_) => Ok(()),
+            Err(_) => Err(Error::new(ErrorKind::Unavailable, "SW0831", "the feature writer has stopped")
+                .hint("read the log of the process for the cause, and restart it")),
+        }
+    }
+
     /// Log entries whose rows the online store has.
     pub fn entries(&self) -> u64 {
         *self.progress.borrow()
@@ -41,6 +56,8 @@ pub struct FeatureWriter {
     permit: Permit,
     next_entry: u64,
     cut: Cut,
+    /// Schemas of tables, by dataset.
+    schemas: HashMap<String, SchemaRef>,
     progress: watch::Sender<u64>,
     checkpoint_interval: Duration,
 }
@@ -57,7 +74,17 @@ impl FeatureWriter {
         let (alive, closed) = mpsc::channel(1);
         let (progress, watched) = watch::channel(0);
         let cut = online.store_cut();
-        let writer = FeatureWriter { log, tables, online, permit, next_entry: 0, cut, progress, checkpoint_interval };
+        let writer = FeatureWriter {
+            log,
+            tables,
+            online,
+            permit,
+            next_entry: 0,
+            cut,
+            schemas: HashMap::new(),
+            progress,
+            checkpoint_interval,
+        };
         let task = tokio::spawn(crate::reporting("feature writer", writer.run(closed)));
         (Handle { progress: watched, _alive: alive }, task)
     }
@@ -69,7 +96,12 @@ impl FeatureWriter {
         loop {
             tokio::select! {
                 _ = closed.recv() => return self.online.checkpoint().await,
-                _ = tick.tick() => self.online.checkpoint().await?,
+                _ = tick.tick() => {
+                    // The state is in memory and the log; the next checkpoint tries again.
+                    if let Err(error) = self.online.checkpoint().await {
+                        warn!(%error, "cannot checkpoint the online store");
+                    }
+                }
                 more = self.log.wait_beyond(self.next_entry) => {
                     more?;
                     let entries = self.log.read(self.next_entry, ENTRIES_PER_READ).await?;
@@ -99,9 +131,20 @@ impl FeatureWriter {
         }
         self.advance(&end);
         if let Some(rows) = frame.numbered_accepted(entry)? {
+            let rows = self.in_table_schema(&frame.header.dataset, rows).await?;
             self.online.receive(&frame.header.dataset, &rows, &self.cut).await?;
         }
         Ok(())
+    }
+
+    /// Rows that were logged under an older contract lack the columns added since.
+    async fn in_table_schema(&mut self, dataset: &str, rows: RecordBatch) -> Result<RecordBatch> {
+        let fits = |schema: &SchemaRef| schema.fields().len() == rows.num_columns();
+        if !self.schemas.get(dataset).is_some_and(fits) {
+            let snapshot = self.tables.snapshot(&TableName::new(dataset)?, None).await?;
+            self.schemas.insert(dataset.to_owned(), snapshot.schema);
+        }
+        conform(&rows, &self.schemas[dataset])
     }
 
     async fn take_load(&mut self, frame: &Frame, partition: seawall_base::Partition) -> Result<()> {

@@ -9,7 +9,6 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
-use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use seawall_base::error::Result;
@@ -209,10 +208,8 @@ fn decode_batch(bytes: &[u8]) -> Result<Option<RecordBatch>> {
     if bytes.is_empty() {
         return Ok(None);
     }
-    let damaged = |e| Error::corrupt("SW0802", "the rows of a log frame are damaged").because(e);
-    let mut reader = StreamReader::try_new(bytes, None).map_err(damaged)?;
-    match reader.next() {
-        Some(batch) => Ok(Some(batch.map_err(damaged)?)),
-        None => Err(Error::corrupt("SW0802", "the rows of a log frame are missing")),
-    }
+    let damaged = || Error::corrupt("SW0802", "the rows of a log frame are damaged");
+    let batches = crate::ipc::read(bytes).map_err(|error| damaged().because(error))?;
+    let first = batches.into_iter().next();
+    first.map(Some).ok_or_else(damaged)
 }

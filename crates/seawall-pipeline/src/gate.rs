@@ -87,6 +87,8 @@ pub struct Order {
     pub dedup: HashMap<String, DedupIndex>,
     /// Rows that entered, per driven stream.
     pub positions: HashMap<String, u64>,
+    /// Streams of files that a replay began and has not finished, per source.
+    pub unfinished: HashMap<String, String>,
     /// Files loaded, per source.
     pub loads: HashSet<(String, Hash)>,
     /// The partition of the next bulk load.
@@ -110,6 +112,31 @@ pub(crate) struct Checked {
     pub halt: Option<Reason>,
     pub warnings: Vec<String>,
     pub unknown_columns: Vec<String>,
+}
+
+/// Rows of one request, before and after its map: a row of no bytes still costs a reason.
+pub const REQUEST_ROWS_MAX: usize = 262_144;
+
+/// Maps and checks the rows of a request within [`REQUEST_ROWS_MAX`].
+pub(crate) async fn check_request(
+    source: &SourceMap,
+    dataset: &DatasetGate,
+    incoming: &Incoming,
+    now: Instant,
+) -> Result<Checked> {
+    let too_many = |rows: usize| {
+        Error::invalid("SW0825", format!("one request may carry {REQUEST_ROWS_MAX} rows, this one has {rows}"))
+            .hint("send several requests, or declare a source with `files:` for bulk data")
+    };
+    let rows = incoming.rows.num_rows().saturating_add(incoming.broken.len());
+    if rows > REQUEST_ROWS_MAX {
+        return Err(too_many(rows));
+    }
+    let checked = check(source, dataset, incoming, now).await?;
+    if checked.raw.num_rows() > REQUEST_ROWS_MAX {
+        return Err(too_many(checked.raw.num_rows()));
+    }
+    Ok(checked)
 }
 
 /// Maps and checks rows; decides nothing that depends on order.
@@ -217,14 +244,7 @@ impl Order {
         incoming: &Incoming,
         now: Instant,
     ) -> Result<Admitted> {
-        if let Some(message) = self.halted.get(&dataset.dataset.name) {
-            return Err(Error::new(
-                ErrorKind::Unavailable,
-                "SW0821",
-                format!("dataset {} is halted: {message}", dataset.dataset.name),
-            )
-            .hint("repair the producer, then `seawall quarantine resume DATASET`"));
-        }
+        self.check_not_halted(&dataset.dataset.name)?;
         let arrivals = self.stamp(checked.raw.num_rows(), incoming.arrivals.as_deref(), now);
         let mut verdicts = Vec::new();
         let mut counts = Counts { received: checked.received(), ..Counts::default() };
@@ -288,6 +308,18 @@ impl Order {
         Admitted { frame, verdicts: Vec::new(), refusal: Some(refusal) }
     }
 
+    /// Refuses rows for a halted dataset.
+    pub(crate) fn check_not_halted(&self, dataset: &str) -> Result<()> {
+        match self.halted.get(dataset) {
+            None => Ok(()),
+            Some(message) => {
+                let message = format!("dataset {dataset} is halted: {message}");
+                Err(Error::new(ErrorKind::Unavailable, "SW0821", message)
+                    .hint("repair the producer, then `seawall quarantine resume DATASET`"))
+            }
+        }
+    }
+
     /// Arrivals, never decreasing within the partition.
     pub(crate) fn stamp(&mut self, rows: usize, given: Option<&[Instant]>, now: Instant) -> Vec<i64> {
         let floor = self.last_arrival.unwrap_or(Instant::MIN);
@@ -346,9 +378,7 @@ impl Order {
             let known = self.positions.entry(position.stream.clone()).or_default();
             *known = (*known).max(position.rows);
         }
-        for file in &header.files {
-            self.loads.insert((header.source.clone(), *file));
-        }
+        self.note_stream(header);
         if let Some(load) = &header.load {
             self.loads.insert((header.source.clone(), load.file));
             self.next_load = self.next_load.max(load.partition.0 + 1);
@@ -361,6 +391,31 @@ impl Order {
                 self.halted.remove(&header.dataset);
             }
             None => {}
+        }
+    }
+
+    fn note_stream(&mut self, header: &Header) {
+        for file in &header.files {
+            self.loads.insert((header.source.clone(), *file));
+        }
+        let Some(position) = &header.position else { return };
+        if !header.files.is_empty() {
+            self.unfinished.remove(&header.source);
+        } else if position.stream.starts_with(&format!("{} ", header.source)) {
+            self.unfinished.insert(header.source.clone(), position.stream.clone());
+        }
+    }
+
+    /// Refuses to read files of a source of which a replay has let some rows enter, unless it is that replay.
+    pub(crate) fn check_finished(&self, source: &str, stream: Option<&str>) -> Result<()> {
+        match self.unfinished.get(source) {
+            Some(begun) if stream != Some(begun.as_str()) => {
+                let message =
+                    format!("a replay of source {source:?} was interrupted, and other files are to be read now");
+                Err(Error::new(ErrorKind::Conflict, "SW0853", message)
+                    .hint("finish it first: `seawall replay` with exactly the files that it began with"))
+            }
+            _ => Ok(()),
         }
     }
 
@@ -406,16 +461,22 @@ pub(crate) fn key_conflict(key: &[String]) -> Reason {
 }
 
 /// An append on its way to the disk.
-pub(crate) struct PendingAppend(Pin<Box<dyn Future<Output = Result<Appended>> + Send>>, Option<Result<Appended>>);
+pub(crate) enum PendingAppend {
+    Done(Appended),
+    /// A task of its own: a request that is cancelled must not take back rows that deduplication knows already.
+    Waiting(tokio::task::JoinHandle<Result<Appended>>),
+}
 
 impl PendingAppend {
     /// Waits until the frame is durable; the offset after it.
     pub(crate) async fn durable(self) -> Result<Offset> {
-        let appended = match self.1 {
-            Some(done) => done?,
-            None => self.0.await?,
-        };
-        Ok(appended.end)
+        match self {
+            PendingAppend::Done(appended) => Ok(appended.end),
+            PendingAppend::Waiting(task) => {
+                let appended = task.await.map_err(|e| Error::internal("SW0832", "an append died").because(e))??;
+                Ok(appended.end)
+            }
+        }
     }
 }
 
@@ -427,11 +488,12 @@ pub(crate) async fn append_in_order<G>(log: &Arc<dyn Log>, frame: &Frame, order:
     let mut append: Pin<Box<dyn Future<Output = Result<Appended>> + Send>> =
         Box::pin(async move { log.append(rows, payload).await });
     let first_poll = futures::poll!(append.as_mut());
+    let pending = match first_poll {
+        std::task::Poll::Ready(appended) => PendingAppend::Done(appended?),
+        std::task::Poll::Pending => PendingAppend::Waiting(tokio::spawn(append)),
+    };
     drop(order);
-    match first_poll {
-        std::task::Poll::Ready(appended) => Ok(PendingAppend(append, Some(appended))),
-        std::task::Poll::Pending => Ok(PendingAppend(append, None)),
-    }
+    Ok(pending)
 }
 
 /// The cut that a producer may wait for.

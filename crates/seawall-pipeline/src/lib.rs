@@ -10,6 +10,7 @@ pub mod explain;
 pub mod feature_writer;
 pub mod frame;
 pub mod gate;
+pub mod ipc;
 pub mod load;
 pub mod pipeline;
 pub mod replay;

@@ -48,6 +48,11 @@ impl Pipeline {
             return Err(Error::invalid("SW0840", format!("source {:?} does not read files", source.source.name)));
         };
         let dataset = revision.dataset(&source.source.dataset)?.clone();
+        {
+            let order = self.order.lock().await;
+            order.check_finished(&source.source.name, None)?;
+            order.check_not_halted(&dataset.dataset.name)?;
+        }
         let mut loaded = Loaded::default();
         for file in files::list(declared, &self.parts.folder)? {
             let key = (source.source.name.clone(), file.hash);

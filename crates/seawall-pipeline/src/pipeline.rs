@@ -7,7 +7,7 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use parking_lot::RwLock;
 use seawall_base::error::Result;
-use seawall_base::{Clock, Cut, Engine, Error, Log, OnlineStore, Permit, TableName, TableStore, column};
+use seawall_base::{Clock, Cut, Engine, Error, ErrorKind, Log, OnlineStore, Permit, TableName, TableStore, column};
 use seawall_catalog::Catalog;
 use seawall_catalog::policy::Action;
 use seawall_kernel::feature::ViewPlan;
@@ -123,13 +123,36 @@ impl Pipeline {
         let revision = Arc::new(Revision::compile(declared, &self.parts.engine).await?);
         ensure_tables(&self.parts, &revision, &self.permit).await?;
         self.table_writer.schemas_changed().await?;
-        let order = self.order.lock().await;
+        let mut order = self.order.lock().await;
         let (entries, _) = self.parts.log.durable_end();
         self.feature_writer.wait_for(entries).await?;
         define_views(&self.parts, &revision, &self.table_writer, &self.permit).await?;
+        self.renew_keys(&revision, &mut order).await?;
         *self.revision.write() = revision.clone();
         drop(order);
         info!(revision = %revision.hash.short(), "switched to revision");
+        Ok(())
+    }
+
+    /// Rebuilds deduplication for datasets that are new to this process or have another primary key now.
+    async fn renew_keys(&self, revision: &Revision, order: &mut Order) -> Result<()> {
+        let before = self.revision();
+        let same_key = |dataset: &crate::revision::DatasetGate| {
+            let old = before.datasets.get(&dataset.dataset.name);
+            old.is_some_and(|old| old.dataset.primary_key == dataset.dataset.primary_key)
+        };
+        let changed: Vec<&String> =
+            revision.datasets.iter().filter(|(_, dataset)| !same_key(dataset)).map(|(name, _)| name).collect();
+        if changed.is_empty() {
+            return Ok(());
+        }
+        let mut recovered = recover(&self.parts, revision, &self.permit).await?;
+        for name in changed {
+            match recovered.dedup.remove(name) {
+                Some(index) => order.dedup.insert(name.clone(), index),
+                None => order.dedup.remove(name),
+            };
+        }
         Ok(())
     }
 
@@ -145,7 +168,7 @@ impl Pipeline {
         let source = revision.source(source)?;
         let dataset = revision.dataset(&source.source.dataset)?;
         let now = self.parts.clock.now();
-        let checked = gate::check(source, dataset, &incoming, now).await?;
+        let checked = gate::check_request(source, dataset, &incoming, now).await?;
         let warnings = checked.warnings.clone();
         let unknown_columns = checked.unknown_columns.clone();
 
@@ -281,9 +304,35 @@ async fn ensure_tables(parts: &Parts, revision: &Revision, permit: &Permit) -> R
     }
     for set in revision.training_sets.values() {
         let schema = crate::serving::served_table_schema(set);
-        parts.tables.ensure(permit, &set.served_table, schema, &set.spine.personal).await?;
+        ensure_with_known_columns(parts.tables.as_ref(), permit, &set.served_table, &schema, &set.spine.personal)
+            .await?;
     }
     Ok(())
+}
+
+/// Like `ensure`, but columns that the table has and `schema` does not want any more stay, null from here on: a table of
+/// served vectors or training rows outlives the definitions that it was made under.
+pub(crate) async fn ensure_with_known_columns(
+    tables: &dyn TableStore,
+    permit: &Permit,
+    table: &TableName,
+    schema: &arrow::datatypes::SchemaRef,
+    personal: &[String],
+) -> Result<()> {
+    use arrow::datatypes::{Field, Schema};
+    let mut fields: Vec<Arc<Field>> = schema.fields().iter().cloned().collect();
+    match tables.snapshot(table, None).await {
+        Ok(known) => {
+            for field in known.schema.fields() {
+                if schema.column_with_name(field.name()).is_none() {
+                    fields.push(Arc::new(field.as_ref().clone().with_nullable(true)));
+                }
+            }
+        }
+        Err(error) if error.kind() == ErrorKind::NotFound => {}
+        Err(error) => return Err(error),
+    }
+    tables.ensure(permit, table, Arc::new(Schema::new(fields)), personal).await.map(|_| ())
 }
 
 /// A frame's schema (ending in `_arrival`, `_available_at`) with the identity columns before those two.
@@ -330,10 +379,11 @@ async fn define_views(
     tables: &table_writer::Handle,
     permit: &Permit,
 ) -> Result<()> {
-    let store_cut = parts.online.store_cut();
     for view in &revision.views {
         let dataset = &revision.dataset(&view.from)?.dataset;
         parts.online.define(view, dataset).await?;
+        // After the definition, so that it covers the beginning of the view's gap.
+        let store_cut = parts.online.store_cut();
         if parts.online.cut(&view.id())?.covers(&store_cut) {
             continue;
         }

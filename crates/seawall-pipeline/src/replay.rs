@@ -238,15 +238,14 @@ impl<'a> Driver<'a> {
     /// The stream whose next row enters first, and the position up to which its rows enter before any other stream's.
     fn next_run(&self, until: Instant) -> Option<(usize, usize)> {
         let next = |number: usize| self.streams[number].enters(self.entered[number]).filter(|time| *time < until);
-        let live = |number: &usize| !self.streams[*number].history;
-        let first_history = (0..self.streams.len()).find(|number| !live(number) && next(*number).is_some());
-        if let Some(number) = first_history {
-            return Some((number, self.streams[number].position_at(until)));
-        }
-        let order = |number: &usize| next(*number).map(|time| (time, *number));
-        let (_, first) = (0..self.streams.len()).filter_map(|number| order(&number)).min()?;
-        let others =
-            (0..self.streams.len()).filter(|number| *number != first).filter_map(|number| order(&number)).min();
+        let live = || (0..self.streams.len()).filter(|number| !self.streams[*number].history);
+        let order = |number: usize| next(number).map(|time| (time, number));
+        let Some((_, first)) = live().filter_map(order).min() else {
+            // Rows of the past arrive at the end of the slice, after every live row of it.
+            let mut history = (0..self.streams.len()).filter(|number| self.streams[*number].history);
+            return history.find(|n| next(*n).is_some()).map(|n| (n, self.streams[n].position_at(until)));
+        };
+        let others = live().filter(|number| *number != first).filter_map(order).min();
         let end = match others {
             // Rows that arrive at the same instant enter in the order of the streams.
             Some((time, other)) if other < first => self.streams[first].position_at(time),
@@ -284,22 +283,32 @@ impl<'a> Driver<'a> {
         Ok(())
     }
 
-    /// Serves every decision before `until`, each at its own time.
+    /// Serves every decision before `until`, each at its own time, in the order of time across training sets: what one
+    /// decision makes known must not be known to an earlier one.
     async fn decide(&mut self, until: Instant) -> Result<()> {
-        for (number, list) in self.decisions.iter().enumerate() {
-            let from = self.served[number];
-            let to = list.at.partition_point(|at| *at < until);
-            if to <= from {
-                continue;
+        loop {
+            let next = |number: usize| self.decisions[number].at.get(self.served[number]).copied();
+            let waiting = || (0..self.decisions.len()).filter_map(|number| next(number).map(|at| (at, number)));
+            let Some((at, first)) = waiting().min() else { return Ok(()) };
+            if at >= until {
+                return Ok(());
             }
-            let indices: Vec<u32> = list.order[from..to].to_vec();
-            let at = list.at[from..to].to_vec();
-            let rows: RecordBatch = take_record_batch(&list.rows, &UInt32Array::from(indices))?;
-            let position = Position { stream: list.id.clone(), rows: to as u64 };
-            let decisions = Decisions { rows, now: at.clone(), at, position: Some(position) };
-            self.pipeline.serve(self.permit, &list.training_set, &decisions).await?;
-            self.served[number] = to;
+            let others = waiting().filter(|(_, number)| *number != first).map(|(at, _)| at + Span(1)).min();
+            self.decide_run(first, others.map_or(until, |other| other.min(until))).await?;
         }
+    }
+
+    async fn decide_run(&mut self, number: usize, until: Instant) -> Result<()> {
+        let list = &self.decisions[number];
+        let from = self.served[number];
+        let to = list.at.partition_point(|at| *at < until);
+        let indices: Vec<u32> = list.order[from..to].to_vec();
+        let at = list.at[from..to].to_vec();
+        let rows: RecordBatch = take_record_batch(&list.rows, &UInt32Array::from(indices))?;
+        let position = Position { stream: list.id.clone(), rows: to as u64 };
+        let decisions = Decisions { rows, now: at.clone(), at, position: Some(position) };
+        self.pipeline.serve(self.permit, &list.training_set, &decisions).await?;
+        self.served[number] = to;
         Ok(())
     }
 

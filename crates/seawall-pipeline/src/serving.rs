@@ -63,6 +63,7 @@ impl Pipeline {
         entities: &RecordBatch,
         at: Instant,
     ) -> Result<ServedFeatures> {
+        self.feature_writer.check_running()?;
         let revision = self.revision();
         let rows = entities.num_rows();
         let mut requests = Vec::with_capacity(views.len());
@@ -84,6 +85,7 @@ impl Pipeline {
     }
 
     async fn answer(&self, set: &ServedSet, decisions: &Decisions) -> Result<Answer> {
+        self.feature_writer.check_running()?;
         let rows = decisions.rows.num_rows();
         let keys = decision_keys(set, &decisions.rows)?;
         let mut requests = Vec::with_capacity(set.views.len());

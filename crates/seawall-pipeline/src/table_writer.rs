@@ -330,7 +330,7 @@ async fn record_version(
 }
 
 /// Brings rows of an older contract to the table's schema: columns added since are null.
-fn conform(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
+pub(crate) fn conform(rows: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
     if rows.schema().fields() == schema.fields() {
         return Ok(rows.clone());
     }

@@ -7,8 +7,9 @@ use seawall_base::error::Result;
 use seawall_base::{Append, Cut, Instant, Offset, Partition, Permit, TableName, TableVersion};
 use serde::Serialize;
 
-use crate::pipeline::Pipeline;
+use crate::pipeline::{Pipeline, ensure_with_known_columns};
 use crate::revision::{Revision, ServedSet};
+use crate::table_writer::conform;
 
 /// A training set that was built and kept.
 #[derive(Debug, Clone, Serialize)]
@@ -35,12 +36,13 @@ impl Pipeline {
         let set = revision.training_set(name)?;
         let rows = self.parts.engine.training_set(permit, &plan(&revision, set, built_at)).await?;
         let table = TableName::training_set(name)?;
-        self.parts.tables.ensure(permit, &table, rows.rows.schema(), &set.spine.personal).await?;
-        let before = self.parts.tables.snapshot(&table, None).await?;
+        let tables = self.parts.tables.as_ref();
+        ensure_with_known_columns(tables, permit, &table, &rows.rows.schema(), &set.spine.personal).await?;
+        let before = tables.snapshot(&table, None).await?;
         // A table of training sets has no rows of the log: its cut counts builds.
         let build = before.cut.end(Partition::LIVE).0 + 1;
         let append = Append {
-            batches: vec![rows.rows.clone()],
+            batches: vec![conform(&rows.rows, &before.schema)?],
             staged: Vec::new(),
             from: before.cut,
             until: Cut::of(Partition::LIVE, Offset(build)),

@@ -17,6 +17,14 @@ pub enum Access {
 }
 
 impl Access {
+    /// Whoever sent `headers`.
+    pub async fn principal(&self, catalog: &Catalog, headers: &HeaderMap) -> Result<Principal> {
+        match self {
+            Access::Open(principal) => Ok(principal.clone()),
+            Access::Tokens => catalog.authenticate(bearer(headers)?).await,
+        }
+    }
+
     /// A permit for whoever sent `headers` to do `action` to `resource`.
     pub async fn permit(
         &self,
@@ -25,10 +33,7 @@ impl Access {
         action: Action,
         resource: &str,
     ) -> Result<Permit> {
-        let principal = match self {
-            Access::Open(principal) => principal.clone(),
-            Access::Tokens => catalog.authenticate(bearer(headers)?).await?,
-        };
+        let principal = self.principal(catalog, headers).await?;
         catalog.authorize(&principal, action, resource).await
     }
 }

@@ -10,6 +10,7 @@ pub mod metrics;
 
 use std::sync::Arc;
 
+use seawall_base::{OsRng, Rng};
 use seawall_pipeline::Pipeline;
 use tokio::sync::Semaphore;
 
@@ -30,6 +31,8 @@ pub struct App {
     pub access: Access,
     /// Counts requests.
     pub metrics: Arc<metrics::Metrics>,
+    /// Tells this server from any other that listens on the same address later.
+    pub instance: String,
     pub(crate) ingest_slots: Arc<Semaphore>,
 }
 
@@ -37,6 +40,6 @@ impl App {
     /// Serves `pipeline` to whoever `access` lets in.
     pub fn new(pipeline: Arc<Pipeline>, access: Access) -> App {
         let ingest_slots = Arc::new(Semaphore::new(INGEST_REQUESTS_MAX));
-        App { pipeline, access, metrics: Arc::default(), ingest_slots }
+        App { pipeline, access, metrics: Arc::default(), instance: OsRng.id(), ingest_slots }
     }
 }

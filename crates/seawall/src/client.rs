@@ -14,6 +14,8 @@ pub struct Running {
     pub url: String,
     /// Its process.
     pub pid: u32,
+    /// What its `/health` answers: another server on the same address is not this one.
+    pub instance: String,
 }
 
 impl Running {
@@ -21,8 +23,9 @@ impl Running {
     pub fn find(data: &Path) -> Option<Running> {
         let text = std::fs::read_to_string(data.join("serve.json")).ok()?;
         let running: Running = serde_json::from_str(&text).ok()?;
-        let health = ureq::get(format!("{}/health", running.url)).call();
-        health.is_ok().then_some(running)
+        let mut health = ureq::get(format!("{}/health", running.url)).call().ok()?;
+        let health: Value = serde_json::from_str(&health.body_mut().read_to_string().ok()?).ok()?;
+        (health["instance"] == running.instance.as_str()).then_some(running)
     }
 
     /// Posts a body; the answer's JSON, or the server's error.

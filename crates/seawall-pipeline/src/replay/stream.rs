@@ -81,6 +81,9 @@ impl Stream {
         let known = |file: &&FileToRead| loads.contains(&(source.source.name.clone(), file.hash));
         let entered = listed.iter().all(|file| known(&file));
         let chosen: Vec<&FileToRead> = listed.iter().filter(|file| entered || !known(file)).collect();
+        let files: Vec<Hash> = chosen.iter().map(|file| file.hash).collect();
+        let id = format!("{} {}", source.source.name, Hash::of_json(&files).short());
+        pipeline.order.lock().await.check_finished(&source.source.name, Some(&id))?;
         let (mapped, broken) = read_mapped(source, declared, &chosen).await?;
         let input = input_of(declared.format);
         let mut chunks = Vec::new();
@@ -92,10 +95,9 @@ impl Stream {
             let enters = order.iter().map(|row| enters[*row as usize]).collect();
             chunks.push(Chunk { rows: sorted, enters, input });
         }
-        let files: Vec<Hash> = chosen.iter().map(|file| file.hash).collect();
         Ok(Stream {
             source: source.source.name.clone(),
-            id: format!("{} {}", source.source.name, Hash::of_json(&files).short()),
+            id,
             files,
             entered,
             dataset: dataset.dataset.name.clone(),

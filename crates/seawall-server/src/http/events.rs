@@ -5,7 +5,6 @@ use std::io::Read;
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema};
-use arrow::ipc::reader::StreamReader;
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, State};
@@ -17,6 +16,7 @@ use seawall_catalog::policy::Action;
 use seawall_kernel::contract::{self, Decoded, Input};
 use seawall_pipeline::Receipt;
 use seawall_pipeline::gate::{Broken, Incoming};
+use seawall_pipeline::ipc;
 use seawall_pipeline::revision::DatasetGate;
 use serde_json::Value;
 use std::sync::Arc;
@@ -120,13 +120,11 @@ fn typed(decoded: Decoded) -> Incoming {
 
 fn decode_arrow(bytes: &[u8]) -> Result<Incoming> {
     let damaged = |error| Error::invalid("SW0891", "the body is not an Arrow IPC stream").because(error);
-    let reader = StreamReader::try_new(bytes, None).map_err(damaged)?;
-    let schema = reader.schema();
-    let mut batches = Vec::new();
-    for batch in reader {
-        batches.push(batch.map_err(damaged)?);
-    }
-    let rows = concat_batches(&schema, &batches).map_err(damaged)?;
+    let batches = ipc::read(bytes).map_err(damaged)?;
+    let Some(first) = batches.first() else {
+        return Err(Error::invalid("SW0891", "the body is an Arrow IPC stream without rows"));
+    };
+    let rows = concat_batches(&first.schema(), &batches).map_err(damaged)?;
     Ok(Incoming {
         rows,
         input: Input::Typed,

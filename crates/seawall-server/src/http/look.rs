@@ -21,8 +21,8 @@ const ROWS_DEFAULT: usize = 1_000;
 /// Steps that lineage is followed when the request does not say how many.
 const DEPTH_DEFAULT: u32 = 10;
 
-pub(super) async fn health() -> Json<Value> {
-    Json(json!({"status": "ok"}))
+pub(super) async fn health(State(app): State<App>) -> Json<Value> {
+    Json(json!({"status": "ok", "instance": app.instance}))
 }
 
 pub(super) async fn metrics(State(app): State<App>) -> Response {
@@ -114,8 +114,9 @@ pub(super) async fn query(State(app): State<App>, headers: HeaderMap, body: Byte
     let body: QueryBody = serde_json::from_slice(&body)
         .map_err(|error| bad_json(&error, r#"{"sql": "select count(*) from payments"}"#))?;
     let parts = app.pipeline.parts();
-    let permit = app.access.permit(&parts.catalog, &headers, Action::ReadRows, "query").await?;
-    let system = parts.catalog.system_tables().await?;
+    let principal = app.access.principal(&parts.catalog, &headers).await?;
+    let permit = parts.catalog.authorize(&principal, Action::ReadRows, "query").await?;
+    let system = parts.catalog.system_tables_for(&principal).await?;
     let query = Sql { sql: body.sql, system, rows_max: Some(body.rows_max.unwrap_or(ROWS_DEFAULT)), ..Sql::default() };
     let result = parts.engine.query(&permit, query).await?;
     let wants_arrow = headers.get(header::ACCEPT).is_some_and(|accept| accept == "application/vnd.apache.arrow.stream");

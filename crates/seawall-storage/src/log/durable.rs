@@ -74,6 +74,8 @@ pub struct DurableLog {
     id: LogId,
     shared: Arc<Shared>,
     room: Arc<Semaphore>,
+    /// Held from an append's first poll until it is in the queue: the order of first polls is the order of the log.
+    turn: tokio::sync::Mutex<()>,
     queue: Option<mpsc::Sender<Job>>,
     writer: Option<JoinHandle<()>>,
     /// Held until the writer has ended: fields are dropped after `Drop::drop` has run.
@@ -173,10 +175,13 @@ impl Log for DurableLog {
         self.check_taking()?;
         let units = payload.len().div_ceil(ROOM_UNIT_BYTES).clamp(1, ROOM_UNITS);
         let units = u32::try_from(units).expect("ROOM_UNITS is a small number");
+        // Whoever asked first is numbered first, also while everybody waits for room.
+        let turn = self.turn.lock().await;
         let room = self.room.clone().acquire_many_owned(units).await.map_err(|_| self.gone())?;
         let queue = self.queue.as_ref().ok_or_else(|| self.gone())?;
         let (answer, answered) = oneshot::channel();
         queue.send(Job { rows, payload, answer, room }).await.map_err(|_| self.gone())?;
+        drop(turn);
         answered.await.map_err(|_| self.gone())?
     }
 
@@ -295,6 +300,7 @@ fn start(
         id: owner.id,
         shared,
         room: Arc::new(Semaphore::new(ROOM_UNITS)),
+        turn: tokio::sync::Mutex::new(()),
         queue: Some(queue),
         writer: Some(writer),
         _lock: lock,

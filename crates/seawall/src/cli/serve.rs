@@ -82,8 +82,10 @@ pub async fn serve_until_told(
 ) -> Result<()> {
     let marker = installation.settings.data.join("serve.json");
     let scheme = if listen.tls.is_some() { "https" } else { "http" };
+    let app = App::new(pipeline.clone(), access);
+    let instance = app.instance.clone();
     let ready = |address: SocketAddr| {
-        let running = Running { url: format!("{scheme}://{address}"), pid: std::process::id() };
+        let running = Running { url: format!("{scheme}://{address}"), pid: std::process::id(), instance };
         let text = serde_json::to_string(&running).expect("an address and a number always serialize");
         if let Err(error) = std::fs::write(&marker, text) {
             tracing::warn!(%error, "cannot tell other commands where this server listens");
@@ -95,7 +97,6 @@ pub async fn serve_until_told(
         pipeline.clone(),
         installation.settings.project.clone(),
     ));
-    let app = App::new(pipeline.clone(), access);
     let served = seawall_server::serve(app, &listen, ready, told_to_stop()).await;
     follower.abort();
     // The task holds the pipeline until it has ended.
