@@ -146,7 +146,7 @@ impl Demo {
                 "  seawall -C {home}/project --data-dir {home}/data query \"select * from payments__quarantine limit 5\""
             );
             eprintln!(
-                "  curl -s {url}/v1/features -d '{{\"views\": [\"merchant@1\"], \"rows\": [{{\"merchant_id\": \"m0001\"}}]}}'"
+                "  curl -s {url}/v1/features -d '{{\"views\": [\"merchant@1\"], \"rows\": [{{\"merchant_id\": \"mer-00006\"}}]}}'"
             );
         };
         let served =
