@@ -75,6 +75,7 @@ impl Pipeline {
         let revision = Arc::new(Revision::compile(declared, &parts.engine).await?);
         ensure_tables(&parts, &revision, &permit).await?;
         let order = recover(&parts, &revision, &permit).await?;
+        crate::training::resolve_intents(&parts).await?;
         let (table_writer, table_task) = TableWriter::start(
             parts.log.clone(),
             parts.tables.clone(),

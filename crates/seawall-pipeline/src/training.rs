@@ -4,12 +4,52 @@ use std::sync::Arc;
 
 use seawall_base::engine::{Fingerprint, TrainingSetPlan, TrainingSetRows};
 use seawall_base::error::Result;
-use seawall_base::{Append, Cut, Instant, Offset, Partition, Permit, TableName, TableVersion};
-use serde::Serialize;
+use seawall_base::{Append, Cut, Error, Instant, Offset, Partition, Permit, TableName, TableVersion};
+use seawall_catalog::Effect;
+use seawall_catalog::policy::Action;
+use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
-use crate::pipeline::{Pipeline, ensure_with_known_columns};
+use crate::pipeline::{Parts, Pipeline, ensure_with_known_columns};
 use crate::revision::{Revision, ServedSet};
 use crate::table_writer::conform;
+
+/// Kind of the intent to make a training set the next version of its table.
+const REPLACE: &str = "replace_training_set";
+
+/// What a build announces: enough to tell later whether it happened, and to record it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Expected {
+    training_set: String,
+    build: u64,
+    fingerprint: Fingerprint,
+}
+
+/// Finishes the records of builds that a crash cut off between the table's commit and its record: it looks at the table.
+pub(crate) async fn resolve_intents(parts: &Parts) -> Result<()> {
+    let permit = parts.catalog.system_permit(Action::BuildTrainingSet, "*");
+    for intent in parts.catalog.open_intents().await? {
+        if intent.effect.kind != REPLACE {
+            continue;
+        }
+        let expected: Expected = serde_json::from_value(intent.effect.expected.clone())
+            .map_err(|e| Error::corrupt("SW0871", format!("intent {} is damaged", intent.id)).because(e))?;
+        let table = TableName::training_set(&expected.training_set)?;
+        let newest = parts.tables.snapshot(&table, None).await?;
+        let landed = newest.cut.end(Partition::LIVE).0 >= expected.build;
+        if landed {
+            let fingerprint = &expected.fingerprint;
+            parts.catalog.record_training_set(&permit, &expected.training_set, newest.version, fingerprint).await?;
+        }
+        let outcome = json!({"recovered": true, "landed": landed, "version": landed.then_some(newest.version)});
+        parts.catalog.resolve_intent(&permit, &intent.id, &outcome).await?;
+    }
+    Ok(())
+}
+
+fn as_json(expected: &Expected) -> Result<Value> {
+    serde_json::to_value(expected).map_err(|e| Error::internal("SW0801", "cannot encode an intent").because(e))
+}
 
 /// A training set that was built and kept.
 #[derive(Debug, Clone, Serialize)]
@@ -47,8 +87,13 @@ impl Pipeline {
             from: before.cut,
             until: Cut::of(Partition::LIVE, Offset(build)),
         };
-        let version = self.parts.tables.replace(permit, &table, append).await?;
+        // The table's commit cannot share a transaction with its record: it is announced first.
+        let expected = Expected { training_set: name.to_owned(), build, fingerprint: rows.fingerprint.clone() };
+        let effect = Effect { kind: REPLACE.into(), target: table.to_string(), expected: as_json(&expected)? };
+        let intent = self.parts.catalog.open_intent(permit, &effect).await?;
+        let version = tables.replace(permit, &table, append).await?;
         self.parts.catalog.record_training_set(permit, name, version, &rows.fingerprint).await?;
+        self.parts.catalog.resolve_intent(permit, &intent, &json!({"version": version})).await?;
         Ok((BuiltTrainingSet { table, version, fingerprint: rows.fingerprint.clone() }, rows))
     }
 }

@@ -38,8 +38,33 @@ fn the_quick_demo_adds_up_and_a_killed_one_ends_with_the_same_facts() {
     check_facts(&resumed);
     assert_eq!(whole, resumed, "a killed demo ends with the facts of one that was left alone");
 
+    check_certificate(&data, &resumed);
+
     let other = run(&["demo", "--quick", "--exit", "--seed", "8", "--data-dir", &data]).expect(2);
     assert!(other.stderr.contains("SW0911"), "{}", other.stderr);
+}
+
+/// Proves again by hand what the demo proved, and checks the certificate without any data.
+fn check_certificate(demo: &str, facts: &Value) {
+    let (project, data) = (format!("{demo}/project"), format!("{demo}/data"));
+    let file = format!("{demo}/fraud.certificate.json");
+    let on = ["-C", &project, "--data-dir", &data, "--output", "json"];
+    let at = facts["period"][1].as_str().unwrap();
+    let verify = ["verify", "skew", "fraud", "--certificate", &file, "--at", at];
+    let verified = run(&[&on[..], &verify[..]].concat()).expect(0).json();
+    assert_eq!(verified["skew"], facts["skew"]);
+
+    let checked = run(&["verify", "certificate", &file, "--output", "json"]).expect(0).json();
+    assert_eq!(checked["valid"], true);
+    let key = checked["signed_by"].as_str().unwrap();
+    run(&["verify", "certificate", &file, "--key", key]).expect(0);
+    run(&["verify", "certificate", &file, "--key", &key.replace('a', "b")]).expect(2);
+    let text = std::fs::read_to_string(&file).unwrap();
+    let forged = text.replace("\"parity_differing\": 0", "\"parity_differing\": 1");
+    assert_ne!(text, forged);
+    std::fs::write(&file, forged).unwrap();
+    let said = run(&["verify", "certificate", &file]).expect(2);
+    assert!(said.stderr.contains("SW0861"), "{}", said.stderr);
 }
 
 #[test]
