@@ -180,11 +180,13 @@ pub struct Dataset {
 }
 
 impl Dataset {
-    /// The schema of the dataset's table: the contract's columns, then [`crate::column::SYSTEM`].
+    /// The schema of the dataset's table: the contract's columns, then [`crate::column::SYSTEM`]. The contract's columns
+    /// are nullable in the table: what must not be null is the gate's business, and may change with the contract.
     pub fn table_schema(&self) -> SchemaRef {
         use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
         let instant = DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into()));
-        let mut fields: Vec<Arc<Field>> = self.schema.fields().iter().cloned().collect();
+        let nullable = |field: &Arc<Field>| Arc::new(field.as_ref().clone().with_nullable(true));
+        let mut fields: Vec<Arc<Field>> = self.schema.fields().iter().map(nullable).collect();
         fields.push(Arc::new(Field::new(crate::column::PARTITION, DataType::Int32, false)));
         fields.push(Arc::new(Field::new(crate::column::LSN, DataType::Int64, false)));
         fields.push(Arc::new(Field::new(crate::column::ARRIVAL, instant.clone(), false)));

@@ -295,7 +295,8 @@ async fn ensure_tables(parts: &Parts, revision: &Revision, permit: &Permit) -> R
     for dataset in revision.datasets.values() {
         let dataset = &dataset.dataset;
         let table = TableName::dataset(&dataset.name)?;
-        parts.tables.ensure(permit, &table, dataset.table_schema(), &dataset.personal).await?;
+        let tables = parts.tables.as_ref();
+        ensure_with_known_columns(tables, permit, &table, &dataset.table_schema(), &dataset.personal).await?;
         let quarantine = TableName::quarantine(&dataset.name)?;
         let personal = ["_raw".to_owned(), "_reasons".to_owned()];
         parts

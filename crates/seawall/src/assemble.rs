@@ -10,10 +10,11 @@ use std::sync::Arc;
 
 use seawall_base::declare::FeatureView;
 use seawall_base::error::Result;
-use seawall_base::{Clock, Error, OsRng, Partition, Permit, Rng};
+use seawall_base::{Clock, Dataset, Error, OsRng, Partition, Permit, Rng};
 use seawall_catalog::policy::{Action, Principal, Role};
 use seawall_catalog::project::{self, LoadOptions, Loaded};
 use seawall_catalog::{ActiveProject, Applied, Catalog};
+use seawall_kernel::contract::{self, Change, Contract};
 use seawall_lake::query::DataFusionEngine;
 use seawall_lake::table::DeltaStore;
 use seawall_pipeline::pipeline::Options;
@@ -74,9 +75,32 @@ impl Installation {
     pub async fn apply(&self, loaded: &Loaded) -> Result<Applied> {
         let permit = self.permit(Action::ApplyProject, &loaded.project.name).await?;
         let base = self.catalog.active_revision().await?;
+        self.refuse_breaking_changes(loaded).await?;
         let views = self.views_after(loaded).await?;
         let edges = crate::lineage::edges(loaded, &views, &self.settings.project, self.engine.as_ref()).await?;
         self.catalog.apply(&permit, &loaded.project, base, &edges).await
+    }
+
+    /// Refuses contracts that break with what is applied: producers, readers or the tables could not follow.
+    pub async fn refuse_breaking_changes(&self, loaded: &Loaded) -> Result<()> {
+        let Some(active) = self.catalog.active().await? else { return Ok(()) };
+        let applied = datasets_of(&active.project.contracts);
+        for (dataset, major) in datasets_of(&loaded.project.contracts) {
+            let Some((old, old_major)) = applied.iter().find(|(old, _)| old.name == dataset.name) else { continue };
+            let retyped = |change: &Change| matches!(change.kind, contract::ChangeKind::Retyped { .. });
+            let breaks = |change: &Change| !change.compatible && (major <= *old_major || retyped(change));
+            let breaking: Vec<Change> = contract::schema_change(old, &dataset).into_iter().filter(breaks).collect();
+            if let Some(first) = breaking.first() {
+                let more =
+                    if breaking.len() > 1 { format!(", and {} more", breaking.len() - 1) } else { String::new() };
+                let message =
+                    format!("dataset {} changes in a way that breaks: {}{more}", dataset.name, describe(first));
+                return Err(Error::invalid("SW0912", message).hint(
+                    "give the contract a new major version; a column of another type needs another name, or a dataset of its own",
+                ));
+            }
+        }
+        Ok(())
     }
 
     /// Feature views as they will be numbered, with the earlier versions that training sets are bound to.
@@ -110,6 +134,45 @@ impl Installation {
             folder: self.settings.project.clone(),
         };
         Pipeline::start(parts, &declared(&active, &self.settings.project), options).await
+    }
+}
+
+/// Every dataset that the contracts describe, with the major version of its contract. Contracts that do not compile
+/// any more describe none.
+fn datasets_of(contracts: &[Contract]) -> Vec<(Dataset, u32)> {
+    let mut datasets = Vec::new();
+    for contract in contracts {
+        for object in contract.object_names() {
+            if let Ok(gate) = contract::compile(contract, Some(&object)) {
+                datasets.push((gate.dataset().clone(), contract.major().unwrap_or(0)));
+            }
+        }
+    }
+    datasets
+}
+
+fn describe(change: &Change) -> String {
+    use contract::ChangeKind as Kind;
+    let column = &change.column;
+    match &change.kind {
+        Kind::AddedNullable => format!("column {column} is new"),
+        Kind::AddedRequired => format!("column {column} is new and required, but earlier rows have no value for it"),
+        Kind::Removed => format!("column {column} is gone"),
+        Kind::Retyped { from, to } => format!("column {column} turns from {from} into {to}"),
+        Kind::BecameNullable => format!("column {column} may be null"),
+        Kind::BecameRequired => format!("column {column} must not be null any more"),
+        Kind::KeyChanged { from, to } => {
+            format!("the primary key turns from [{}] into [{}]", from.join(", "), to.join(", "))
+        }
+        Kind::EventTimeChanged { from, to } => {
+            format!(
+                "the event time moves from {} to {}",
+                from.as_deref().unwrap_or("none"),
+                to.as_deref().unwrap_or("none")
+            )
+        }
+        Kind::BecamePersonal => format!("column {column} becomes personal, but earlier rows hold it in the clear"),
+        Kind::NoLongerPersonal => format!("column {column} is not personal any more"),
     }
 }
 

@@ -121,6 +121,7 @@ impl Plan {
             Err(exit) => return Ok(exit),
         };
         let installation = global.open().await?;
+        installation.refuse_breaking_changes(&loaded).await?;
         let changes = installation.catalog.plan(&loaded.project).await?;
         let any = changes.iter().any(|change| change.what != ChangeKind::Unchanged);
         if global.json() {

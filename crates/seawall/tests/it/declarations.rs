@@ -62,3 +62,50 @@ fn a_new_view_is_filled_from_the_tables_and_a_running_server_switches_to_it() {
     }
     panic!("the server did not switch");
 }
+
+#[test]
+fn contracts_evolve_compatibly_and_breaking_changes_are_refused() {
+    let project = Project::events();
+    project.run(&["apply"]).expect(0);
+    let event = |id: &str, more: &str| {
+        let path = project.path().join("rows.ndjson");
+        let row = format!(
+            "{{\"event_id\": \"{id}\", \"happened_at\": \"2026-01-01T00:00:00Z\", \"user_id\": \"u1\", \"amount\": 5{more}}}\n"
+        );
+        std::fs::write(&path, row).unwrap();
+        project.run(&["ingest", "events", &path.display().to_string()])
+    };
+    event("e1", "").expect(0);
+    let contract = project.path().join("contracts/events.odcs.yaml");
+    let retyped = EVENTS_CONTRACT.replace(
+        "{name: amount, logicalType: number, logicalTypeOptions: {minimum: 0, maximum: 1000}}",
+        "{name: amount, logicalType: string}",
+    );
+    assert_ne!(retyped, EVENTS_CONTRACT);
+    std::fs::write(&contract, retyped.replace("sum_24h", "n")).unwrap();
+    let said = project.run(&["apply"]);
+    assert_ne!(said.code, 0, "{}", said.stdout);
+
+    let wider = EVENTS_CONTRACT
+        .replace(
+            "      - {name: user_id, logicalType: string, required: true}",
+            "      - {name: user_id, logicalType: string}\n      - {name: city, logicalType: string}",
+        )
+        .replace("maximum: 1000", "maximum: 5000");
+    std::fs::write(&contract, &wider).unwrap();
+    project.run(&["apply"]).expect(0);
+    event("e2", ", \"city\": \"Porto\"").expect(0);
+    let sql = "select event_id, city from events order by event_id";
+    let rows = project.run(&["query", sql, "--output", "json"]).expect(0).json()["rows"].clone();
+    assert_eq!(rows, serde_json::json!([{"event_id": "e1", "city": null}, {"event_id": "e2", "city": "Porto"}]));
+
+    let narrower = wider.replace("      - {name: city, logicalType: string}\n", "");
+    std::fs::write(&contract, &narrower).unwrap();
+    let said = project.run(&["apply"]).expect(2);
+    assert!(said.stderr.contains("SW0912") && said.stderr.contains("city is gone"), "{}", said.stderr);
+    std::fs::write(&contract, narrower.replace("version: 1.0.0", "version: 2.0.0")).unwrap();
+    let declarations = EVENTS_DECLARATIONS.replace("contract: events@1", "contract: events@2");
+    std::fs::write(project.path().join("declarations.yaml"), declarations).unwrap();
+    project.run(&["apply"]).expect(0);
+    event("e3", "").expect(0);
+}

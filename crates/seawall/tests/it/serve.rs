@@ -152,3 +152,29 @@ fn tokens_decide_who_may_do_what() {
     assert_eq!(post(Some(&analyst), "/v1/datasets/events/events", &rows).0, 403);
     server.terminate();
 }
+
+#[test]
+fn a_halted_dataset_takes_nothing_in_until_somebody_resumes_it() {
+    let contract = crate::support::EVENTS_CONTRACT.replace(
+        "      - {name: user_id, logicalType: string, required: true}",
+        "      - name: user_id\n        logicalType: string\n        required: true\n        quality:\n          - metric: invalidValues\n            arguments: {validValues: [u1, u2]}\n            mustBe: 0\n            customProperties:\n              - {property: seawall.mode, value: halt}",
+    );
+    let project = Project::events();
+    std::fs::write(project.path().join("contracts/events.odcs.yaml"), contract).unwrap();
+    project.run(&["apply"]).expect(0);
+    let server = project.serve(&[]);
+    let at = now(&server);
+    let stranger = event("e1", &at, 1.0).replace("u1", "stranger");
+    let (status, answer) = server.post("/v1/datasets/events/events", &stranger);
+    assert_eq!((status, answer["error"]["code"].as_str()), (503, Some("SW0822")), "{answer}");
+    let good = event("e2", &at, 1.0);
+    assert_eq!(server.post("/v1/datasets/events/events", &good).1["error"]["code"], "SW0821");
+    server.kill();
+    let server = project.serve(&[]);
+    assert_eq!(server.post("/v1/datasets/events/events", &good).1["error"]["code"], "SW0821", "a restart remembers");
+    project.run(&["quarantine", "resume", "events"]).expect(0);
+    assert_eq!(server.post("/v1/datasets/events/events", &good).0, 200);
+    let said = project.run(&["quarantine", "resume", "events"]).expect(2);
+    assert!(said.stderr.contains("SW0823"), "{}", said.stderr);
+    server.terminate();
+}
