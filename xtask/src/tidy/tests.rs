@@ -317,10 +317,10 @@ fn codes_and_explanations_match() {
 #[test]
 fn machine_paths_and_promises_fail() {
     check(
-        &of(&[("README.md", "see /work/main\nand /root/.cargo\nor file:///farm/x\n")]),
+        &of(&[("README.md", "see /home/me/main\nand /root/.cargo\nor file:///Users/x\n")]),
         &[("machine-path", "README.md:1"), ("machine-path", "README.md:2"), ("machine-path", "README.md:3")],
     );
-    check(&of(&[("README.md", "https://example.org/work/x and ../work/ and $HOME/root/x\n")]), &[]);
+    check(&of(&[("README.md", "https://example.org/home/x and ../home/ and $HOME/root/x\n")]), &[]);
     let promises = of(&[("a.sql", "-- TODO: later\n"), ("b.py", "# good enough for now.\n"), ("c.rs", "// FIXME\n")]);
     check(&promises, &[("promise", "a.sql:1"), ("promise", "b.py:1"), ("promise", "c.rs:1")]);
     check(
