@@ -57,6 +57,8 @@ pub struct Query {
     pub sql: String,
     /// Seawall's own tables, handed over as Arrow: name and rows, in schema `system`.
     pub system: Vec<(String, RecordBatch)>,
+    /// Named queries of the project: name and SQL. Each is planned with the caller's rights.
+    pub views: Vec<(String, String)>,
     /// Tables to read at a version instead of the newest.
     pub versions: Vec<(String, TableVersion)>,
     /// Rows after which the result is cut off, with [`QueryResult::truncated`] set; none when absent.

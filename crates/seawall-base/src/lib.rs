@@ -1,7 +1,8 @@
 //! Vocabulary and ports of Seawall.
 //!
 //! Every other crate speaks in the words defined here: partitions, offsets, cuts, instants, permits, declarations.
-//! The ports ([`Clock`], [`Rng`], [`TableStore`], [`Log`], [`OnlineStore`], [`Engine`], [`BatchMap`]) are the only way
+//! The ports ([`Clock`], [`Rng`], [`TableStore`], [`Log`], [`OnlineStore`], [`Engine`], [`BatchMap`],
+//! [`ModelEngine`]) are the only way
 //! in which a decision reaches the outside world. This crate does no I/O itself, but for [`durable`], which holds the
 //! only `fsync` calls of the workspace.
 
@@ -10,21 +11,26 @@ pub mod declare;
 pub mod durable;
 pub mod engine;
 pub mod error;
+pub mod grant;
 pub mod hash;
 pub mod ids;
 pub mod log;
+pub mod model;
 pub mod online;
 pub mod permit;
 pub mod rng;
 pub mod table;
 pub mod time;
+pub mod watch;
 
 pub use clock::{Clock, DrivenClock, SystemClock};
 pub use engine::{BatchMap, ColumnEdge, Engine, Query, QueryResult, Reference};
 pub use error::{Error, ErrorKind, Result};
+pub use grant::Grants;
 pub use hash::Hash;
 pub use ids::{Cut, Dataset, Offset, Partition, RowId, VersionedName};
 pub use log::{Appended, Log, LogEntry};
+pub use model::{Contribution, ModelEngine, Scorer, Scores, TrainedModel, TrainingJob};
 pub use online::{FeatureRequest, FeatureStatus, OnlineStore, ServedFeatures, ViewRequest, ViewValues};
 pub use permit::Permit;
 pub use rng::{OsRng, Rng, SeededRng};

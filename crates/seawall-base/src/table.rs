@@ -50,6 +50,11 @@ impl TableName {
         TableName::new(format!("{name}__training_set"))
     }
 
+    /// The predictions of a model.
+    pub fn predictions(model: &str) -> Result<Self> {
+        TableName::new(format!("{model}__predictions"))
+    }
+
     /// The name as text.
     pub fn as_str(&self) -> &str {
         &self.0

@@ -136,3 +136,21 @@ impl<'de> Deserialize<'de> for Span {
         text.parse().map_err(|e: Error| serde::de::Error::custom(format!("{e}; {}", e.remedy().unwrap_or_default())))
     }
 }
+
+/// Instants as RFC 3339 text in JSON: `#[serde(with = "seawall_base::time::text")]`.
+pub mod text {
+    use serde::{Deserialize, Deserializer, Serializer};
+
+    use super::Instant;
+
+    /// Writes the instant as text.
+    pub fn serialize<S: Serializer>(instant: &Instant, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(instant)
+    }
+
+    /// Reads an instant from text.
+    pub fn deserialize<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Instant, D::Error> {
+        let text = String::deserialize(deserializer)?;
+        text.parse().map_err(serde::de::Error::custom)
+    }
+}

@@ -93,6 +93,7 @@ pub(crate) fn training_set(name: &str, views: &[&str]) -> TrainingSet {
         features: views.iter().map(reference).collect(),
         context: Vec::new(),
         visibility_lag: Span::ZERO,
+        known: seawall_base::declare::Known::InTime,
     }
 }
 

@@ -3,9 +3,16 @@
 //! Parsing, spans and diagnostics are `seawall_catalog::project`'s; compiling is the kernel's. Unknown keys are errors.
 
 mod feature_view;
+mod model;
+mod monitor;
 mod source;
 mod training_set;
 
 pub use feature_view::{Aggregation, Feature, FeatureView, WindowEdge};
+pub use model::{
+    Boosting, Bounds, Calibration, CommandTrainer, MetricName, MissingAction, Model, OnMissing, ReadyWhen, Retrain,
+    Trainer, Triggers,
+};
+pub use monitor::{Correction, Monitor, View};
 pub use source::{Available, Connector, FileFormat, Files, ReferenceFile, Simulator, Source};
-pub use training_set::{FeatureRef, Label, LabelValue, OwnRow, Spine, TrainingSet};
+pub use training_set::{FeatureRef, Known, Label, LabelValue, OwnRow, Spine, TrainingSet};

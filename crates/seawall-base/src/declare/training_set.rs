@@ -21,12 +21,34 @@ pub struct TrainingSet {
     pub context: Vec<(String, String)>,
     /// How much later than its availability a row is visible to serving: K = T - lag in training.
     pub visibility_lag: Span,
+    /// Whether a decision sees only what was known at its time.
+    #[serde(default, skip_serializing_if = "Known::is_in_time")]
+    pub known: Known,
 }
 
 impl TrainingSet {
     /// Hash of the declaration.
     pub fn definition_hash(&self) -> Hash {
         Hash::of_json(self)
+    }
+}
+
+/// What a decision of a training set sees.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Known {
+    /// Only what was available at its time: the rule of features.
+    #[default]
+    InTime,
+    /// Everything with an event time in the window, whenever it became known. It shows what a leak is worth; such a set
+    /// is never served and its models cannot be promoted.
+    Ignore,
+}
+
+impl Known {
+    /// Whether availability counts.
+    pub fn is_in_time(&self) -> bool {
+        matches!(self, Known::InTime)
     }
 }
 

@@ -160,6 +160,7 @@ pub(crate) fn training_set(node: &Node) -> Option<TrainingSet> {
         features: features.iter().map(feature_reference).collect::<Option<_>>()?,
         context,
         visibility_lag: given(node.get("visibility_lag"), span)?.unwrap_or(Span::ZERO),
+        known: seawall_base::declare::Known::InTime,
     })
 }
 

@@ -117,6 +117,7 @@ fn plan(label: LabelValue, built_at: i64) -> TrainingSetPlan {
         features: vec![FeatureRef { view: "card@1".parse().unwrap(), entity: vec!["card_id".into()] }],
         context: vec![("big".into(), "amount > 3".into()), ("who".into(), "coalesce(card_id, '-') || '!'".into())],
         visibility_lag: Span::ZERO,
+        known: seawall_base::declare::Known::InTime,
     };
     TrainingSetPlan {
         training_set,
