@@ -127,6 +127,7 @@ def read_raw(folder):
         if row["arr_delay"] is not None:
             landings[key] = {
                 "landed_at": micros(landed_at(row, zones[row["dest"]])),
+                "scheduled_at": micros(at),
                 "carrier": row["carrier"],
                 "origin": row["origin"],
                 "dest": row["dest"],
@@ -211,6 +212,13 @@ def timelines(rows):
 NOTHING = Timeline([])
 
 
+def landed_of_schedule(rows, at, length, hop):
+    """Delays of the flights scheduled with floor(at - length, hop) <= time <= at that have landed before `at`."""
+    begin = bisect.bisect_left(rows, ((at - length) // hop * hop,))
+    end = bisect.bisect_right(rows, (at, math.inf))
+    return [delay for _, landed_at, delay in rows[begin:end] if landed_at < at]
+
+
 def expected_features(flights, landings, weather, order):
     """The training set's columns for every flight, from raw data."""
     by_airport = timelines((origin, at, at, row) for (origin, at), row in weather.items())
@@ -218,6 +226,12 @@ def expected_features(flights, landings, weather, order):
         ((row["carrier"], row["origin"]), row["landed_at"], order[key], row["arr_delay"])
         for key, row in landings.items()
     )
+    scheduled = {}
+    for key, row in landings.items():
+        place = (row["scheduled_at"], row["landed_at"], row["arr_delay"])
+        scheduled.setdefault((row["carrier"], row["origin"]), []).append(place)
+    for rows in scheduled.values():
+        rows.sort()
     by_tail = timelines(
         (row["tailnum"], row["landed_at"], order[key], row["arr_delay"]) for key, row in landings.items()
     )
@@ -238,6 +252,9 @@ def expected_features(flights, landings, weather, order):
             delays = carrier.window(at, length, hop)
             out[f"carrier_origin__mean_delay_{name}"] = mean(delays)
             out[f"carrier_origin__n_{name}"] = len(delays)
+        for name, (length, hop) in WINDOWS.items():
+            delays = landed_of_schedule(scheduled.get((flight["carrier"], flight["origin"]), []), at, length, hop)
+            out[f"schedule__mean_delay_{name}"] = mean(delays)
         landing = by_tail.get(flight["tailnum"], NOTHING).latest(at)
         out["tail__last_delay"] = landing and landing[1]
         out["tail__idle_s"] = landing and (at - landing[0]) / 1_000_000
@@ -308,7 +325,7 @@ def check(data_dir, csv_dir):
     )
     keys = report.rows(
         "landings", ["flight_id"], tables["landings"], known_when(landings, "landed_at"),
-        ["landed_at", "carrier", "origin", "dest", "tailnum", "dep_delay", "arr_delay", "_available_at"],
+        ["landed_at", "scheduled_at", "carrier", "origin", "dest", "tailnum", "dep_delay", "arr_delay", "_available_at"],
     )
     observed = {key: {**row, "_available_at": key[1]} for key, row in weather.items()}
     report.rows("weather", ["origin", "observed_at"], tables["weather"], observed, WEATHER_COLUMNS + ["_available_at"])

@@ -51,7 +51,7 @@ impl Pipeline {
         sweep(&plan, &rows, &decisions)
     }
 
-    async fn history_of(&self, permit: &Permit, view: &VersionedName) -> Result<(Arc<ViewPlan>, Vec<RecordBatch>)> {
+    pub(crate) async fn history_of(&self, permit: &Permit, view: &VersionedName) -> Result<(Arc<ViewPlan>, Vec<RecordBatch>)> {
         self.catch_up().await?;
         let revision = self.revision();
         let declared = revision.views.iter().find(|declared| declared.id() == *view).ok_or_else(|| {

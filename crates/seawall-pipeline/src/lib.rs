@@ -2,9 +2,14 @@
 //!
 //! A row enters through [`source`] or the server, is decided on by [`gate`], becomes part of a [`frame`] in the log,
 //! and reaches its table through [`table_writer`] and the online store through [`feature_writer`]. [`serving`] answers
-//! requests for features and records what was served; [`replay`] drives all of it on a simulated clock; [`verify`]
+//! requests for features and records what was served, [`scoring`] scores it with a model's champion; `monitor` watches
+//! what comes in, what is served and how good models are, [`retrainer`] decides about them, `control` asks both once per
+//! tick; [`account`] tells what a prediction rests on; [`replay`] drives all of it on a simulated clock; [`verify`]
 //! proves that served and recomputed values are equal. [`pipeline`] assembles the stages and owns their tasks.
 
+pub mod account;
+pub mod backtest;
+mod control;
 pub mod dedup;
 pub mod explain;
 pub mod feature_writer;
@@ -12,9 +17,12 @@ pub mod frame;
 pub mod gate;
 pub mod ipc;
 pub mod load;
+mod monitor;
 pub mod pipeline;
 pub mod replay;
+pub mod retrainer;
 pub mod revision;
+pub mod scoring;
 pub mod serving;
 pub mod source;
 pub mod table_writer;

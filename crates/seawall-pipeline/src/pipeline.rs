@@ -7,17 +7,21 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use parking_lot::RwLock;
 use seawall_base::error::Result;
-use seawall_base::{Clock, Cut, Engine, Error, ErrorKind, Log, OnlineStore, Permit, TableName, TableStore, column};
+use seawall_base::{
+    Clock, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, TableName, TableStore, column,
+};
 use seawall_catalog::Catalog;
 use seawall_catalog::policy::Action;
 use seawall_kernel::feature::ViewPlan;
 use tokio::task::JoinHandle;
 use tracing::info;
 
+use crate::control::Control;
 use crate::feature_writer::{self, FeatureWriter};
 use crate::frame::{Frame, Halt, Header};
 use crate::gate::{self, Incoming, Order, Receipt};
 use crate::revision::{Declared, Revision};
+use crate::scoring::Champions;
 use crate::table_writer::{self, TableWriter};
 
 /// Entries read from the log at once while recovering.
@@ -36,6 +40,8 @@ pub struct Parts {
     pub online: Arc<dyn OnlineStore>,
     /// SQL and training sets.
     pub engine: Arc<dyn Engine>,
+    /// Trains, keeps and loads models.
+    pub models: Arc<dyn ModelEngine>,
     /// System of record.
     pub catalog: Arc<Catalog>,
     /// Folder that the declarations' relative paths start from.
@@ -65,6 +71,8 @@ pub struct Pipeline {
     pub(crate) table_writer: table_writer::Handle,
     pub(crate) feature_writer: feature_writer::Handle,
     pub(crate) permit: Permit,
+    pub(crate) champions: Champions,
+    pub(crate) control: tokio::sync::Mutex<Control>,
     tasks: Vec<JoinHandle<Result<()>>>,
 }
 
@@ -97,15 +105,19 @@ impl Pipeline {
             let cause = feature_task.await.map_err(|e| Error::internal("SW0832", "a pipeline task died").because(e))?;
             return Err(cause.err().unwrap_or(stopped));
         }
-        Ok(Pipeline {
+        let pipeline = Pipeline {
             parts,
+            champions: Champions::default(),
+            control: tokio::sync::Mutex::new(Control::default()),
             revision: RwLock::new(revision),
             order: tokio::sync::Mutex::new(order),
             table_writer,
             feature_writer,
             permit,
             tasks: vec![table_task, feature_task],
-        })
+        };
+        pipeline.refresh_champions().await?;
+        Ok(pipeline)
     }
 
     /// The revision that runs.
@@ -131,6 +143,7 @@ impl Pipeline {
         self.renew_keys(&revision, &mut order).await?;
         *self.revision.write() = revision.clone();
         drop(order);
+        self.refresh_champions().await?;
         info!(revision = %revision.hash.short(), "switched to revision");
         Ok(())
     }
@@ -308,6 +321,11 @@ async fn ensure_tables(parts: &Parts, revision: &Revision, permit: &Permit) -> R
         let schema = crate::serving::served_table_schema(set);
         ensure_with_known_columns(parts.tables.as_ref(), permit, &set.served_table, &schema, &set.spine.personal)
             .await?;
+    }
+    for model in revision.models.values() {
+        let schema = crate::scoring::predictions_table_schema(model);
+        let personal = &model.set.spine.personal;
+        ensure_with_known_columns(parts.tables.as_ref(), permit, &model.table, &schema, personal).await?;
     }
     Ok(())
 }

@@ -10,8 +10,6 @@ mod stream;
 
 use std::collections::BTreeMap;
 
-use arrow::array::{RecordBatch, UInt32Array};
-use arrow::compute::take_record_batch;
 use seawall_base::error::Result;
 use seawall_base::{DrivenClock, Error, Instant, Permit, Span};
 use seawall_catalog::Counts;
@@ -20,27 +18,29 @@ use serde::Serialize;
 use crate::frame::Position;
 use crate::gate::Incoming;
 use crate::pipeline::{PendingReceipt, Pipeline};
-use crate::serving::Decisions;
+use crate::retrainer::Approver;
 use crate::training::BuiltTrainingSet;
 use crate::verify::SkewReport;
 use stream::DecisionList;
 pub use stream::Stream;
 
 /// Slices between two checkpoints of the online store.
-const SLICES_PER_CHECKPOINT: usize = 16;
+const SLICES_PER_CHECKPOINT: usize = 256;
 /// Frames that may wait for the disk within a slice.
 const PENDING_FRAMES_MAX: usize = 64;
 
 /// Settings of a replay.
-#[derive(Debug, Clone, Copy)]
+#[derive(Debug, Clone)]
 pub struct Options {
     /// Rows and decisions per slice, about.
     pub slice_rows: usize,
+    /// Who approves what is proposed, where nobody sits at a keyboard.
+    pub approvers: Vec<Approver>,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { slice_rows: 4096 }
+        Options { slice_rows: 4096, approvers: Vec::new() }
     }
 }
 
@@ -101,7 +101,8 @@ pub async fn replay(
     progress: &(dyn Fn(&Progress) + Send + Sync),
 ) -> Result<Facts> {
     let decisions = stream::decisions(pipeline, streams).await?;
-    let boundaries = boundaries(streams, &decisions, options.slice_rows);
+    let tick = pipeline.revision().tick;
+    let boundaries = boundaries(streams, &decisions, options.slice_rows, tick);
     let (Some(first), Some(last)) = (boundaries.first().copied(), boundaries.last().copied()) else {
         return Err(Error::invalid("SW0850", "there is nothing to replay")
             .hint("a replay needs a source of kind `files` with `history: true`, or `simulator`"));
@@ -112,11 +113,15 @@ pub async fn replay(
         driver.enter(slice[1]).await?;
         driver.decide(slice[1]).await?;
         clock.advance_to(slice[1]);
+        if slice[1].floor(tick) == slice[1] {
+            pipeline.control(slice[1], &options.approvers).await?;
+        }
         if (number + 1) % SLICES_PER_CHECKPOINT == 0 {
             pipeline.parts.online.checkpoint().await?;
         }
         progress(&driver.progress(slice[1], (first, last)));
     }
+    pipeline.control(last, &options.approvers).await?;
     pipeline.catch_up().await?;
     pipeline.parts.online.checkpoint().await?;
     conclude(pipeline, permit, &decisions, (first, last)).await
@@ -149,8 +154,9 @@ async fn conclude(
     Ok(Facts { datasets: declared.collect(), training_sets, skew, period })
 }
 
-/// Times at which slices begin and end: every `slice_rows`-th time of all rows and decisions, and one after the last.
-fn boundaries(streams: &[Stream], decisions: &[DecisionList], slice_rows: usize) -> Vec<Instant> {
+/// Times at which slices begin and end: every tick of control between the first and the last row, every `slice_rows`-th
+/// time of all rows and decisions, and one after the last.
+fn boundaries(streams: &[Stream], decisions: &[DecisionList], slice_rows: usize, tick: Span) -> Vec<Instant> {
     let mut times: Vec<i64> = Vec::new();
     for stream in streams {
         times.extend(stream.rows().map(|(enters, _)| enters.0));
@@ -160,10 +166,16 @@ fn boundaries(streams: &[Stream], decisions: &[DecisionList], slice_rows: usize)
     }
     times.sort_unstable();
     let mut boundaries: Vec<Instant> = times.iter().step_by(slice_rows.max(1)).copied().map(Instant).collect();
-    boundaries.dedup();
-    if let Some(last) = times.last() {
+    if let (Some(first), Some(last)) = (times.first(), times.last()) {
+        let mut at = Instant(*first).floor(tick) + tick;
+        while at.0 <= *last {
+            boundaries.push(at);
+            at = at + tick;
+        }
         boundaries.push(Instant(last.saturating_add(1)));
     }
+    boundaries.sort_unstable();
+    boundaries.dedup();
     boundaries
 }
 
@@ -177,6 +189,8 @@ struct Driver<'a> {
     entered: Vec<usize>,
     /// Decisions of each training set that were served.
     served: Vec<usize>,
+    /// Per training set, decisions that each model has predicted where fewer than were served: a crash came between.
+    behind: Vec<BTreeMap<String, usize>>,
 }
 
 impl<'a> Driver<'a> {
@@ -196,7 +210,16 @@ impl<'a> Driver<'a> {
             decisions,
             entered: streams.iter().map(entered).collect(),
             served: decisions.iter().map(|list| position(&list.id)).collect(),
+            behind: vec![BTreeMap::new(); decisions.len()],
         };
+        for (number, list) in decisions.iter().enumerate() {
+            for model in pipeline.revision().models.values() {
+                let predicted = positions.get(&predictions_of(&model.model.name, list)).copied().unwrap_or(0) as usize;
+                if predicted > 0 && predicted < driver.served[number] {
+                    driver.behind[number].insert(model.model.name.clone(), predicted);
+                }
+            }
+        }
         for (number, stream) in streams.iter().enumerate() {
             if !stream.entered && !positions.contains_key(&stream.id) && !stream.broken.is_empty() {
                 driver.enter_broken(number).await?;
@@ -299,16 +322,35 @@ impl<'a> Driver<'a> {
     }
 
     async fn decide_run(&mut self, number: usize, until: Instant) -> Result<()> {
+        self.predict_what_is_behind(number).await?;
         let list = &self.decisions[number];
         let from = self.served[number];
         let to = list.at.partition_point(|at| *at < until);
-        let indices: Vec<u32> = list.order[from..to].to_vec();
-        let at = list.at[from..to].to_vec();
-        let rows: RecordBatch = take_record_batch(&list.rows, &UInt32Array::from(indices))?;
         let position = Position { stream: list.id.clone(), rows: to as u64 };
-        let decisions = Decisions { rows, now: at.clone(), at, position: Some(position) };
-        self.pipeline.serve(self.permit, &list.training_set, &decisions).await?;
+        let decisions = list.decisions(from..to, Some(position))?;
+        let answer = self.pipeline.serve(self.permit, &list.training_set, &decisions).await?;
+        for model in self.pipeline.revision().models.values() {
+            if model.model.training_set == list.training_set {
+                let position = Position { stream: predictions_of(&model.model.name, list), rows: to as u64 };
+                self.pipeline.record_predictions(self.permit, model, &answer, Some(position)).await?;
+            }
+        }
         self.served[number] = to;
+        Ok(())
+    }
+
+    /// Predicts decisions whose vectors were recorded before a crash and whose predictions were not.
+    async fn predict_what_is_behind(&mut self, number: usize) -> Result<()> {
+        let list = &self.decisions[number];
+        for (name, from) in std::mem::take(&mut self.behind[number]) {
+            let revision = self.pipeline.revision();
+            let model = revision.model(&name)?;
+            let to = self.served[number];
+            let decisions = list.decisions(from..to, None)?;
+            let answer = self.pipeline.answer_again(&list.training_set, &decisions).await?;
+            let position = Position { stream: predictions_of(&name, list), rows: to as u64 };
+            self.pipeline.record_predictions(self.permit, model, &answer, Some(position)).await?;
+        }
         Ok(())
     }
 
@@ -321,6 +363,11 @@ impl<'a> Driver<'a> {
             decisions: self.served.iter().map(|served| *served as u64).sum(),
         }
     }
+}
+
+/// Name under which the log remembers how many decisions a model has predicted.
+fn predictions_of(model: &str, list: &DecisionList) -> String {
+    format!("predictions of {model} for {}", list.id)
 }
 
 async fn settle(pending: &mut Vec<PendingReceipt>) -> Result<()> {

@@ -7,9 +7,9 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use parking_lot::Mutex;
-use seawall_base::declare::{Available, FeatureView, Source, TrainingSet};
+use seawall_base::declare::{Available, Correction, FeatureView, Known, Model, Monitor, Source, TrainingSet, View};
 use seawall_base::error::Result;
-use seawall_base::{BatchMap, Dataset, Engine, Error, Hash, Reference, TableName, column};
+use seawall_base::{BatchMap, Dataset, Engine, Error, Hash, Reference, Span, TableName, column};
 use seawall_kernel::contract::{self, Contract, Gate};
 use seawall_kernel::feature::ViewPlan;
 
@@ -25,8 +25,38 @@ pub struct Revision {
     pub sources: BTreeMap<String, Arc<SourceMap>>,
     /// Feature views, every bound version.
     pub views: Vec<FeatureView>,
-    /// Training sets by name.
+    /// Training sets by name, but for those that ignore what was known: they are built and never served.
     pub training_sets: BTreeMap<String, Arc<ServedSet>>,
+    /// Training sets that ignore what was known.
+    pub leaking_sets: BTreeMap<String, Arc<ServedSet>>,
+    /// Models by name.
+    pub models: BTreeMap<String, Arc<DeclaredModel>>,
+    /// How each dataset is watched.
+    pub monitors: BTreeMap<String, Monitor>,
+    /// How often everything is looked at: hourly where somebody declared a monitor, daily otherwise.
+    pub tick: Span,
+    /// Named queries.
+    pub views_sql: Vec<(String, String)>,
+    /// Owners of datasets, as far as contracts or monitors name them.
+    pub owners: BTreeMap<String, String>,
+}
+
+/// A model with what scoring and watching it need.
+pub struct DeclaredModel {
+    /// The declaration.
+    pub model: Model,
+    /// The columns that it takes, in order.
+    pub inputs: Vec<String>,
+    /// The training set whose vectors it scores.
+    pub set: Arc<ServedSet>,
+    /// Columns of the vector that are kept with a prediction: the decision's key, what joins its outcome, the slices.
+    pub kept: Vec<String>,
+    /// Table of its predictions.
+    pub table: TableName,
+    /// Schema of that table without the system columns.
+    pub schema: SchemaRef,
+    /// Computes the column `positive` of a batch with the column `label`; absent when the label is a boolean.
+    pub positive: Option<Arc<dyn BatchMap>>,
 }
 
 /// A dataset with its compiled contract.
@@ -47,6 +77,9 @@ pub struct SourceMap {
     references: Vec<Reference>,
     maps: Mutex<Vec<(SchemaRef, Arc<dyn BatchMap>)>>,
     availability: Option<Availability>,
+    /// Mends the mapped rows, in order.
+    corrections: Vec<Correction>,
+    event_time: Option<String>,
 }
 
 enum Availability {
@@ -84,6 +117,16 @@ pub struct Declared {
     pub views: Vec<FeatureView>,
     /// Training sets.
     pub training_sets: Vec<TrainingSet>,
+    /// Models.
+    pub models: Vec<Model>,
+    /// What is watched closer than by default.
+    pub monitors: Vec<Monitor>,
+    /// What is mended after a source's map.
+    pub corrections: Vec<Correction>,
+    /// Named queries.
+    pub queries: Vec<View>,
+    /// Owners of datasets.
+    pub owners: BTreeMap<String, String>,
     /// Folder that relative paths start from.
     pub folder: PathBuf,
 }
@@ -98,12 +141,39 @@ impl Revision {
             let compiled = SourceMap::compile(source, &dataset.dataset, declared, engine).await?;
             sources.insert(source.name.clone(), Arc::new(compiled));
         }
-        let mut training_sets = BTreeMap::new();
+        let (mut training_sets, mut leaking_sets) = (BTreeMap::new(), BTreeMap::new());
         for training_set in &declared.training_sets {
-            let compiled = ServedSet::compile(training_set, &declared.views, &datasets, engine).await?;
-            training_sets.insert(training_set.name.clone(), Arc::new(compiled));
+            let compiled = Arc::new(ServedSet::compile(training_set, &declared.views, &datasets, engine).await?);
+            let kind = match training_set.known {
+                Known::InTime => &mut training_sets,
+                Known::Ignore => &mut leaking_sets,
+            };
+            kind.insert(training_set.name.clone(), compiled);
         }
-        Ok(Revision { hash: declared.revision, datasets, sources, views: declared.views.clone(), training_sets })
+        let mut models = BTreeMap::new();
+        for model in &declared.models {
+            let set = training_sets.get(&model.training_set).ok_or_else(|| unknown_set(&model.training_set))?;
+            let compiled = DeclaredModel::compile(model, set, &datasets, engine).await?;
+            models.insert(model.name.clone(), Arc::new(compiled));
+        }
+        let monitors = datasets.keys().map(|name| {
+            let given = declared.monitors.iter().find(|monitor| monitor.dataset == *name);
+            (name.clone(), given.cloned().unwrap_or_else(|| Monitor::of(name)))
+        });
+        let monitors = monitors.collect();
+        Ok(Revision {
+            hash: declared.revision,
+            datasets,
+            sources,
+            views: declared.views.clone(),
+            training_sets,
+            leaking_sets,
+            models,
+            monitors,
+            tick: if declared.monitors.is_empty() { Span::DAY } else { crate::monitor::TICK },
+            views_sql: declared.queries.iter().map(|view| (view.name.clone(), view.sql.clone())).collect(),
+            owners: declared.owners.clone(),
+        })
     }
 
     /// The dataset called `name`.
@@ -183,14 +253,22 @@ impl SourceMap {
             references,
             maps: Mutex::new(Vec::new()),
             availability,
+            corrections: declared.corrections.iter().filter(|one| one.source == source.name).cloned().collect(),
+            event_time: dataset.event_time.clone(),
         })
     }
 
     /// Adapts a batch to the contract's shape; the batch itself when the source has no map.
     pub async fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch> {
-        let Some(sql) = &self.source.map else { return Ok(batch.clone()) };
-        let map = self.map_for(sql, batch.schema()).await?;
-        map.apply(batch).await
+        let mut rows = match &self.source.map {
+            Some(sql) => self.map_for(sql, batch.schema()).await?.apply(batch).await?,
+            None => batch.clone(),
+        };
+        for correction in &self.corrections {
+            let sql = correction_sql(correction, &rows.schema(), &self.event_time)?;
+            rows = self.map_for(&sql, rows.schema()).await?.apply(&rows).await?;
+        }
+        Ok(rows)
     }
 
     /// The map over batches of `schema`, compiled once.
@@ -224,6 +302,43 @@ impl SourceMap {
         Error::invalid("SW0815", format!("`available_at` of source {:?} {what}", self.source.name))
             .hint("name a timestamp column of the contract, or an SQL expression over its columns")
     }
+}
+
+/// The SQL of a correction: every column as it is, but the mended one.
+fn correction_sql(correction: &Correction, schema: &SchemaRef, event_time: &Option<String>) -> Result<String> {
+    let quoted = |name: &str| format!("\"{}\"", name.replace('"', "\"\""));
+    let text = |value: &str| format!("'{}'", value.replace('\'', "''"));
+    let missing = |column: &str| {
+        Error::invalid("SW0837", format!("correction {}: the rows have no column {column:?}", correction.name))
+            .hint("corrections apply after the source's map; name a column of its result")
+    };
+    let known = |column: &str| schema.field_with_name(column).map_err(|_| missing(column));
+    let mended = known(&correction.column)?;
+    let mut conditions = Vec::new();
+    if let Some((column, value)) = &correction.only {
+        known(column)?;
+        conditions.push(format!("cast({} as varchar) = {}", quoted(column), text(value)));
+    }
+    if let (Some(from), Some(time)) = (correction.from, event_time) {
+        known(time)?;
+        conditions.push(format!("cast({} as timestamp) >= cast({} as timestamp)", quoted(time), text(&from.to_string())));
+    }
+    let condition = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" and ") };
+    let column = quoted(&correction.column);
+    let divided = format!(
+        "arrow_cast(cast({column} as double) / cast({} as double), {})",
+        correction.divide_by,
+        text(&mended.data_type().to_string())
+    );
+    let mut columns = Vec::with_capacity(schema.fields().len());
+    for field in schema.fields() {
+        let name = quoted(field.name());
+        columns.push(match *field.name() == correction.column {
+            true => format!("case when {condition} then {divided} else {column} end as {name}"),
+            false => name,
+        });
+    }
+    Ok(format!("select {} from input", columns.join(", ")))
 }
 
 async fn compile_availability(text: &str, dataset: &Dataset, engine: &Arc<dyn Engine>) -> Result<Availability> {
@@ -274,13 +389,97 @@ impl ServedSet {
     }
 
     /// Columns of the spine that are kept with a served vector: primary key, decision time, entities.
-    pub fn kept_columns(&self) -> Vec<String> {
+    pub impl DeclaredModel {
+    async fn compile(
+        model: &Model,
+        set: &Arc<ServedSet>,
+        datasets: &BTreeMap<String, Arc<DatasetGate>>,
+        engine: &Arc<dyn Engine>,
+    ) -> Result<DeclaredModel> {
+        let inputs = if model.inputs.is_empty() { set.value_columns() } else { model.inputs.clone() };
+        let mut kept = set.spine.primary_key.clone();
+        let joined = set.training_set.label.iter().flat_map(|label| &label.join);
+        for column in joined.chain(&model.ready_when.by) {
+            if !kept.contains(column) {
+                kept.push(column.clone());
+            }
+        }
+        let mut fields = Vec::with_capacity(kept.len());
+        for column in kept.iter().chain(&inputs) {
+            let field = set.served_schema.field_with_name(column).map_err(|_| {
+                Error::invalid("SW0838", format!("model {} needs the column {column:?}", model.name))
+                    .hint(format!("columns of {}: {}", set.training_set.name, set.value_columns().join(", ")))
+            })?;
+            if fields.len() < kept.len() {
+                fields.push(field.clone().with_nullable(true));
+            }
+        }
+        let positive = match (&model.positive, &set.training_set.label) {
+            (Some(sql), Some(label)) => {
+                let data_type = label_type(label, datasets)?;
+                let input = Arc::new(Schema::new(vec![Field::new("label", data_type, true)]));
+                Some(engine.compile_map(&format!("select ({sql}) as positive from input"), input, &[]).await?)
+            }
+            (_, _) => None,
+        };
+        Ok(DeclaredModel {
+            table: TableName::predictions(&model.name)?,
+            schema: crate::scoring::predictions_schema(&fields),
+            model: model.clone(),
+            inputs,
+            set: set.clone(),
+            kept,
+            positive,
+        })
+    }
+}
+
+/// Type of a label.
+fn label_type(
+    label: &seawall_base::declare::Label,
+    datasets: &BTreeMap<String, Arc<DatasetGate>>,
+) -> Result<arrow::datatypes::DataType> {
+    use seawall_base::declare::LabelValue;
+    match &label.value {
+        LabelValue::Present { .. } => Ok(arrow::datatypes::DataType::Boolean),
+        LabelValue::Column(column) => {
+            let outcomes = datasets.get(&label.from).ok_or_else(|| unknown_dataset(&label.from))?;
+            Ok(outcomes.dataset.schema.field_with_name(column)?.data_type().clone())
+        }
+    }
+}
+
+impl ServedSet {
+    /// Context and feature columns, in the order of the served vector.
+    pub fn value_columns(&self) -> Vec<String> {
+        let context = self.training_set.context.iter().map(|(name, _)| name.clone());
+        let features = self.views.iter().flat_map(|view| {
+            let name = view.view().name.clone();
+            let fields: Vec<String> =
+                view.output_schema().fields().iter().map(|field| format!("{name}__{}", field.name())).collect();
+            fields
+        });
+        context.chain(features).collect()
+    }
+}
+
+fn unknown_set(name: &str) -> Error {
+    Error::not_found("SW0839", format!("there is no training set {name:?} that a model could serve"))
+        .hint("a model learns from a training set of `known: in_time`")
+}
+
+fn kept_columns(&self) -> Vec<String> {
         kept_columns(&self.training_set, &self.spine)
     }
 }
 
 fn kept_columns(training_set: &TrainingSet, spine: &Dataset) -> Vec<String> {
     let mut kept = spine.primary_key.clone();
+    for column in training_set.label.iter().flat_map(|label| &label.join) {
+        if !kept.contains(column) {
+            kept.push(column.clone());
+        }
+    }
     for reference in &training_set.features {
         for column in &reference.entity {
             if !kept.contains(column) {

@@ -55,6 +55,12 @@ impl Pipeline {
         Ok(answer)
     }
 
+    /// The vectors of a training set, unrecorded: for decisions whose vectors are recorded already.
+    pub(crate) async fn answer_again(&self, training_set: &str, decisions: &Decisions) -> Result<Answer> {
+        let revision = self.revision();
+        self.answer(revision.training_set(training_set)?, decisions).await
+    }
+
     /// Serves the features of single views, unrecorded: `entities` has one row per decision and each view's entity
     /// columns.
     pub async fn serve_views(

@@ -2,7 +2,7 @@
 //! move rows.
 //!
 //! The data folder: `catalog/` (SQLite and the signing key), `tables/` (Delta), `log/` (segments), `online/`
-//! (checkpoints), `serve.json` while a server runs.
+//! (checkpoints), `models/` (artifacts by content), `serve.json` while a server runs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,6 +17,7 @@ use seawall_catalog::{ActiveProject, Applied, Catalog};
 use seawall_kernel::contract::{self, Change, Contract};
 use seawall_lake::query::DataFusionEngine;
 use seawall_lake::table::DeltaStore;
+use seawall_model::Models;
 use seawall_pipeline::pipeline::Options;
 use seawall_pipeline::revision::Declared;
 use seawall_pipeline::{Parts, Pipeline};
@@ -44,6 +45,8 @@ pub struct Installation {
     pub tables: Arc<DeltaStore>,
     /// SQL and training sets.
     pub engine: Arc<DataFusionEngine>,
+    /// Trains, keeps and loads models.
+    pub models: Arc<Models>,
 }
 
 impl Installation {
@@ -54,12 +57,29 @@ impl Installation {
         let catalog = Arc::new(Catalog::open(&settings.data.join("catalog"), clock, rng).await?);
         let tables = Arc::new(DeltaStore::open(&settings.data.join("tables"))?);
         let engine = Arc::new(DataFusionEngine::new(tables.clone(), seawall_lake::query::EngineOptions::default())?);
-        Ok(Installation { settings: settings.clone(), catalog, tables, engine })
+        let work = settings.data.join("models").join("work");
+        let models = Arc::new(Models::open(&settings.data.join("models"), &work, &settings.project)?);
+        Ok(Installation { settings: settings.clone(), catalog, tables, engine, models })
     }
 
-    /// A permit for whoever runs the command: who holds the data folder holds every right.
+    /// Whoever runs the command: the holder of the token in `SEAWALL_TOKEN`, or whoever holds the data folder, who holds
+    /// every right.
+    pub async fn principal(&self) -> Result<Principal> {
+        match std::env::var("SEAWALL_TOKEN") {
+            Ok(token) if !token.is_empty() => self.catalog.authenticate(&token).await,
+            Ok(_) | Err(_) => Ok(local_principal()),
+        }
+    }
+
+    /// A permit for whoever runs the command.
     pub async fn permit(&self, action: Action, resource: &str) -> Result<Permit> {
-        self.catalog.authorize(&local_principal(), action, resource).await
+        self.catalog.authorize(&self.principal().await?, action, resource).await
+    }
+
+    /// Named queries of the applied project: name and SQL.
+    pub async fn views(&self) -> Result<Vec<(String, String)>> {
+        let views = self.catalog.active().await?.map(|active| active.project.views).unwrap_or_default();
+        Ok(views.into_iter().map(|view| (view.name, view.sql)).collect())
     }
 
     /// The applied project.
@@ -130,6 +150,7 @@ impl Installation {
             tables: self.tables.clone(),
             online: Arc::new(online),
             engine: self.engine.clone(),
+            models: self.models.clone(),
             catalog: self.catalog.clone(),
             folder: self.settings.project.clone(),
         };
@@ -190,6 +211,11 @@ pub fn declared(active: &ActiveProject, folder: &Path) -> Declared {
         sources: active.project.sources.clone(),
         views: active.views.clone(),
         training_sets: active.project.training_sets.clone(),
+        models: active.project.models.clone(),
+        monitors: active.project.monitors.clone(),
+        corrections: active.project.corrections.clone(),
+        queries: active.project.views.clone(),
+        owners: owners(&active.project.contracts),
         folder: folder.to_owned(),
     }
 }

@@ -3,7 +3,7 @@
 use std::path::Path;
 
 use seawall_base::error::Result;
-use seawall_base::{Error, ErrorKind};
+use seawall_base::{Error, ErrorKind, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -28,6 +28,21 @@ impl Running {
         (health["instance"] == running.instance.as_str()).then_some(running)
     }
 
+    /// What the server's clock shows.
+    pub fn now(&self) -> Result<Instant> {
+        let status = self.get("/v1/status")?;
+        status["now"].as_str().unwrap_or_default().parse()
+    }
+
+    /// Asks; the answer's JSON, or the server's error.
+    pub fn get(&self, path: &str) -> Result<Value> {
+        let mut request = ureq::get(format!("{}{path}", self.url)).config().http_status_as_error(false).build();
+        if let Ok(token) = std::env::var("SEAWALL_TOKEN") {
+            request = request.header("authorization", format!("Bearer {token}"));
+        }
+        self.answer(request.call().map_err(|error| away(&self.url, error))?)
+    }
+
     /// Posts a body; the answer's JSON, or the server's error.
     pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Value> {
         let mut request = ureq::post(format!("{}{path}", self.url))
@@ -38,7 +53,10 @@ impl Running {
         if let Ok(token) = std::env::var("SEAWALL_TOKEN") {
             request = request.header("authorization", format!("Bearer {token}"));
         }
-        let mut response = request.send(body).map_err(|error| away(&self.url, error))?;
+        self.answer(request.send(body).map_err(|error| away(&self.url, error))?)
+    }
+
+    fn answer(&self, mut response: ureq::http::Response<ureq::Body>) -> Result<Value> {
         let text = response.body_mut().read_to_string().map_err(|error| away(&self.url, error))?;
         let answer: Value = serde_json::from_str(&text).map_err(|error| {
             Error::internal("SW0898", format!("the server's answer is not JSON: {text}")).because(error)

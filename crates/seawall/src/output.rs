@@ -28,6 +28,8 @@ pub enum Exit {
     Breach,
     /// There are changes, and the caller asked to be told.
     Changes,
+    /// Somebody must approve first.
+    Waiting,
 }
 
 impl Exit {
@@ -37,6 +39,7 @@ impl Exit {
             Exit::Ok => 0,
             Exit::Breach => 1,
             Exit::Changes => 3,
+            Exit::Waiting => 4,
         }
     }
 }

@@ -16,7 +16,7 @@ impl Bar {
             return Bar(None);
         }
         let bar = ProgressBar::new(1);
-        let style = ProgressStyle::with_template("{prefix} {bar:32} {pos}/{len} rows  {per_sec}  {eta} left  {msg}");
+        let style = ProgressStyle::with_template("{prefix} {bar:32} {human_pos}/{human_len} rows  {eta} left  {msg}");
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_prefix(what.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
@@ -38,6 +38,13 @@ impl Bar {
             bar.set_length(rows.max(1));
             bar.set_position(rows);
             bar.set_message(source.to_owned());
+        }
+    }
+
+    /// Shows what is being done.
+    pub fn says(&self, what: &str) {
+        if let Some(bar) = &self.0 {
+            bar.set_message(what.to_owned());
         }
     }
 

@@ -24,15 +24,18 @@ with departure as (
     from input left join airports on input.dest = airports.faa
     where input.arr_delay is not null
 ),
-departed as (
+scheduled as (
     select
         *,
         local_to_instant(
             scheduled_date || 'T' || lpad(cast(minute_of_day / 60 as varchar), 2, '0') || ':'
                 || lpad(cast(minute_of_day % 60 as varchar), 2, '0') || ':00',
             'America/Los_Angeles'
-        ) + cast(dep_delay || ' minutes' as interval) as departed_at
+        ) as scheduled_at
     from departure
+),
+departed as (
+    select *, scheduled_at + cast(dep_delay || ' minutes' as interval) as departed_at from scheduled
 ),
 candidate as (
     select
@@ -57,6 +60,7 @@ select
             and instant_to_local(same_day + interval '1 hour', zone) = arrival_local then same_day + interval '1 hour'
         else coalesce(next_day, day_after)
     end as landed_at,
+    scheduled_at,
     carrier,
     origin,
     dest,

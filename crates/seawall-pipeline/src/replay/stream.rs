@@ -11,10 +11,12 @@ use seawall_base::{Error, Hash, Instant};
 use seawall_kernel::contract::Input;
 use seawall_kernel::feature::key_hashes;
 
+use crate::frame::Position;
 use crate::gate::{Broken, Incoming, check};
 use crate::load::{broken, input_of};
 use crate::pipeline::Pipeline;
 use crate::revision::{DatasetGate, SourceMap, instants};
+use crate::serving::Decisions;
 use crate::source::files::{self, FileToRead};
 
 /// Rows read from a file at once.
@@ -269,6 +271,15 @@ pub(super) struct DecisionList {
     pub order: Vec<u32>,
     /// Decision times in that order.
     pub at: Vec<Instant>,
+}
+
+impl DecisionList {
+    /// Some of the decisions, each knowing what was known at its own time.
+    pub(super) fn decisions(&self, range: Range<usize>, position: Option<Position>) -> Result<Decisions> {
+        let indices = UInt32Array::from(self.order[range.clone()].to_vec());
+        let at = self.at[range].to_vec();
+        Ok(Decisions { rows: take_record_batch(&self.rows, &indices)?, now: at.clone(), at, position })
+    }
 }
 
 /// The decisions of every training set whose spine is among the streams: rows that pass the gate, the first of each key.

@@ -168,7 +168,7 @@ pub fn entities_of(dataset: &Dataset, entity: &[String], rows: &[Map<String, Val
 }
 
 /// Spine rows from JSON objects: columns that no object has are left out.
-fn rows_of(spine: &Dataset, rows: &[Map<String, Value>]) -> Result<RecordBatch> {
+pub(super) fn rows_of(spine: &Dataset, rows: &[Map<String, Value>]) -> Result<RecordBatch> {
     let given = |field: &Field| rows.iter().any(|row| row.contains_key(field.name()));
     let fields: Vec<Field> = spine
         .schema

@@ -3,7 +3,9 @@
 pub mod error;
 mod events;
 mod features;
+mod incidents;
 mod look;
+mod models;
 mod training;
 
 use axum::Router;
@@ -34,6 +36,21 @@ pub fn router(app: App) -> Router {
         .route("/v1/features/explain", post(features::explain))
         .route("/v1/training-sets/{name}/build", post(training::build))
         .route("/v1/training-sets/{name}/verify", post(training::verify))
+        .route("/v1/models", get(models::list))
+        .route("/v1/models/{model}", get(models::show))
+        .route("/v1/models/{model}/champion", get(models::champion))
+        .route("/v1/models/{model}/decisions", get(models::decisions))
+        .route("/v1/models/{model}/predict", post(models::predict))
+        .route("/v1/models/{model}/train", post(models::train))
+        .route("/v1/models/{model}/rollback", post(models::roll_back))
+        .route("/v1/models/{model}/versions/{version}/reproduce", post(models::reproduce))
+        .route("/v1/predictions/{id}", get(models::account))
+        .route("/v1/proposals", get(models::proposals))
+        .route("/v1/decisions/{id}/approve", post(models::approve))
+        .route("/v1/decisions/{id}/reject", post(models::reject))
+        .route("/v1/incidents", get(incidents::list))
+        .route("/v1/incidents/{id}", get(incidents::show))
+        .route("/v1/incidents/{id}/close", post(incidents::close))
         .fallback(error::unknown_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(app.clone(), count))

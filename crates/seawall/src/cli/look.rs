@@ -2,7 +2,7 @@
 
 use clap::Args;
 use seawall_base::error::Result;
-use seawall_base::{Engine, Error, Query as Sql};
+use seawall_base::{Engine, Error, Query as Sql, TableVersion};
 use seawall_catalog::lineage::Direction;
 use seawall_catalog::policy::Action;
 use seawall_server::http::json_rows;
@@ -17,13 +17,24 @@ use crate::output::{Exit, count, print_json, table};
 Examples:
   seawall query 'select carrier, count(*) from flights group by carrier'
   seawall query 'select * from flights__quarantine limit 5'
-  seawall query 'select * from system.quality_results'")]
+  seawall query 'select * from system.quality_results'
+  seawall query 'select count(*) from flights' --at-version flights=3
+  SEAWALL_TOKEN=sw_... seawall query 'select * from payments limit 3'     with that token's rights")]
 pub struct Query {
     /// One read-only statement
     sql: String,
     /// Rows shown at most
     #[arg(long, default_value_t = 1000)]
     rows_max: usize,
+    /// Read a table at a version instead of the newest
+    #[arg(long = "at-version", value_name = "TABLE=VERSION", value_parser = table_and_version)]
+    versions: Vec<(String, TableVersion)>,
+}
+
+fn table_and_version(text: &str) -> std::result::Result<(String, TableVersion), String> {
+    let (table, version) = text.split_once('=').ok_or_else(|| format!("{text:?} is not TABLE=VERSION"))?;
+    let version = version.parse().map_err(|_| format!("{version:?} is no version"))?;
+    Ok((table.to_owned(), TableVersion(version)))
 }
 
 /// Look at quarantined rows.
@@ -91,8 +102,11 @@ impl Query {
     pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
         let installation = global.open().await?;
         let permit = installation.permit(Action::ReadRows, "query").await?;
-        let system = installation.catalog.system_tables().await?;
-        let query = Sql { sql: self.sql.clone(), system, rows_max: Some(self.rows_max), ..Sql::default() };
+        let system = installation.catalog.system_tables_for(&installation.principal().await?).await?;
+        let views = installation.views().await?;
+        let versions = self.versions.iter().map(|(table, version)| (table.clone(), *version)).collect();
+        let rows_max = Some(self.rows_max);
+        let query = Sql { sql: self.sql.clone(), system, views, versions, rows_max };
         let result = installation.engine.query(&permit, query).await?;
         if global.json() {
             let mut rows = Vec::new();

@@ -1,12 +1,17 @@
 //! The command line: one file per command; this one knows them all.
 
+mod backtest;
 mod check;
 mod demo;
+mod explain;
 mod features;
+mod incident;
 mod ingest;
 mod init;
 mod look;
+mod model;
 mod move_rows;
+mod rollback;
 mod serve;
 mod token;
 mod training_set;
@@ -36,7 +41,7 @@ Examples:
   seawall -C shop apply && seawall -C shop run
   seawall -C shop features get trips --entity driver=d7 --at 2024-05-01T12:00:00Z
 
-Exit codes: 0 ok, 1 expected failure (a breach, a failed check), 2 usage or internal, 3 changes present (opt-in)."
+Exit codes: 0 ok, 1 expected failure (a breach, a failed check), 2 usage or internal, 3 changes present (opt-in), 4 waiting for approval."
 )]
 pub struct Cli {
     /// Options of every command.
@@ -104,8 +109,8 @@ pub enum Command {
     Apply(check::Apply),
     /// Write JSON Schemas of the declarations for editors
     Schema(check::Schema),
-    /// Explain an error code
-    Explain(check::Explain),
+    /// Explain an error code, or a prediction
+    Explain(explain::Explain),
     /// Run every role in this process: HTTP, writers, metrics
     Serve(serve::Serve),
     /// Load batch sources once: every new file, then exit
@@ -121,6 +126,23 @@ pub enum Command {
     /// Features of the present or of a moment, and the rows behind a number
     #[command(subcommand)]
     Features(features::Features),
+    /// Models: versions, decisions, cards; reproduce one; run the policy over history
+    #[command(subcommand)]
+    Model(model::Model),
+    /// Train a model now
+    Train(model::Train),
+    /// Who is champion, or was, and why
+    Champion(model::Champion),
+    /// Approve or refuse what is proposed
+    Approve(model::Approve),
+    /// Promote an approved proposal
+    Promote(model::Promote),
+    /// Bring back a model, a revision, or everything as it was at a moment
+    #[command(subcommand)]
+    Rollback(rollback::Rollback),
+    /// What went wrong, once per cause, and what to do about it
+    #[command(subcommand)]
+    Incident(incident::Incident),
     /// Build and list training sets
     #[command(subcommand)]
     TrainingSet(training_set::TrainingSet),
@@ -149,7 +171,7 @@ pub async fn run(cli: &Cli) -> Result<Exit> {
         Command::Plan(command) => command.run(global).await,
         Command::Apply(command) => command.run(global).await,
         Command::Schema(command) => command.run(global),
-        Command::Explain(command) => command.run(global),
+        Command::Explain(command) => command.run(global).await,
         Command::Serve(command) => command.run(global).await,
         Command::Run(command) => command.run(global).await,
         Command::Replay(command) => command.run(global).await,
@@ -157,6 +179,13 @@ pub async fn run(cli: &Cli) -> Result<Exit> {
         Command::Query(command) => command.run(global).await,
         Command::Quarantine(command) => command.run(global).await,
         Command::Features(command) => command.run(global).await,
+        Command::Model(command) => command.run(global).await,
+        Command::Train(command) => command.run(global).await,
+        Command::Champion(command) => command.run(global).await,
+        Command::Approve(command) => command.run(global).await,
+        Command::Promote(command) => command.run(global).await,
+        Command::Rollback(command) => command.run(global).await,
+        Command::Incident(command) => command.run(global).await,
         Command::TrainingSet(command) => command.run(global).await,
         Command::Status(command) => command.run(global).await,
         Command::Lineage(command) => command.run(global).await,
