@@ -29,6 +29,14 @@ pub(super) const CATEGORIES: [(&str, u64); 8] = [
     ("jewellery", 35_000),
 ];
 
+/// Days in which as many merchants open as there were at the start.
+const MERCHANTS_DOUBLE_DAYS: u64 = 900;
+/// Days in which as many cards are issued as there were at the start; half as many fall out of use.
+const CARDS_DOUBLE_DAYS: u64 = 720;
+
+/// Draws after which a card and a merchant of different countries are put up with.
+const NEIGHBOUR_DRAWS_MAX: usize = 200;
+
 /// Place of electronics in [`CATEGORIES`].
 pub(super) const ELECTRONICS: u8 = 3;
 
@@ -64,11 +72,12 @@ pub(super) struct Merchant {
     pub(super) opened: u32,
 }
 
-/// Everybody who takes part in the period.
+/// Everybody who takes part in the period. Who comes when does not depend on how long it is.
 #[derive(Debug)]
 pub(super) struct Population {
     seed: u64,
     cards_at_start: u64,
+    merchants_at_start: u64,
     pub(super) cards: Vec<Card>,
     pub(super) merchants: Vec<Merchant>,
     /// Merchants of each country, in the order in which they open.
@@ -78,17 +87,29 @@ pub(super) struct Population {
 impl Population {
     /// The population of a period of `days` days.
     pub(super) fn new(seed: u64, payments_per_day: u32, days: u32) -> Self {
-        let cards_at_start = (u64::from(payments_per_day) * 5 / 4).max(60);
-        let merchants_at_start = (u64::from(payments_per_day) / 10).max(40);
-        let cards = (0..cards_on(cards_at_start, days).1).map(|index| card(seed, index)).collect();
-        let merchants: Vec<Merchant> = (0..merchants_at_start + merchants_at_start * u64::from(days) / 120)
-            .map(|index| merchant(seed, index, merchants_at_start))
-            .collect();
-        let mut merchants_in = vec![Vec::new(); COUNTRIES.len()];
-        for (index, merchant) in merchants.iter().enumerate() {
-            merchants_in[usize::from(merchant.country)].push(index as u32);
+        let mut population = Population {
+            seed,
+            cards_at_start: (u64::from(payments_per_day) * 5 / 4).max(60),
+            merchants_at_start: (u64::from(payments_per_day) / 10).max(40),
+            cards: Vec::new(),
+            merchants: Vec::new(),
+            merchants_in: vec![Vec::new(); COUNTRIES.len()],
+        };
+        population.grow(days);
+        population
+    }
+
+    /// Adds everybody who comes before the end of a period of `days` days and is not here yet.
+    pub(super) fn grow(&mut self, days: u32) {
+        for index in self.cards.len() as u64..cards_on(self.cards_at_start, days).1 {
+            self.cards.push(card(self.seed, index));
         }
-        Population { seed, cards_at_start, cards, merchants, merchants_in }
+        let (known, at_start) = (self.merchants.len() as u64, self.merchants_at_start);
+        for index in known..at_start + at_start * u64::from(days) / MERCHANTS_DOUBLE_DAYS {
+            let merchant = merchant(self.seed, index, at_start);
+            self.merchants.push(merchant);
+            self.merchants_in[usize::from(merchant.country)].push(index as u32);
+        }
     }
 
     /// A card in use on `day`, the busier ones more often.
@@ -115,6 +136,29 @@ impl Population {
         }
         let open = self.merchants.partition_point(|merchant| merchant.opened <= day);
         earlier(draws, open as u64) as u32
+    }
+
+    /// A card in use on `day` and a merchant of `category` open then, in the country where the card's owner lives; older
+    /// merchants more often.
+    pub(super) fn draw_neighbours(&self, draws: &mut Draws, day: u32, category: u8) -> (u32, u32) {
+        let open = self.merchants.partition_point(|merchant| merchant.opened <= day) as u64;
+        // Merchants take turns in their categories.
+        let of_category = (open - u64::from(category)).div_ceil(CATEGORIES.len() as u64);
+        let mut merchant = 0;
+        for _ in 0..NEIGHBOUR_DRAWS_MAX {
+            merchant = earlier(draws, of_category) as usize * CATEGORIES.len() + usize::from(category);
+            if COUNTRIES[usize::from(self.merchants[merchant].country)].2 == 0 {
+                break;
+            }
+        }
+        let mut card = self.draw_card(draws, day);
+        for _ in 0..NEIGHBOUR_DRAWS_MAX {
+            if self.cards[card as usize].home == self.merchants[merchant].country {
+                break;
+            }
+            card = self.draw_card(draws, day);
+        }
+        (card, merchant as u32)
     }
 
     /// The device that a card's owner uses at home.
@@ -177,7 +221,7 @@ impl Population {
 
 /// First and end of the cards in use on `day`: new ones are issued, and half as many old ones fall out of use.
 fn cards_on(at_start: u64, day: u32) -> (u64, u64) {
-    let issued = at_start * u64::from(day) / 360;
+    let issued = at_start * u64::from(day) / CARDS_DOUBLE_DAYS;
     (issued / 2, at_start + issued)
 }
 
@@ -192,16 +236,25 @@ fn card(seed: u64, index: u64) -> Card {
     Card { customer: customer as u32, home, activity: of_card.between(1, 9) as u8, level }
 }
 
+/// Merchant `index`. Every old country has one from the first day; the first to open when a country does is there.
 fn merchant(seed: u64, index: u64, at_start: u64) -> Merchant {
     let mut draws = Draws::of(seed, Purpose::Merchant, index);
-    let opened = (index + 1).saturating_sub(at_start) * 120;
-    let opened = opened.div_ceil(at_start) as u32;
-    let mut weights = COUNTRIES.map(|(_, weight, opens)| if opens == 0 || opens <= opened { weight } else { 0 });
-    if index < COUNTRIES.len() as u64 && COUNTRIES[index as usize].2 == 0 {
-        // Every old country has a merchant from the first day.
-        weights = std::array::from_fn(|place| u32::from(place as u64 == index));
+    let opened = opening_day(index, at_start);
+    let mut weights = COUNTRIES.map(|(_, weight, opens)| if opens <= opened { weight } else { 0 });
+    let first = COUNTRIES.iter().enumerate().find(|(place, (_, _, opens))| match opens {
+        0 => *place as u64 == index,
+        _ => index > 0 && opening_day(index - 1, at_start) < *opens && *opens <= opened,
+    });
+    if let Some((first, _)) = first {
+        weights = std::array::from_fn(|place| u32::from(place == first));
     }
     Merchant { category: (index % CATEGORIES.len() as u64) as u8, country: draws.weighted(&weights) as u8, opened }
+}
+
+/// The day on which merchant `index` opens; later ones never earlier.
+fn opening_day(index: u64, at_start: u64) -> u32 {
+    let after = (index + 1).saturating_sub(at_start);
+    (after * MERCHANTS_DOUBLE_DAYS).div_ceil(at_start) as u32
 }
 
 /// A place in `0..end`, low ones more often.

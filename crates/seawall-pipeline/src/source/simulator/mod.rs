@@ -5,14 +5,18 @@
 //! Time is cut into days; a day is made from the seed alone, kept for a while, and forgotten. Rows are handed out in the
 //! order of their arrival. What must become of them is told by [`World::truth`], by construction.
 //!
-//! There is drift without any fault: weekdays and hours, prices that rise, customers who come, go and move online,
-//! merchants and countries that open, fraudsters who learn. Faults lie in the middle of the period, each in a window of
-//! its own. Everything here is invented: no person, card or merchant exists.
+//! There is drift without any fault, slow enough that what was learnt early stays right: weekdays and hours, prices that
+//! rise, customers who come, go and move online, merchants and countries that open, fraudsters who learn a little. Faults
+//! lie in the second half of the period, each in a window of its own; fraudsters who change their ways change them for
+//! good. A [`Live`] world goes on after the period, and faults can be injected while it does. Everything here is
+//! invented: no person, card or merchant exists.
 
 mod day;
 mod draw;
 mod entities;
 mod fault;
+mod fraud;
+mod live;
 mod project;
 mod rows;
 #[cfg(test)]
@@ -32,9 +36,9 @@ use serde::{Deserialize, Serialize};
 
 use day::{CHARGEBACK_REACH_DAYS, Chargeback, Day, Delivery, PAYMENT_REACH_DAYS};
 use entities::{COUNTRIES, Population};
-use fault::Window;
 
-pub use fault::Fault;
+pub use fault::{Fault, Window};
+pub use live::Live;
 pub use project::project;
 pub use truth::{Counts, FaultTruth, LabelTruth, NaturalChange, Reason, Truth};
 
@@ -167,6 +171,7 @@ impl Delivered {
 #[derive(Debug)]
 pub struct World {
     options: Options,
+    /// Days that are made.
     days: u32,
     population: Population,
     windows: Vec<Window>,
@@ -193,7 +198,7 @@ impl World {
 
     /// End of the period: what would arrive then or later is not delivered.
     pub fn end(&self) -> Instant {
-        self.options.start + self.options.length
+        self.midnight(self.days)
     }
 
     /// Shape of the batches of `stream`.
@@ -310,7 +315,7 @@ impl World {
         change(self.start(), &["amount_eur"], "prices rise by 0.08 % a day".into());
         change(self.start(), &["channel", "device_id"], "customers move from terminals to web and app".into());
         change(self.start(), &["card_id", "customer_id", "merchant_id"], "new customers and merchants come".into());
-        change(self.start(), &["label"], "fraudsters become slower, less greedy and stay closer to home".into());
+        change(self.start(), &["label"], "fraudsters become a little slower and less greedy, and stay closer to home".into());
         for (code, _, opens) in COUNTRIES {
             if opens > 0 && opens < self.days {
                 let start = self.start() + Span(i64::from(opens) * Span::DAY.0);

@@ -7,8 +7,9 @@ use seawall_base::Instant;
 use serde::{Deserialize, Serialize};
 
 use super::World;
-use super::day::{Chargeback, Delivery};
-use super::fault::Fault;
+use super::day::{Chargeback, Delivery, PAYMENT_REACH_DAYS};
+use super::fault::{Fault, Window};
+use super::fraud::Payer;
 
 /// Why the contract must quarantine a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Serialize, Deserialize)]
@@ -115,11 +116,11 @@ pub struct FaultTruth {
     pub fault: Fault,
     /// Its beginning: the first payment time (for a stuck source, delivery time) that it can strike.
     pub start: Instant,
-    /// Its end, exclusive.
+    /// Its end, exclusive. One that stays for good ends with what is told.
     pub end: Instant,
     /// What happened upstream.
     pub cause: String,
-    /// Rows that it changed, delayed or added.
+    /// Rows that it changed, delayed or added; for a change of fraud, the fraudulent payments made under it.
     pub rows: u64,
 }
 
@@ -150,15 +151,13 @@ impl World {
     pub fn truth(&self) -> Truth {
         let mut payments = Counts::default();
         let mut chargebacks = Counts::default();
-        let mut rows: BTreeMap<Fault, u64> = BTreeMap::new();
+        let mut rows = vec![0; self.windows.len()];
         let mut labels: BTreeMap<u64, LabelTruth> = BTreeMap::new();
         for number in 0..self.days {
             let day = self.day(number);
             for delivery in day.deliveries.iter().filter(|delivery| delivery.arrival < self.end()) {
                 payments.add(delivery.verdict);
-                if let Some(fault) = delivery.fault {
-                    *rows.entry(fault).or_default() += 1;
-                }
+                self.windows_of(delivery).for_each(|window| rows[window] += 1);
                 note_fraud(&mut labels, delivery);
             }
             for chargeback in day.chargebacks.iter().filter(|chargeback| chargeback.arrival < self.end()) {
@@ -174,25 +173,46 @@ impl World {
             end: self.end(),
             payments,
             chargebacks,
-            faults: self.fault_truths(&rows),
+            faults: self.windows.iter().zip(rows).map(|(window, rows)| window.truth(rows)).collect(),
             changes: self.changes(),
             labels,
         }
     }
 
-    fn fault_truths(&self, rows: &BTreeMap<Fault, u64>) -> Vec<FaultTruth> {
-        let mut faults = Vec::with_capacity(self.windows.len());
-        for window in &self.windows {
-            let rows = rows.get(&window.fault).copied().unwrap_or_default();
-            let cause = window.fault.cause().to_owned();
-            faults.push(FaultTruth { fault: window.fault, start: window.start, end: window.end, cause, rows });
+    /// The truth about window `number`, from what is delivered before `until`. Makes the days concerned once.
+    pub(super) fn window_truth(&self, number: usize, until: Instant) -> FaultTruth {
+        let window = &self.windows[number];
+        let mut rows = 0;
+        if until <= window.start {
+            return window.truth(rows);
         }
-        faults
+        for day in self.days_behind(window.start, window.over().min(until), PAYMENT_REACH_DAYS) {
+            for delivery in self.day(day).deliveries.iter().filter(|delivery| delivery.arrival < until) {
+                rows += self.windows_of(delivery).filter(|struck_by| *struck_by == number).count() as u64;
+            }
+        }
+        window.truth(rows)
+    }
+
+    /// The windows, by number, to which a delivery belongs: one that struck it, and the change that made its fraud.
+    fn windows_of(&self, delivery: &Delivery) -> impl Iterator<Item = usize> + use<> {
+        let change = match delivery.payment.payer {
+            Payer::ChangedFraudster(change) if !delivery.again => Some(change),
+            Payer::ChangedFraudster(_) | Payer::Fraudster | Payer::Owner => None,
+        };
+        delivery.struck_by.into_iter().chain(change)
+    }
+}
+
+impl Window {
+    pub(super) fn truth(&self, rows: u64) -> FaultTruth {
+        let Window { fault, start, end, .. } = *self;
+        FaultTruth { fault, start, end, cause: fault.cause().to_owned(), rows }
     }
 }
 
 fn note_fraud(labels: &mut BTreeMap<u64, LabelTruth>, delivery: &Delivery) {
-    if delivery.payment.fraud {
+    if delivery.payment.is_fraud() {
         label(labels, delivery.payment.id).fraud = true;
     }
 }
