@@ -127,6 +127,32 @@ pub async fn replay(
     conclude(pipeline, permit, &decisions, (first, last)).await
 }
 
+/// One slice of a world that goes on: the rows of `streams`, which arrive at `from <= t < until`, enter, their decisions
+/// are served, and everything is looked at.
+pub async fn slice(
+    pipeline: &Pipeline,
+    permit: &Permit,
+    clock: &DrivenClock,
+    streams: &[Stream],
+    from: Instant,
+    until: Instant,
+    approvers: &[Approver],
+) -> Result<()> {
+    let decisions = stream::decisions(pipeline, streams).await?;
+    let mut driver = Driver::resume(pipeline, permit, streams, &decisions).await?;
+    clock.advance_to(from);
+    driver.enter(until).await?;
+    driver.decide(until).await?;
+    clock.advance_to(until);
+    pipeline.control(until, approvers).await?;
+    // The streams of a slice are never resumed.
+    let mut order = pipeline.order.lock().await;
+    for stream in streams {
+        order.positions.retain(|id, _| !id.contains(stream.id.as_str()));
+    }
+    Ok(())
+}
+
 async fn conclude(
     pipeline: &Pipeline,
     permit: &Permit,

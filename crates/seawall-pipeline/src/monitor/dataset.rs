@@ -129,7 +129,7 @@ impl Look<'_> {
             let key = key(CauseKind::UnitChange, self.dataset, Some(column), slice.as_deref());
             let Some(reference) = baseline.units.get(unit) else { continue };
             let Some(change) = unit_change(reference, profile) else {
-                if self.is_open(&key) && profile.count() >= RECOVERED_ROWS_MIN {
+                if self.is_open(&key) && profile.positives() >= RECOVERED_ROWS_MIN {
                     verdict.over.push((key, format!("{column} is as it was before, for {}", self.monitor.window)));
                 }
                 continue;
@@ -151,7 +151,7 @@ impl Look<'_> {
                 first_bad_at: first.map_or(self.now, |row| row.arrival),
                 excluded: not_the_unit(&change),
                 blast: reach(self.revision, self.dataset, Some(column)),
-                ..self.found(CauseKind::UnitChange, "unit_factor", change.factor, 1.0, profile.count())
+                ..self.found(CauseKind::UnitChange, "unit_factor", change.factor, 1.0, profile.positives())
             });
         }
     }

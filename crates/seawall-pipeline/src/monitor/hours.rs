@@ -250,9 +250,9 @@ impl DatasetWatch {
             hour.ahead += u64::from(row.ahead);
         }
         for (column, value) in &row.numbers {
-            hour.units.entry((column.clone(), None)).or_default().add(Some(*value));
+            hour.units.entry((column.clone(), None)).or_default().add_value(*value);
             for slice in row.slices.iter().filter(|slice| self.slices.contains_key(*slice)) {
-                hour.units.entry((column.clone(), Some(slice.clone()))).or_default().add(Some(*value));
+                hour.units.entry((column.clone(), Some(slice.clone()))).or_default().add_value(*value);
             }
         }
         if self.recent.len() == RECENT_ROWS_MAX {

@@ -1,32 +1,33 @@
 //! `demo`: simulated card payments through the whole loop, on a simulated clock, with faults whose truth is known.
 
+mod live;
+mod report;
+mod story;
+
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::Duration;
 
-use clap::{Args, ValueEnum};
+use clap::{Args, Subcommand, ValueEnum};
 use seawall_base::error::Result;
 use seawall_base::{DrivenClock, Error, Instant, Span};
-use seawall_catalog::policy::Action;
+use seawall_catalog::policy::{Action, Principal, Role};
 use seawall_pipeline::pipeline::Pipeline;
-use seawall_pipeline::replay::{self, Facts};
+use seawall_pipeline::replay;
+use seawall_pipeline::retrainer::Approver;
 use seawall_pipeline::source::simulator::{self, Fault, Truth, World};
-use seawall_pipeline::{Counts, add_counts};
 use seawall_server::Listen;
 use seawall_server::auth::Access;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::assemble::{Installation, Settings, load, local_principal};
 use crate::cli::Global;
 use crate::cli::move_rows::{start_driven, streams};
 use crate::cli::serve::serve_until_told;
-use crate::output::{Exit, count, print_json};
+use crate::output::{Exit, print_json};
 use crate::progress::Bar;
-
-/// How often the demo's clock follows the machine's once the simulated period is over.
-const TICK: Duration = Duration::from_millis(100);
+use story::Story;
 
 /// The demo.
 #[derive(Debug, Args)]
@@ -34,9 +35,12 @@ const TICK: Duration = Duration::from_millis(100);
 Examples:
   seawall demo
   seawall demo --quick --exit --output json
-  seawall demo --data-dir /tmp/demo --seed 3        goes on where it was killed")]
+  seawall demo --data-dir /tmp/demo --seed 3        goes on where it was killed
+  seawall demo inject cents                         on the running demo; then `seawall incident list`")]
 pub struct Demo {
-    /// 24 days instead of 90
+    #[command(subcommand)]
+    command: Option<DemoCommand>,
+    /// Fewer days and fewer payments
     #[arg(long)]
     quick: bool,
     /// Exit after the story instead of serving
@@ -51,6 +55,23 @@ pub struct Demo {
     /// Address to serve on afterwards
     #[arg(long, default_value = "127.0.0.1:8321")]
     listen: std::net::SocketAddr,
+    /// Where the report is written
+    #[arg(long, default_value = "report.html", value_name = "FILE")]
+    report: PathBuf,
+}
+
+#[derive(Debug, Subcommand)]
+enum DemoCommand {
+    /// Let a fault strike the running demo
+    #[command(after_help = "\
+Example:
+  seawall demo inject cents
+
+cents, nulls, late, duplicates, conflict, enum, skew, stuck, malformed, fraud")]
+    Inject {
+        /// The fault
+        fault: String,
+    },
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -61,7 +82,7 @@ enum Faults {
 
 impl Demo {
     fn options(&self) -> simulator::Options {
-        let (days, payments_per_day) = if self.quick { (24, 600) } else { (90, 2_000) };
+        let (days, payments_per_day) = if self.quick { (165, 400) } else { (180, 1_000) };
         simulator::Options {
             seed: self.seed,
             length: Span(days * Span::DAY.0),
@@ -75,6 +96,9 @@ impl Demo {
     }
 
     pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
+        if let Some(DemoCommand::Inject { fault }) = &self.command {
+            return inject(global, fault).await;
+        }
         let home = Home::new(global.data_dir.as_deref())?;
         let outcome = self.run_in(global, &home.folder).await;
         home.leave()?;
@@ -96,13 +120,13 @@ impl Demo {
         let truth = truth(&options).await?;
         std::fs::write(settings.data.join("truth.json"), json!(truth).to_string())?;
 
-        let permit = installation.permit(Action::BuildTrainingSet, "demo").await?;
+        let permit = installation.catalog.system_permit(Action::BuildTrainingSet, "demo");
         let pipeline = start_driven(&installation, &clock).await?;
         let streams = streams(&pipeline).await?;
         let bar = Bar::new("demo");
         let on_progress = |progress: &replay::Progress| bar.replayed(progress);
-        let facts =
-            replay::replay(&pipeline, &permit, &clock, &streams, replay::Options::default(), &on_progress).await?;
+        let driven = replay::Options { approvers: approvers(), ..replay::Options::default() };
+        let facts = replay::replay(&pipeline, &permit, &clock, &streams, driven, &on_progress).await?;
         bar.done();
         drop(streams);
 
@@ -112,11 +136,13 @@ impl Demo {
         } else {
             println!("{}", story.text(&truth, &facts));
         }
+        report::write(&self.report, &story, &truth, &installation).await?;
+        eprintln!("the report for others to read: {}", self.report.display());
         let holds = story.holds();
         if self.exit || !holds {
             pipeline.stop().await?;
         } else {
-            self.keep_serving(&installation, pipeline, clock, home).await?;
+            self.keep_serving(&installation, pipeline, clock, home, options).await?;
         }
         Ok(if holds { Exit::Ok } else { Exit::Breach })
     }
@@ -127,33 +153,115 @@ impl Demo {
         pipeline: Pipeline,
         clock: Arc<DrivenClock>,
         home: &Path,
+        options: simulator::Options,
     ) -> Result<()> {
-        // From here on simulated time goes as fast as real time.
-        let follower = tokio::spawn(async move {
-            let mut tick = tokio::time::interval(TICK);
-            loop {
-                tick.tick().await;
-                let now = seawall_base::Clock::now(clock.as_ref());
-                clock.advance_to(now + Span(TICK.as_micros() as i64));
-            }
-        });
+        let pipeline = Arc::new(pipeline);
+        let permit = installation.catalog.system_permit(Action::Ingest, "demo");
+        let data = installation.settings.data.clone();
+        let living = tokio::spawn(live::live_on(pipeline.clone(), permit, clock, options, data, Vec::new()));
+        let tokens = tokens(installation).await?;
         let listen = Listen { address: self.listen, tls: None };
+        let place = Place { home: home.to_owned() };
+        place.write()?;
         let home = home.display().to_string();
         let announce = move |url: &str| {
-            eprintln!("\nthe demo keeps serving on {url}; Ctrl-C ends it. Try, in another terminal:");
-            eprintln!("  seawall -C {home}/project --data-dir {home}/data status");
-            eprintln!(
-                "  seawall -C {home}/project --data-dir {home}/data query \"select * from payments__quarantine limit 5\""
-            );
-            eprintln!(
-                "  curl -s {url}/v1/features -d '{{\"views\": [\"merchant@1\"], \"rows\": [{{\"merchant_id\": \"mer-00006\"}}]}}'"
-            );
+            let seawall = format!("seawall -C {home}/project --data-dir {home}/data");
+            eprintln!("\nthe demo goes on at {url}, one simulated hour per second; Ctrl-C ends it.");
+            eprintln!("Break it, in another terminal:\n  seawall demo inject cents");
+            eprintln!("  {seawall} incident list\n  {seawall} incident show INC-1");
+            eprintln!("Ask it:\n  {seawall} champion fraud\n  {seawall} model decisions fraud");
+            eprintln!("  {seawall} query \"select * from fraud__predictions limit 3\"");
+            eprintln!("  SEAWALL_TOKEN={} {seawall} query \"select * from payments limit 3\"", tokens.analyst);
+            eprintln!("Approve as two people:\n  SEAWALL_TOKEN={} {seawall} approve DEC-1", tokens.owner);
+            eprintln!("  SEAWALL_TOKEN={} {seawall} approve DEC-1", tokens.risk);
         };
         let served =
-            serve_until_told(installation, Arc::new(pipeline), Access::Open(local_principal()), listen, announce).await;
-        follower.abort();
+            serve_until_told(installation, pipeline, Access::Open(local_principal()), listen, announce, living).await;
+        place.remove();
         served
     }
+}
+
+async fn inject(global: &Global, fault: &str) -> Result<Exit> {
+    let data = match &global.data_dir {
+        Some(folder) if folder.join("serve.json").exists() => folder.clone(),
+        Some(folder) => folder.join("data"),
+        None => Place::find()?.home.join("data"),
+    };
+    let injected = live::inject(&data, fault).await?;
+    if global.json() {
+        return print_json(&injected).map(|()| Exit::Ok);
+    }
+    let until = injected.until.map_or("for good".to_owned(), |until| format!("until {until}"));
+    println!("{} strikes from {} {until}, simulated", injected.fault, injected.from.unwrap_or_default());
+    Ok(Exit::Ok)
+}
+
+/// Where the demo of this user runs, so that other commands find it.
+#[derive(Debug, Serialize, Deserialize)]
+struct Place {
+    home: PathBuf,
+}
+
+impl Place {
+    fn file() -> PathBuf {
+        let user = local_principal().name;
+        std::env::temp_dir().join(format!("seawall-demo-of-{user}.json"))
+    }
+
+    fn write(&self) -> Result<()> {
+        Ok(std::fs::write(Place::file(), json!(self).to_string())?)
+    }
+
+    fn remove(&self) {
+        let _ = std::fs::remove_file(Place::file());
+    }
+
+    fn find() -> Result<Place> {
+        let missing = || {
+            Error::not_found("SW0913", "no demo runs for this user")
+                .hint("start `seawall demo`, or name its folder with --data-dir")
+        };
+        let text = std::fs::read_to_string(Place::file()).map_err(|_| missing())?;
+        serde_json::from_str(&text).map_err(|error| missing().because(error))
+    }
+}
+
+/// The two people who approve in the demo, where nobody sits at a keyboard.
+fn approvers() -> Vec<Approver> {
+    let person = |name: &str, role: Role, groups: &[&str], reason: &str| Approver {
+        principal: Principal {
+            name: name.to_owned(),
+            role,
+            groups: groups.iter().map(|group| (*group).to_owned()).collect(),
+        },
+        reason: reason.to_owned(),
+    };
+    vec![
+        person("olivia (simulated)", Role::Owner, &[], "better on the same decisions, nothing declared is worse"),
+        person("ravi (simulated)", Role::Engineer, &["risk"], "the reason on record is one that risk accepts"),
+    ]
+}
+
+struct Tokens {
+    owner: String,
+    risk: String,
+    analyst: String,
+}
+
+/// Tokens of people who look at the demo.
+async fn tokens(installation: &Installation) -> Result<Tokens> {
+    let permit = installation.permit(Action::ManageTokens, "demo").await?;
+    let mut made = Vec::new();
+    for (name, role, group) in
+        [("olivia", Role::Owner, None), ("ravi", Role::Engineer, Some("risk")), ("ana", Role::Analyst, Some("retail"))]
+    {
+        let groups: Vec<String> = group.iter().map(|group| (*group).to_owned()).collect();
+        made.push(installation.catalog.create_token(&permit, name, role, &groups, None).await?.secret);
+    }
+    let mut made = made.into_iter();
+    let mut next = || made.next().unwrap_or_default();
+    Ok(Tokens { owner: next(), risk: next(), analyst: next() })
 }
 
 /// Where the demo keeps its project and data: a folder that was named, or a temporary one that is removed at the end.
@@ -206,158 +314,6 @@ async fn truth(options: &simulator::Options) -> Result<Truth> {
     let options = options.clone();
     let make = move || World::new(options).map(|world| world.truth());
     tokio::task::spawn_blocking(make).await.map_err(|e| Error::internal("SW0906", "the simulator failed").because(e))?
-}
-
-/// What the demo tells: facts on the simulated clock only, so that the same seed gives the same facts.
-#[derive(Debug, Serialize)]
-struct Story {
-    seed: u64,
-    period: (String, String),
-    ingest: Counts,
-    truth: Counts,
-    datasets: BTreeMap<String, Counts>,
-    quarantined_by_reason: BTreeMap<String, u64>,
-    truth_by_reason: BTreeMap<String, u64>,
-    training_sets: BTreeMap<String, serde_json::Value>,
-    skew: seawall_pipeline::verify::SkewReport,
-}
-
-impl Story {
-    async fn new(seed: u64, facts: &Facts, truth: &Truth, installation: &Installation) -> Result<Story> {
-        let mut ingest = Counts::default();
-        for counts in facts.datasets.values() {
-            add_counts(&mut ingest, counts);
-        }
-        let mut expected = Counts::default();
-        let mut truth_by_reason = BTreeMap::new();
-        for stream in [&truth.payments, &truth.chargebacks] {
-            let counts = Counts {
-                received: stream.received,
-                accepted: stream.accepted,
-                quarantined: stream.quarantined_rows(),
-                deduplicated: stream.deduplicated,
-                rejected: stream.rejected,
-            };
-            add_counts(&mut expected, &counts);
-            for (reason, rows) in &stream.quarantined {
-                *truth_by_reason.entry(reason.column().unwrap_or("key_conflict").to_owned()).or_default() += rows;
-            }
-        }
-        let mut quarantined_by_reason = BTreeMap::new();
-        for rule in installation.catalog.quality().await?.iter().filter(|rule| rule.mode == "quarantine") {
-            let reason = match rule.rule.as_str() {
-                "key_conflict" => "key_conflict".to_owned(),
-                _ => rule.column.clone().unwrap_or_else(|| rule.rule.clone()),
-            };
-            *quarantined_by_reason.entry(reason).or_default() += rule.failed;
-        }
-        let training_sets = facts.training_sets.iter().map(|(name, set)| {
-            let content = set.built.fingerprint.content;
-            (
-                name.clone(),
-                json!({"rows": set.rows, "labelled": set.labelled, "served": set.served, "content": content}),
-            )
-        });
-        Ok(Story {
-            seed,
-            period: (facts.period.0.to_string(), facts.period.1.to_string()),
-            ingest,
-            truth: expected,
-            datasets: facts.datasets.clone(),
-            quarantined_by_reason,
-            truth_by_reason,
-            training_sets: training_sets.collect(),
-            skew: facts.skew.clone(),
-        })
-    }
-
-    fn holds(&self) -> bool {
-        self.ingest.balanced() && self.ingest == self.truth && self.skew.holds()
-    }
-
-    fn text(&self, truth: &Truth, facts: &Facts) -> String {
-        let mut lines = Vec::new();
-        let mut say = |line: String| lines.push(line);
-        say(format!(
-            "Seawall demo: simulated card payments, {} to {}, seed {}",
-            day(facts.period.0),
-            day(facts.period.1),
-            self.seed
-        ));
-        say(String::new());
-        say("What came in".into());
-        let i = &self.ingest;
-        say(format!("  {} rows received. Every one is accounted for:", count(i.received)));
-        say(format!(
-            "  {} accepted + {} quarantined + {} deduplicated + {} rejected",
-            count(i.accepted),
-            count(i.quarantined),
-            count(i.deduplicated),
-            count(i.rejected)
-        ));
-        say(match self.ingest == self.truth {
-            true => "  exactly what the simulator knows it sent, kind by kind".into(),
-            false => format!("  BUT the simulator sent {:?}", self.truth),
-        });
-        say(String::new());
-        say("What was stopped at the door, and why".into());
-        for (reason, rows) in &self.quarantined_by_reason {
-            let known = self.truth_by_reason.get(reason).copied().unwrap_or(0);
-            say(format!("  {:>8}  {:<16} (the simulator broke {})", count(*rows), reason, count(known)));
-        }
-        say(format!("  {:>8}  rejected as whole batches and reported to the producer", count(i.rejected)));
-        say(format!("  {:>8}  repeats recognised by key and content", count(i.deduplicated)));
-        if !truth.faults.is_empty() {
-            say(String::new());
-            say("What went wrong upstream (the simulator's own record; no rule reads it)".into());
-        }
-        for fault in &truth.faults {
-            say(format!(
-                "  {} to {}  {:>6} rows  {}",
-                minute(fault.start),
-                minute(fault.end),
-                count(fault.rows),
-                fault.cause
-            ));
-        }
-        say(String::new());
-        say("What can be learned from it".into());
-        for (name, set) in &facts.training_sets {
-            say(format!(
-                "  training set {name}: {} decisions, each served at its own moment with what was known then",
-                count(set.served)
-            ));
-            say(format!(
-                "  {} of {} rows have a final label by {}; the others are still open, and nothing trains on them",
-                count(set.labelled),
-                count(set.rows),
-                day(facts.period.1)
-            ));
-            say(format!(
-                "  content {} at revision {}",
-                set.built.fingerprint.content.short(),
-                &set.built.fingerprint.revision[..12]
-            ));
-        }
-        say(String::new());
-        say("Did training and serving agree?".into());
-        let s = &self.skew;
-        say(format!(
-            "  replay: {} served vectors refolded from the tables, {} differ in any bit",
-            count(s.replayed),
-            count(s.mismatched)
-        ));
-        say(format!(
-            "  parity: {} compared with the rows a training set built today holds, {} differ",
-            count(s.parity_compared),
-            count(s.parity_differing)
-        ));
-        for (cause, vectors) in &s.parity_causes {
-            say(format!("    {}: {}", cause, count(*vectors)));
-        }
-        say("  the certificate is signed and kept: `seawall verify skew fraud --certificate FILE` writes one".into());
-        lines.join("\n")
-    }
 }
 
 fn day(at: Instant) -> String {

@@ -126,7 +126,7 @@ fn print_account(account: &Value) {
         println!(
             "  approved by {} as {}: {}",
             text(&approval["principal"]),
-            text(&approval["slot"]),
+            text(&approval["fills"]),
             text(&approval["reason"])
         );
     }

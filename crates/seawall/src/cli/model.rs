@@ -240,7 +240,7 @@ pub(super) fn decision_line(decision: &Decision) -> String {
 
 fn proposal_line(proposal: &Proposal) -> String {
     let decision = &proposal.decision;
-    let given: Vec<String> = proposal.given.iter().map(|one| format!("{} ({})", one.principal, one.slot)).collect();
+    let given: Vec<String> = proposal.given.iter().map(|one| format!("{} ({})", one.principal, one.fills)).collect();
     format!(
         "{} proposes {}@{}: approved by {}; waits for {}; binds {}",
         decision.id,
@@ -413,7 +413,7 @@ impl Champion {
             print_decision(proposal);
         }
         for approval in &reign.approvals {
-            println!("          approved by {} as {}: {}", approval.principal, approval.slot, approval.reason);
+            println!("          approved by {} as {}: {}", approval.principal, approval.fills, approval.reason);
         }
         Ok(Exit::Ok)
     }

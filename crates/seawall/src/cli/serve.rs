@@ -19,6 +19,8 @@ use crate::cli::Global;
 use crate::client::Running;
 use crate::output::Exit;
 
+/// How often a server looks for incidents and asks the retraining policies.
+const CONTROL_INTERVAL: Duration = Duration::from_secs(10);
 /// How often the server looks for a newly applied revision.
 const REVISION_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -63,11 +65,12 @@ impl Serve {
         let installation = global.open().await?;
         let pipeline = Arc::new(installation.start(Arc::new(SystemClock), Options::default()).await?);
         let json = global.json();
-        serve_until_told(&installation, pipeline, access, listen, move |url| match json {
+        let announce = move |url: &str| match json {
             true => println!("{}", json!({"version": 1, "listening": url})),
             false => println!("listening on {url}; Ctrl-C ends it"),
-        })
-        .await?;
+        };
+        let controller = tokio::spawn(control(pipeline.clone()));
+        serve_until_told(&installation, pipeline, access, listen, announce, controller).await?;
         Ok(Exit::Ok)
     }
 }
@@ -79,6 +82,7 @@ pub async fn serve_until_told(
     access: Access,
     listen: Listen,
     announce: impl FnOnce(&str),
+    work: tokio::task::JoinHandle<()>,
 ) -> Result<()> {
     let marker = installation.settings.data.join("serve.json");
     let scheme = if listen.tls.is_some() { "https" } else { "http" };
@@ -98,14 +102,29 @@ pub async fn serve_until_told(
         installation.settings.project.clone(),
     ));
     let served = seawall_server::serve(app, &listen, ready, told_to_stop()).await;
-    follower.abort();
-    // The task holds the pipeline until it has ended.
-    let _ = follower.await;
+    for task in [follower, work] {
+        task.abort();
+        // The task holds the pipeline until it has ended.
+        let _ = task.await;
+    }
     let _ = std::fs::remove_file(&marker);
     served?;
     match Arc::try_unwrap(pipeline) {
         Ok(pipeline) => pipeline.stop().await,
         Err(_) => Err(Error::internal("SW0909", "the pipeline is still in use")),
+    }
+}
+
+/// Looks at everything every so often. A failure is logged, and the next look tries again.
+async fn control(pipeline: Arc<Pipeline>) {
+    let mut tick = tokio::time::interval(CONTROL_INTERVAL);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        let now = pipeline.parts().clock.now();
+        if let Err(error) = pipeline.control(now, &[]).await {
+            tracing::warn!(code = error.code(), %error, "cannot look at incidents and models");
+        }
     }
 }
 
