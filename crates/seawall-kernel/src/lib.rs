@@ -6,7 +6,9 @@
 
 pub mod aggregate;
 pub mod contract;
+pub mod drift;
 pub mod feature;
+pub mod retrain;
 pub mod window;
 
 /// Version of the aggregation core. It is part of every fingerprint: a change that may alter one bit of one feature

@@ -1,0 +1,6 @@
+//! Tests of drift: the pathologies of other tools, calibration, and the numbers behind.
+
+mod draws;
+mod profile;
+mod rates;
+mod stats;
