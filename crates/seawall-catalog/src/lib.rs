@@ -26,7 +26,7 @@ pub use catalog::Catalog;
 pub use facts::{Counts, DatasetCounts, FrameFacts, RuleFailures, RuleResult, TableCommit, TableVersionRecord};
 pub use intent::{Effect, Intent, IntentId};
 pub use lineage::{Direction, LineageEdge};
-pub use policy::{Action, Policy, Principal, Role};
+pub use policy::{Action, Policy, PolicySet, Principal, Role};
 pub use revision::{ActiveProject, Applied, Change, ChangeKind, Revision};
 pub use signing::{SigningKey, verify_signature};
 pub use token::{NewToken, Token, TokenId};

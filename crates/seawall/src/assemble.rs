@@ -200,7 +200,7 @@ fn describe(change: &Change) -> String {
 /// The principal of commands run by hand.
 pub fn local_principal() -> Principal {
     let name = std::env::var("USER").ok().filter(|name| !name.is_empty()).unwrap_or_else(|| "local".into());
-    Principal { name, role: Role::Owner }
+    Principal::new(name, Role::Owner)
 }
 
 /// What the pipeline compiles, of the applied project.

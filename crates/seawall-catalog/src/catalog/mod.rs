@@ -11,7 +11,7 @@ use tracing::warn;
 
 use crate::audit::{self, PendingRead};
 use crate::database::{Database, Reader, Write};
-use crate::policy::{Action, Policy, Principal};
+use crate::policy::{Action, Policy, PolicySet, Principal};
 use crate::signing::SigningKey;
 
 #[cfg(test)]
@@ -68,6 +68,12 @@ impl Catalog {
     /// The policy, for callers that need a permit without a trace of denials.
     pub fn policy(&self) -> &Policy {
         &self.inner.policy
+    }
+
+    /// Puts `policies` in the place of those so far, for everybody who shares this catalog: at start, and whenever
+    /// another revision becomes active.
+    pub fn install_policies(&self, policies: PolicySet) {
+        self.inner.policy.install(policies);
     }
 
     /// A permit for Seawall's own work, in the name of `seawall`.

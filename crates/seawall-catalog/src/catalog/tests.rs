@@ -69,7 +69,7 @@ async fn a_path_that_cannot_be_a_folder_is_unavailable() {
 #[tokio::test]
 async fn a_denial_is_audited_and_a_grant_is_not_until_it_is_used() {
     on_both(async |fixture: Fixture| {
-        let service = Principal { name: "till".to_owned(), role: Role::Service };
+        let service = Principal::new("till", Role::Service);
         let refused = fixture.catalog.authorize(&service, Action::ReadRows, "payments").await.unwrap_err();
         assert_eq!(refused.code(), "SW0610");
         fixture.catalog.authorize(&service, Action::Ingest, "payments").await.unwrap();

@@ -5,7 +5,7 @@ use seawall_base::{Error, Instant, Result};
 use super::{Connection, DuringResult, Fields, execute_all};
 
 /// Every migration, in order; the schema version is the number of those that ran.
-const MIGRATIONS: &[&str] = &[V1];
+const MIGRATIONS: &[&str] = &[V1, V3];
 
 /// Everything the first release keeps.
 ///
@@ -142,6 +142,9 @@ CREATE TABLE certificate (
 CREATE INDEX intent_open ON intent (resolved_at, opened_at);
 CREATE INDEX table_version_at ON table_version (table_name, committed_at);
 ";
+
+/// Groups of a token's principal, a JSON list of names.
+const V3: &str = "ALTER TABLE token ADD COLUMN groups TEXT NOT NULL DEFAULT '[]';";
 
 /// Brings the schema up to date, inside the caller's transaction.
 pub(super) async fn run(connection: &mut Connection, now: Instant) -> Result<()> {

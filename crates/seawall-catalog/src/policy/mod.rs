@@ -1,20 +1,46 @@
 //! Who may do what. This is the only place of the workspace that issues permits.
 //!
-//! Four fixed roles hold fixed sets of rights; the table is [`Action::roles`] and a right that it does not list is
-//! denied. A permit says that the policy allowed one action on one resource to one principal, and its id travels with
-//! the effect (log frames, Delta commits, catalog rows, audit entries). Issuing does no I/O: callers that must leave a
-//! trace of denials ask [`crate::Catalog::authorize`].
+//! Rights, rows and values are decided by Cedar policies: those that are shipped (`default.cedar`) and those of the
+//! project. Decisions are about a principal, who has one of four roles and any number of groups. A permit says that the
+//! policies allowed one action on one resource to one principal, and its id travels with the effect (log frames, Delta
+//! commits, catalog rows, audit entries); a permit that shows rows carries what it may show of each table.
+//!
+//! Issuing does no I/O: callers that must leave a trace of denials ask [`crate::Catalog::authorize`]. Cedar is known to
+//! this folder only:
+//!
+//! - `shape` says what policies speak about, `source` reads their text, `set` checks them against the project;
+//! - `decide` asks Cedar, `filter` turns what is left of row policies into predicates, `mask` orders masks;
+//! - `grants` brings policies along to tables that took rows or values over, `access` compares before and after.
 
+use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, RwLock};
 
+use seawall_base::grant::Grants;
 use seawall_base::permit::PermitRecord;
 use seawall_base::{Error, ErrorKind, Permit, Result, Rng};
 use serde::{Deserialize, Serialize};
 
+mod access;
+mod decide;
+mod filter;
+mod grants;
+mod mask;
+mod set;
+mod shape;
+mod source;
+
 #[cfg(test)]
 mod tests;
+
+pub use access::{Access, AccessChange, TableAccess, access_diff};
+pub use set::PolicySet;
+pub use shape::{ColumnShape, Shape, TableKind, TableShape};
+pub use source::PolicyProblem;
+
+use decide::Subject;
+use grants::Sights;
 
 /// The principal of Seawall's own work: table writers, recovery, system tables. No token can have this name.
 pub const SYSTEM_PRINCIPAL: &str = "seawall";
@@ -24,11 +50,27 @@ pub const SYSTEM_PRINCIPAL: &str = "seawall";
 pub struct Principal {
     /// Name, as it appears in permits and in the audit ledger.
     pub name: String,
-    /// What they are allowed to do.
+    /// What they are, which decides what they may do.
     pub role: Role,
+    /// Groups they belong to, such as a country or a team.
+    #[serde(default)]
+    pub groups: Vec<String>,
 }
 
-/// A fixed set of rights.
+impl Principal {
+    /// A principal that belongs to no group.
+    pub fn new(name: impl Into<String>, role: Role) -> Self {
+        Principal { name: name.into(), role, groups: Vec::new() }
+    }
+
+    /// The same principal as a member of `groups`.
+    #[must_use]
+    pub fn in_groups<G: Into<String>>(self, groups: impl IntoIterator<Item = G>) -> Self {
+        Principal { groups: groups.into_iter().map(Into::into).collect(), ..self }
+    }
+}
+
+/// What a principal is. Which rights that gives, the policies say.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Role {
@@ -54,11 +96,6 @@ impl Role {
             Role::Analyst => "analyst",
             Role::Service => "service",
         }
-    }
-
-    /// Whether the role holds the right to `action`.
-    pub fn may(self, action: Action) -> bool {
-        action.roles().contains(&self)
     }
 }
 
@@ -107,11 +144,23 @@ pub enum Action {
     VerifySkew,
     /// Backup, restore, repair and everything else that concerns the installation.
     Administer,
+    /// Train a model and register its version.
+    TrainModel,
+    /// Make a model version champion or challenger.
+    PromoteModel,
+    /// Approve or reject a decision that waits for it.
+    ApproveDecision,
+    /// Return to the champion before.
+    RollBack,
+    /// Acknowledge, close and comment incidents.
+    ManageIncidents,
+    /// Ask a model for predictions.
+    Predict,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 12] = [
+    pub const ALL: [Action; 18] = [
         Action::ApplyProject,
         Action::Ingest,
         Action::ReadRows,
@@ -124,6 +173,12 @@ impl Action {
         Action::ReleaseQuarantine,
         Action::VerifySkew,
         Action::Administer,
+        Action::TrainModel,
+        Action::PromoteModel,
+        Action::ApproveDecision,
+        Action::RollBack,
+        Action::ManageIncidents,
+        Action::Predict,
     ];
 
     /// The action's name, as it stands in permits.
@@ -141,25 +196,36 @@ impl Action {
             Action::ReleaseQuarantine => "release_quarantine",
             Action::VerifySkew => "verify_skew",
             Action::Administer => "administer",
+            Action::TrainModel => "train_model",
+            Action::PromoteModel => "promote_model",
+            Action::ApproveDecision => "approve_decision",
+            Action::RollBack => "roll_back",
+            Action::ManageIncidents => "manage_incidents",
+            Action::Predict => "predict",
         }
     }
 
-    /// The roles that hold the right: the whole policy, as one table.
-    pub fn roles(self) -> &'static [Role] {
-        use Role::{Analyst, Engineer, Owner, Service};
+    /// Whether permits for it show rows or what was made of them, and therefore carry grants.
+    pub fn shows_rows(self) -> bool {
         match self {
-            Action::ApplyProject => &[Owner, Engineer],
-            Action::Ingest => &[Owner, Engineer, Service],
-            Action::ReadRows => &[Owner, Engineer, Analyst],
-            Action::ReadMetadata => &[Owner, Engineer, Analyst, Service],
-            Action::ReadAudit => &[Owner, Engineer],
-            Action::ServeFeatures => &[Owner, Engineer, Service],
-            Action::BuildTrainingSet => &[Owner, Engineer, Analyst],
-            Action::WriteTable => &[Owner],
-            Action::ManageTokens => &[Owner],
-            Action::ReleaseQuarantine => &[Owner, Engineer],
-            Action::VerifySkew => &[Owner, Engineer, Analyst],
-            Action::Administer => &[Owner],
+            Action::ReadRows
+            | Action::ServeFeatures
+            | Action::BuildTrainingSet
+            | Action::VerifySkew
+            | Action::Predict => true,
+            Action::ApplyProject
+            | Action::Ingest
+            | Action::ReadMetadata
+            | Action::ReadAudit
+            | Action::WriteTable
+            | Action::ManageTokens
+            | Action::ReleaseQuarantine
+            | Action::Administer
+            | Action::TrainModel
+            | Action::PromoteModel
+            | Action::ApproveDecision
+            | Action::RollBack
+            | Action::ManageIncidents => false,
         }
     }
 }
@@ -170,29 +236,72 @@ impl fmt::Display for Action {
     }
 }
 
-/// Issues permits, each with an id of its own.
+/// Principals whose sights are remembered; when there are more, all are worked out anew.
+const PRINCIPALS_MAX: usize = 1024;
+
+/// Issues permits, each with an id of its own, as the installed policies allow. Clones share the policies.
 #[derive(Clone)]
 pub struct Policy {
     rng: Arc<dyn Rng>,
+    active: Arc<RwLock<Arc<Active>>>,
+}
+
+/// Installed policies and what was worked out under them. Nothing that was worked out outlives them.
+struct Active {
+    set: PolicySet,
+    known: Mutex<HashMap<Principal, Arc<Known>>>,
+}
+
+/// What was worked out about one principal.
+struct Known {
+    subject: Subject,
+    sights: std::sync::OnceLock<Sights>,
+    grants: Mutex<HashMap<Action, Arc<Grants>>>,
 }
 
 impl Policy {
-    /// A policy whose permit ids come from `rng`.
+    /// The default policies; permit ids come from `rng`.
     pub fn new(rng: Arc<dyn Rng>) -> Self {
-        Policy { rng }
+        Policy { rng, active: Arc::new(RwLock::new(Arc::new(Active::of(PolicySet::defaults())))) }
     }
 
-    /// A permit for `principal` to do `action` to `resource`; `Denied` (SW0610) when the role lacks the right.
+    /// Puts `set` in the place of the policies so far. Permits issued before keep what they showed.
+    pub fn install(&self, set: PolicySet) {
+        *self.active.write().expect("no holder of this lock panics") = Arc::new(Active::of(set));
+    }
+
+    /// The policies that hold now.
+    pub fn installed(&self) -> PolicySet {
+        self.active().set.clone()
+    }
+
+    /// A permit for `principal` to do `action` to `resource`, which is a table when one has that name. It carries the
+    /// grants of the principal when [`Action::shows_rows`]. `Denied` (SW0610) when the policies do not allow it.
     pub fn authorize(&self, principal: &Principal, action: Action, resource: &str) -> Result<Permit> {
-        if !principal.role.may(action) {
-            let Principal { name, role } = principal;
-            let message = format!("{name} ({role}) lacks the right {action} on {resource}");
-            return Err(Error::new(ErrorKind::Denied, "SW0610", message).hint(format!(
-                "{action} is held by {}; ask an owner for a token with such a role",
-                names(action.roles())
-            )));
+        let active = self.active();
+        if !active.may(principal, action, resource) {
+            return Err(active.denial(principal, action, resource));
         }
-        Ok(self.issue(&principal.name, action, resource))
+        let permit = self.issue(&principal.name, action, resource);
+        if !action.shows_rows() {
+            return Ok(permit);
+        }
+        Ok(permit.restricted_by_policy(active.grants(principal, action).as_ref().clone()))
+    }
+
+    /// Whether `principal` may do `action` to `resource`, for callers that need no permit.
+    pub fn may(&self, principal: &Principal, action: Action, resource: &str) -> bool {
+        self.active().may(principal, action, resource)
+    }
+
+    /// What each principal can do and see under the installed policies.
+    pub fn access_of(&self, principals: &[Principal]) -> Vec<Access> {
+        let active = self.active();
+        principals.iter().map(|principal| active.set.access_of(principal)).collect()
+    }
+
+    fn active(&self) -> Arc<Active> {
+        self.active.read().expect("no holder of this lock panics").clone()
     }
 
     /// A permit for Seawall's own work, in the name of [`SYSTEM_PRINCIPAL`].
@@ -207,6 +316,74 @@ impl Policy {
             action: action.as_str().to_owned(),
             resource: resource.to_owned(),
         })
+    }
+}
+
+impl Active {
+    fn of(set: PolicySet) -> Active {
+        Active { set, known: Mutex::new(HashMap::new()) }
+    }
+
+    /// Things that are no tables, such as `query`, lead to tables: who may read one of those may ask, unless it is
+    /// forbidden to ask at all.
+    fn may(&self, principal: &Principal, action: Action, resource: &str) -> bool {
+        let compiled = &self.set.inner;
+        let known = self.known(principal);
+        if compiled.allows(&known.subject, action, resource) {
+            return true;
+        }
+        let leads_to_tables = action.shows_rows() && compiled.table(resource).is_none();
+        if !leads_to_tables || compiled.forbids(&known.subject, action, resource) {
+            return false;
+        }
+        let is_shown = |table: &TableShape| {
+            table.kind != TableKind::System && grants::is_visible(compiled, &known.subject, action, table)
+        };
+        compiled.shape.tables.iter().any(is_shown)
+    }
+
+    fn grants(&self, principal: &Principal, action: Action) -> Arc<Grants> {
+        let known = self.known(principal);
+        let mut worked_out = known.grants.lock().expect("no holder of this lock panics");
+        let grants = worked_out.entry(action).or_insert_with(|| {
+            let compiled = &self.set.inner;
+            if compiled.is_unrestricted(&known.subject, action) {
+                return Arc::new(Grants::Everything);
+            }
+            let sights = known.sights.get_or_init(|| grants::sights(compiled, &known.subject));
+            Arc::new(grants::grants(compiled, &known.subject, action, sights))
+        });
+        grants.clone()
+    }
+
+    fn known(&self, principal: &Principal) -> Arc<Known> {
+        let mut known = self.known.lock().expect("no holder of this lock panics");
+        if let Some(one) = known.get(principal) {
+            return one.clone();
+        }
+        if known.len() >= PRINCIPALS_MAX {
+            known.clear();
+        }
+        let subject = Subject::of(principal);
+        let one = Arc::new(Known { subject, sights: Default::default(), grants: Mutex::new(HashMap::new()) });
+        known.insert(principal.clone(), one.clone());
+        one
+    }
+
+    fn denial(&self, principal: &Principal, action: Action, resource: &str) -> Error {
+        let Principal { name, role, .. } = principal;
+        let holders: Vec<Role> = Role::ALL
+            .into_iter()
+            .filter(|role| self.set.inner.allows(&Subject::of(&Principal::new("", *role)), action, resource))
+            .collect();
+        let hint = match holders.as_slice() {
+            [] => format!("no role holds {action} here; an owner can change the project's policies"),
+            holders => {
+                format!("{action} is held by {}; ask an owner for a token with such a role or group", names(holders))
+            }
+        };
+        let message = format!("{name} ({role}) lacks the right {action} on {resource}");
+        Error::new(ErrorKind::Denied, "SW0610", message).hint(hint)
     }
 }
 

@@ -8,27 +8,30 @@ fn policy() -> Policy {
 }
 
 fn principal(role: Role) -> Principal {
-    Principal { name: "ada".to_owned(), role }
+    Principal::new("ada", role)
 }
 
 #[test]
 fn the_table_of_rights_is_this_one() {
     let check = |role: Role, expected: &str| {
-        let held: Vec<&str> = Action::ALL.into_iter().filter(|a| role.may(*a)).map(Action::as_str).collect();
+        let may = |action: &Action| policy().may(&principal(role), *action, "payments");
+        let held: Vec<&str> = Action::ALL.into_iter().filter(may).map(Action::as_str).collect();
         assert_eq!(held.join(" "), expected, "rights of {role}");
     };
     check(
         Role::Owner,
         "apply_project ingest read_rows read_metadata read_audit serve_features build_training_set write_table \
-         manage_tokens release_quarantine verify_skew administer",
+         manage_tokens release_quarantine verify_skew administer train_model promote_model approve_decision \
+         roll_back manage_incidents predict",
     );
     check(
         Role::Engineer,
         "apply_project ingest read_rows read_metadata read_audit serve_features build_training_set \
-         release_quarantine verify_skew",
+         release_quarantine verify_skew train_model promote_model approve_decision roll_back manage_incidents \
+         predict",
     );
-    check(Role::Analyst, "read_rows read_metadata build_training_set verify_skew");
-    check(Role::Service, "ingest read_metadata serve_features");
+    check(Role::Analyst, "read_rows read_metadata build_training_set verify_skew approve_decision");
+    check(Role::Service, "ingest read_metadata serve_features predict");
 }
 
 #[test]
@@ -66,4 +69,104 @@ fn a_permit_for_one_action_is_none_for_another() {
     let permit = policy().system_permit(Action::ReadRows, "payments");
     assert!(expect_action(&permit, &[Action::Ingest, Action::ReadRows]).is_ok());
     assert_eq!(expect_action(&permit, &[Action::WriteTable]).unwrap_err().code(), "SW0611");
+}
+
+fn shape() -> Shape {
+    let column = |name: &str, classification: Option<&str>| ColumnShape {
+        name: name.to_owned(),
+        data_type: arrow::datatypes::DataType::Utf8,
+        classification: classification.map(str::to_owned),
+        tags: Vec::new(),
+        derived_from: Vec::new(),
+    };
+    let table = |name: &str| TableShape {
+        name: name.to_owned(),
+        dataset: name.to_owned(),
+        kind: TableKind::Dataset,
+        owner: None,
+        classification: None,
+        columns: vec![column("card", Some("restricted")), column("country", None)],
+    };
+    Shape { tables: vec![table("payments"), table("payroll")] }
+}
+
+fn installed(text: &str) -> Policy {
+    let policy = policy();
+    let files = [("policies/ours.cedar".to_owned(), text.to_owned())];
+    policy.install(PolicySet::compile(&files, &shape()).unwrap_or_else(|problems| panic!("{problems:#?}")));
+    policy
+}
+
+const EXAMPLE: &str = r#"
+@mask("show-last-4")
+forbid (principal in Role::"analyst", action == Action::"read_raw", resource)
+when { resource.classification == "restricted" };
+
+forbid (principal in Role::"analyst", action == Action::"read_row", resource is Row_payments)
+unless { resource has country && principal.groups.contains(resource.country) };
+
+forbid (principal, action == Action::"read_rows", resource == Table::"payroll")
+unless { principal in Group::"hr" };
+"#;
+
+#[test]
+fn permits_carry_what_they_show_once_policies_are_installed() {
+    let policy = installed(EXAMPLE);
+    let analyst = principal(Role::Analyst).in_groups(["de"]);
+    let permit = policy.authorize(&analyst, Action::ReadRows, "query").unwrap();
+    let payments = permit.grants().table("payments").unwrap();
+    assert_eq!(payments.masks["card"], seawall_base::grant::Mask::ShowLast4);
+    assert!(payments.rows.is_some());
+    assert_eq!(permit.grants().table("payroll"), None);
+    let counts = policy.authorize(&analyst, Action::ReadMetadata, "payments").unwrap();
+    assert!(counts.grants().is_everything(), "metadata shows no rows");
+    assert!(policy.system_permit(Action::ReadRows, "payroll").grants().is_everything());
+    let hr = analyst.clone().in_groups(["hr"]);
+    let permit = policy.authorize(&hr, Action::ReadRows, "payroll").unwrap();
+    assert!(permit.grants().table("payroll").is_some());
+    policy.install(PolicySet::defaults());
+    assert!(policy.authorize(&analyst, Action::ReadRows, "query").unwrap().grants().is_everything());
+}
+
+#[test]
+fn a_denial_tells_nothing_of_other_tables() {
+    let policy = installed(EXAMPLE);
+    let denied = policy.authorize(&principal(Role::Analyst), Action::ReadRows, "payroll").unwrap_err();
+    assert_eq!(denied.message(), "ada (analyst) lacks the right read_rows on payroll");
+    assert_eq!(denied.remedy().unwrap(), "no role holds read_rows here; an owner can change the project's policies");
+    let denied = policy.authorize(&principal(Role::Service), Action::ReadRows, "query").unwrap_err();
+    assert!(denied.remedy().unwrap().starts_with("read_rows is held by owner, engineer, analyst;"));
+    assert!(!denied.to_string().contains("payments"));
+}
+
+#[test]
+fn who_may_read_one_table_may_ask() {
+    let one = r#"permit (principal in Group::"till", action == Action::"read_rows", resource == Table::"payments");"#;
+    let policy = installed(one);
+    let till = principal(Role::Service).in_groups(["till"]);
+    let permit = policy.authorize(&till, Action::ReadRows, "query").unwrap();
+    assert!(permit.grants().table("payments").unwrap().is_everything());
+    assert_eq!(permit.grants().table("payroll"), None);
+    assert!(policy.authorize(&till, Action::ReadRows, "payroll").is_err());
+    assert!(policy.authorize(&principal(Role::Service), Action::ReadRows, "query").is_err());
+    let closed = format!("{one} forbid (principal, action == Action::\"read_rows\", resource == Resource::\"query\");");
+    assert!(installed(&closed).authorize(&till, Action::ReadRows, "query").is_err());
+}
+
+#[test]
+fn what_is_remembered_is_bounded_and_right() {
+    let policy = installed(EXAMPLE);
+    for n in 0..PRINCIPALS_MAX + 3 {
+        let one = Principal::new(format!("p{n}"), Role::Analyst).in_groups([format!("g{n}")]);
+        let permit = policy.authorize(&one, Action::ReadRows, "query").unwrap();
+        let rows = permit.grants().table("payments").unwrap().rows;
+        assert!(format!("{rows:?}").contains(&format!("\"g{n}\"")));
+    }
+    assert!(policy.active().known.lock().unwrap().len() <= PRINCIPALS_MAX);
+}
+
+#[test]
+fn principals_of_older_catalogs_have_no_groups() {
+    let read: Principal = serde_json::from_str(r#"{"name": "ada", "role": "owner"}"#).unwrap();
+    assert_eq!(read, principal(Role::Owner));
 }

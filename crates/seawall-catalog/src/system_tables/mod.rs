@@ -32,7 +32,7 @@ impl Catalog {
     /// others `read_metadata`. The rest is absent, so that SQL does not find it.
     pub async fn system_tables_for(&self, principal: &Principal) -> Result<Vec<(String, RecordBatch)>> {
         let mut tables = self.system_tables().await?;
-        tables.retain(|(name, _)| principal.role.may(needed(name)));
+        tables.retain(|(name, _)| self.policy().may(principal, needed(name), &format!("system.{name}")));
         Ok(tables)
     }
 
@@ -210,6 +210,7 @@ async fn tokens(connection: &mut Connection) -> Result<RecordBatch> {
         .text("id", |token| token.id.to_string())
         .text("name", |token| token.name.clone())
         .text("role", |token| token.role.to_string())
+        .text("groups", |token| token.groups.join(", "))
         .instant("created_at", |token| token.created_at)
         .text("created_by", |token| token.created_by.clone())
         .instant_maybe("expires_at", |token| token.expires_at)

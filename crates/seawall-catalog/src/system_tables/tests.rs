@@ -40,7 +40,7 @@ async fn an_empty_catalog_has_every_table_with_its_columns() {
 async fn a_role_sees_the_tables_that_it_may_read() {
     let fixture = Fixture::in_memory().await;
     let check = async |role: Role, hidden: &[&str]| {
-        let principal = Principal { name: "ada".to_owned(), role };
+        let principal = Principal::new("ada", role);
         let seen = fixture.catalog.system_tables_for(&principal).await.unwrap();
         let expected: Vec<&str> = NAMES.into_iter().filter(|name| !hidden.contains(name)).collect();
         assert_eq!(seen.iter().map(|(name, _)| name.as_str()).collect::<Vec<_>>(), expected, "{role}");
@@ -78,7 +78,10 @@ async fn tables_show_what_the_catalog_holds() {
     catalog.record_frames(&fixture.permit(Action::WriteTable), "payments", Partition::LIVE, &frames).await.unwrap();
     let permit = fixture.permit(Action::VerifySkew);
     catalog.record_certificate(&permit, "skew", "fraud", &json!({"equal": 5}), Hash::of(b"skew")).await.unwrap();
-    catalog.create_token(&fixture.permit(Action::ManageTokens), "till", Role::Service, None).await.unwrap();
+    catalog
+        .create_token(&fixture.permit(Action::ManageTokens), "till", Role::Service, &["paris".to_owned()], None)
+        .await
+        .unwrap();
 
     let tables = catalog.system_tables().await.unwrap();
     let check = |table: &str, columns: &[&str], expected: &[&str]| {
@@ -117,5 +120,5 @@ async fn tables_show_what_the_catalog_holds() {
     let committed_at = versions.column_by_name("committed_at").unwrap();
     assert_eq!(committed_at.data_type(), &DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())));
     assert_eq!(committed_at.as_primitive::<TimestampMicrosecondType>().values(), &[START.0]);
-    check("tokens", &["name", "role", "created_by"], &["till service seawall"]);
+    check("tokens", &["name", "role", "groups", "created_by"], &["till service paris seawall"]);
 }

@@ -28,6 +28,8 @@ const ID_BYTES: usize = 8;
 const SECRET_BYTES: usize = 32;
 /// Longest name of a principal, in bytes.
 const NAME_BYTES_MAX: usize = 120;
+/// Most groups of a token.
+const GROUPS_MAX: usize = 64;
 /// Longest text that is looked at as a token.
 const TOKEN_BYTES_MAX: usize = 256;
 
@@ -81,6 +83,9 @@ pub struct Token {
     pub name: String,
     /// Role of that principal.
     pub role: Role,
+    /// Groups of that principal, sorted.
+    #[serde(default)]
+    pub groups: Vec<String>,
     /// When it was created.
     pub created_at: Instant,
     /// By whom.
@@ -97,6 +102,7 @@ impl Token {
             id: TokenId(row.text("id")?),
             name: row.text("name")?,
             role: row.parsed("role")?,
+            groups: row.json("groups")?,
             created_at: row.instant("created_at")?,
             created_by: row.text("created_by")?,
             expires_at: row.int_maybe("expires_at")?.map(Instant),
@@ -109,17 +115,19 @@ impl Catalog {
     /// Creates a token for the principal `name`; several tokens may stand for one principal, so that they can be
     /// rotated without a gap. It stops working `expires` after now, or never.
     ///
-    /// Needs a permit for `manage_tokens`. `Invalid` (SW0633) for a name that is empty, too long, has control characters
-    /// or is Seawall's own, and for an expiry that is not in the future.
+    /// Needs a permit for `manage_tokens`. `Invalid` (SW0633) for a name or a group that is empty, too long, has control
+    /// characters or, for a name, is Seawall's own, and for an expiry that is not in the future.
     pub async fn create_token(
         &self,
         permit: &Permit,
         name: &str,
         role: Role,
+        groups: &[String],
         expires: Option<Span>,
     ) -> Result<NewToken> {
         expect_action(permit, &[Action::ManageTokens])?;
         check_name(name)?;
+        let groups = checked_groups(groups)?;
         if expires.is_some_and(|span| span <= Span::ZERO) {
             return Err(Error::invalid("SW0633", "a token must expire in the future").hint("for example 90d"));
         }
@@ -131,8 +139,8 @@ impl Catalog {
         let digest = hmac::sign(&hmac::Key::new(hmac::HMAC_SHA256, &salt), secret.as_bytes());
         let mut write = self.begin().await?;
         sqlx::query(
-            "INSERT INTO token (id, name, role, salt, digest, created_at, created_by, expires_at)
-             VALUES ($1, $2, $3, $4, $5, $6, $7, $8)",
+            "INSERT INTO token (id, name, role, salt, digest, created_at, created_by, expires_at, groups)
+             VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)",
         )
         .bind(id.as_str())
         .bind(name)
@@ -142,10 +150,11 @@ impl Catalog {
         .bind(created_at.0)
         .bind(permit.principal())
         .bind(expires_at.map(|at| at.0))
+        .bind(json!(groups).to_string())
         .execute(write.connection())
         .await
         .during("creating a token")?;
-        let detail = json!({"token": id, "name": name, "role": role, "expires_at": expires_at});
+        let detail = json!({"token": id, "name": name, "role": role, "groups": groups, "expires_at": expires_at});
         audit::append(&mut write, created_at, Draft::of("token_created", permit, detail)).await?;
         write.commit().await?;
         let secret = format!("{PREFIX}{id}_{secret}");
@@ -186,7 +195,7 @@ impl Catalog {
         let (id, secret) = split(secret).ok_or_else(unknown)?;
         let mut reader = self.read().await?;
         let row = sqlx::query(
-            "SELECT id, name, role, salt, digest, created_at, created_by, expires_at, revoked_at
+            "SELECT id, name, role, groups, salt, digest, created_at, created_by, expires_at, revoked_at
              FROM token WHERE id = $1",
         )
         .bind(id)
@@ -207,13 +216,14 @@ impl Catalog {
             let message = format!("token {id} expired at {at}");
             return Err(Error::new(ErrorKind::Denied, "SW0631", message).hint("ask an owner for a new token"));
         }
-        Ok(Principal { name: token.name, role: token.role })
+        Ok(Principal { name: token.name, role: token.role, groups: token.groups })
     }
 }
 
 pub(crate) async fn all(connection: &mut Connection) -> Result<Vec<Token>> {
     let rows = sqlx::query(
-        "SELECT id, name, role, created_at, created_by, expires_at, revoked_at FROM token ORDER BY created_at, id",
+        "SELECT id, name, role, groups, created_at, created_by, expires_at, revoked_at FROM token
+         ORDER BY created_at, id",
     )
     .fetch_all(connection)
     .await
@@ -229,9 +239,26 @@ fn split(text: &str) -> Option<(&str, &str)> {
     text.strip_prefix(PREFIX)?.split_once('_')
 }
 
+/// Groups sorted, each once.
+fn checked_groups(groups: &[String]) -> Result<Vec<String>> {
+    let refused = groups.iter().find(|group| !is_a_name(group));
+    if let Some(group) = refused.or(groups.get(GROUPS_MAX)) {
+        let hint =
+            format!("at most {GROUPS_MAX} groups, each of 1 to {NAME_BYTES_MAX} bytes without control characters");
+        return Err(Error::invalid("SW0633", format!("{group:?} cannot be a group of this token")).hint(hint));
+    }
+    let mut groups = groups.to_vec();
+    groups.sort();
+    groups.dedup();
+    Ok(groups)
+}
+
+fn is_a_name(name: &str) -> bool {
+    !name.trim().is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control)
+}
+
 fn check_name(name: &str) -> Result<()> {
-    let fits = !name.trim().is_empty() && name.len() <= NAME_BYTES_MAX && !name.chars().any(char::is_control);
-    if fits && name != SYSTEM_PRINCIPAL {
+    if is_a_name(name) && name != SYSTEM_PRINCIPAL {
         return Ok(());
     }
     Err(Error::invalid("SW0633", format!("{name:?} cannot name a principal")).hint(format!(

@@ -7,12 +7,12 @@ use crate::fixtures::{Fixture, START, on_both};
 async fn a_token_stands_for_its_principal_until_it_expires() {
     on_both(async |fixture: Fixture| {
         let permit = fixture.permit(Action::ManageTokens);
-        let token = fixture.catalog.create_token(&permit, "till", Role::Service, Some(Span::HOUR)).await.unwrap();
+        let token = fixture.catalog.create_token(&permit, "till", Role::Service, &[], Some(Span::HOUR)).await.unwrap();
         assert!(token.secret.starts_with("sw_"));
         assert_eq!(token.expires_at, Some(START + Span::HOUR));
         fixture.pass(Span(Span::HOUR.0 - 1));
         let principal = fixture.catalog.authenticate(&token.secret).await.unwrap();
-        assert_eq!(principal, Principal { name: "till".to_owned(), role: Role::Service });
+        assert_eq!(principal, Principal::new("till", Role::Service));
         fixture.pass(Span(1));
         let expired = fixture.catalog.authenticate(&token.secret).await.unwrap_err();
         assert_eq!((expired.kind(), expired.code()), (ErrorKind::Denied, "SW0631"));
@@ -24,8 +24,8 @@ async fn a_token_stands_for_its_principal_until_it_expires() {
 async fn a_revoked_token_is_refused_at_once_and_its_twin_still_works() {
     on_both(async |fixture: Fixture| {
         let permit = fixture.permit(Action::ManageTokens);
-        let old = fixture.catalog.create_token(&permit, "ada", Role::Owner, None).await.unwrap();
-        let new = fixture.catalog.create_token(&permit, "ada", Role::Owner, None).await.unwrap();
+        let old = fixture.catalog.create_token(&permit, "ada", Role::Owner, &[], None).await.unwrap();
+        let new = fixture.catalog.create_token(&permit, "ada", Role::Owner, &[], None).await.unwrap();
         fixture.pass(Span::MINUTE);
         fixture.catalog.revoke_token(&permit, &old.id).await.unwrap();
         fixture.pass(Span::MINUTE);
@@ -46,8 +46,8 @@ async fn a_revoked_token_is_refused_at_once_and_its_twin_still_works() {
 async fn anything_but_the_very_secret_is_unknown() {
     let fixture = Fixture::in_memory().await;
     let permit = fixture.permit(Action::ManageTokens);
-    let token = fixture.catalog.create_token(&permit, "ada", Role::Owner, None).await.unwrap();
-    let other = fixture.catalog.create_token(&permit, "bob", Role::Analyst, None).await.unwrap();
+    let token = fixture.catalog.create_token(&permit, "ada", Role::Owner, &[], None).await.unwrap();
+    let other = fixture.catalog.create_token(&permit, "bob", Role::Analyst, &[], None).await.unwrap();
     let (_, other_secret) = split(&other.secret).unwrap();
     let tampered = [
         String::new(),
@@ -74,7 +74,7 @@ async fn anything_but_the_very_secret_is_unknown() {
 async fn the_secret_is_nowhere_but_in_the_answer() {
     let fixture = Fixture::on_disk().await;
     let permit = fixture.permit(Action::ManageTokens);
-    let token = fixture.catalog.create_token(&permit, "ada", Role::Owner, None).await.unwrap();
+    let token = fixture.catalog.create_token(&permit, "ada", Role::Owner, &[], None).await.unwrap();
     let (_, secret) = split(&token.secret).unwrap();
     assert!(!format!("{token:?}").contains(secret));
     let folder = fixture.folder.as_ref().unwrap().path();
@@ -91,13 +91,13 @@ async fn only_fitting_names_expiries_and_permits_make_a_token() {
     let fixture = Fixture::in_memory().await;
     let permit = fixture.permit(Action::ManageTokens);
     for name in ["", "  ", "seawall", "a\nb", &"x".repeat(121)] {
-        let refused = fixture.catalog.create_token(&permit, name, Role::Owner, None).await.unwrap_err();
+        let refused = fixture.catalog.create_token(&permit, name, Role::Owner, &[], None).await.unwrap_err();
         assert_eq!(refused.code(), "SW0633", "{name:?}");
     }
-    let past = fixture.catalog.create_token(&permit, "ada", Role::Owner, Some(Span::ZERO)).await.unwrap_err();
+    let past = fixture.catalog.create_token(&permit, "ada", Role::Owner, &[], Some(Span::ZERO)).await.unwrap_err();
     assert_eq!(past.code(), "SW0633");
     let other = fixture.permit(Action::Ingest);
-    let denied = fixture.catalog.create_token(&other, "ada", Role::Owner, None).await.unwrap_err();
+    let denied = fixture.catalog.create_token(&other, "ada", Role::Owner, &[], None).await.unwrap_err();
     assert_eq!(denied.code(), "SW0611");
     assert!(fixture.catalog.tokens().await.unwrap().is_empty());
     assert!(fixture.events().await.is_empty());

@@ -21,6 +21,9 @@ pub enum Token {
         /// owner, engineer, analyst or service
         #[arg(long)]
         role: Role,
+        /// Group they belong to, such as a country or a team; may be given several times
+        #[arg(long = "group")]
+        groups: Vec<String>,
         /// When it stops working, for example 90d; never when absent
         #[arg(long)]
         expires: Option<Span>,
@@ -41,8 +44,8 @@ impl Token {
         let installation = global.open().await?;
         let permit = installation.permit(Action::ManageTokens, "tokens").await?;
         match self {
-            Token::Create { name, role, expires } => {
-                let token = installation.catalog.create_token(&permit, name, *role, *expires).await?;
+            Token::Create { name, role, groups, expires } => {
+                let token = installation.catalog.create_token(&permit, name, *role, groups, *expires).await?;
                 if global.json() {
                     return print_json(&json!({"id": token.id, "secret": token.secret, "expires_at": token.expires_at.map(|at| at.to_string())}))
                         .map(|()| Exit::Ok);
@@ -61,7 +64,8 @@ impl Token {
                         (None, Some(at)) => format!("expires {at}"),
                         (None, None) => "does not expire".to_owned(),
                     };
-                    println!("{}  {}  {}  {state}", token.id, token.name, token.role);
+                    let groups = token.groups.join(",");
+                    println!("{}  {}  {}  {groups}  {state}", token.id, token.name, token.role);
                 }
             }
             Token::Revoke { id } => {
