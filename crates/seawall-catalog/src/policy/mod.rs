@@ -107,11 +107,23 @@ pub enum Action {
     VerifySkew,
     /// Backup, restore, repair and everything else that concerns the installation.
     Administer,
+    /// Train a model and record its version.
+    TrainModel,
+    /// Make a model version champion or challenger.
+    PromoteModel,
+    /// Approve or reject a proposal.
+    ApproveDecision,
+    /// Bring a former champion back.
+    RollBack,
+    /// Record signals, open and close incidents.
+    ManageIncidents,
+    /// Ask a model for a prediction.
+    Predict,
 }
 
 impl Action {
     /// Every action.
-    pub const ALL: [Action; 12] = [
+    pub const ALL: [Action; 18] = [
         Action::ApplyProject,
         Action::Ingest,
         Action::ReadRows,
@@ -124,6 +136,12 @@ impl Action {
         Action::ReleaseQuarantine,
         Action::VerifySkew,
         Action::Administer,
+        Action::TrainModel,
+        Action::PromoteModel,
+        Action::ApproveDecision,
+        Action::RollBack,
+        Action::ManageIncidents,
+        Action::Predict,
     ];
 
     /// The action's name, as it stands in permits.
@@ -141,6 +159,12 @@ impl Action {
             Action::ReleaseQuarantine => "release_quarantine",
             Action::VerifySkew => "verify_skew",
             Action::Administer => "administer",
+            Action::TrainModel => "train_model",
+            Action::PromoteModel => "promote_model",
+            Action::ApproveDecision => "approve_decision",
+            Action::RollBack => "roll_back",
+            Action::ManageIncidents => "manage_incidents",
+            Action::Predict => "predict",
         }
     }
 
@@ -160,6 +184,12 @@ impl Action {
             Action::ReleaseQuarantine => &[Owner, Engineer],
             Action::VerifySkew => &[Owner, Engineer, Analyst],
             Action::Administer => &[Owner],
+            Action::TrainModel => &[Owner, Engineer],
+            Action::PromoteModel => &[Owner, Engineer],
+            Action::ApproveDecision => &[Owner, Engineer, Analyst],
+            Action::RollBack => &[Owner, Engineer],
+            Action::ManageIncidents => &[Owner, Engineer],
+            Action::Predict => &[Owner, Engineer, Service],
         }
     }
 }

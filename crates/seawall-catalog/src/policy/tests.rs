@@ -20,15 +20,16 @@ fn the_table_of_rights_is_this_one() {
     check(
         Role::Owner,
         "apply_project ingest read_rows read_metadata read_audit serve_features build_training_set write_table \
-         manage_tokens release_quarantine verify_skew administer",
+         manage_tokens release_quarantine verify_skew administer train_model promote_model approve_decision roll_back \
+         manage_incidents predict",
     );
     check(
         Role::Engineer,
         "apply_project ingest read_rows read_metadata read_audit serve_features build_training_set \
-         release_quarantine verify_skew",
+         release_quarantine verify_skew train_model promote_model approve_decision roll_back manage_incidents predict",
     );
-    check(Role::Analyst, "read_rows read_metadata build_training_set verify_skew");
-    check(Role::Service, "ingest read_metadata serve_features");
+    check(Role::Analyst, "read_rows read_metadata build_training_set verify_skew approve_decision");
+    check(Role::Service, "ingest read_metadata serve_features predict");
 }
 
 #[test]
