@@ -14,11 +14,13 @@ use serde_json::{Value, json};
 
 use crate::audit::{self, Draft};
 use crate::catalog::Catalog;
-use crate::database::{Connection, DuringResult, Fields, Row, stored, stored_json};
+use crate::database::{Connection, DuringResult, Fields, Row, stored_json};
 use crate::policy::{Action, expect_action};
 
 mod alias;
 mod card;
+#[cfg(test)]
+pub(crate) mod fixtures;
 mod reign;
 
 #[cfg(test)]
