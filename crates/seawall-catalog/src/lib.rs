@@ -7,12 +7,16 @@
 
 pub mod audit;
 mod catalog;
+pub mod certificate;
 mod database;
+pub mod decisions;
 pub mod facts;
 #[cfg(test)]
 mod fixtures;
+pub mod incidents;
 pub mod intent;
 pub mod lineage;
+pub mod models;
 pub mod policy;
 pub mod project;
 pub mod revision;
@@ -23,10 +27,13 @@ pub mod training;
 
 pub use audit::{AuditCheckpoint, AuditEntry};
 pub use catalog::Catalog;
+pub use certificate::{verify_decision_certificate, verify_decision_certificate_of};
+pub use decisions::{Approval, ApprovalState, Proposal};
 pub use facts::{Counts, DatasetCounts, FrameFacts, RuleFailures, RuleResult, TableCommit, TableVersionRecord};
 pub use intent::{Effect, Intent, IntentId};
 pub use lineage::{Direction, LineageEdge};
 pub use policy::{Action, Policy, PolicySet, Principal, Role};
+pub use models::{Aliases, ModelVersion, NewModelVersion, Reign};
 pub use revision::{ActiveProject, Applied, Change, ChangeKind, Revision};
 pub use signing::{SigningKey, verify_signature};
 pub use token::{NewToken, Token, TokenId};

@@ -5,7 +5,7 @@ use seawall_base::{Error, Instant, Result};
 use super::{Connection, DuringResult, Fields, execute_all};
 
 /// Every migration, in order; the schema version is the number of those that ran.
-const MIGRATIONS: &[&str] = &[V1, V3];
+const MIGRATIONS: &[&str] = &[V1, V2, V3];
 
 /// Everything the first release keeps.
 ///
@@ -145,6 +145,101 @@ CREATE INDEX table_version_at ON table_version (table_name, committed_at);
 
 /// Groups of a token's principal, a JSON list of names.
 const V3: &str = "ALTER TABLE token ADD COLUMN groups TEXT NOT NULL DEFAULT '[]';";
+/// Models, decisions about them, and incidents.
+///
+/// - Bodies are JSON texts of the structs of the same names; the columns beside them are their keys, for queries.
+/// - `decision.seq` is the number in `DEC-n`, `incident.seq` that in `INC-n`. `version` is 0 for none, `of_decision` is 0
+///   for none, so that the unique key, by which a step that runs again finds what it wrote, holds no nulls.
+/// - `reign` is the history of the alias champion and never changes a row; a reign ends where the next one begins.
+///   `former` is the version to come back to.
+/// - In `signal` the columns `column_name` and `slice` are empty for none.
+const V2: &str = "
+CREATE TABLE model_version (
+    model TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    digest TEXT NOT NULL,
+    trained_at BIGINT NOT NULL,
+    body TEXT NOT NULL,
+    recorded_at BIGINT NOT NULL,
+    permit TEXT NOT NULL,
+    PRIMARY KEY (model, version),
+    UNIQUE (model, digest, trained_at)
+);
+CREATE TABLE decision (
+    seq BIGINT PRIMARY KEY,
+    model TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    kind TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    of_decision BIGINT NOT NULL,
+    binds TEXT NOT NULL,
+    required TEXT NOT NULL,
+    body TEXT NOT NULL,
+    recorded_at BIGINT NOT NULL,
+    permit TEXT NOT NULL,
+    UNIQUE (model, at, kind, version, of_decision)
+);
+CREATE INDEX decision_of ON decision (of_decision);
+CREATE TABLE approval (
+    decision BIGINT NOT NULL REFERENCES decision (seq),
+    position BIGINT NOT NULL,
+    principal TEXT NOT NULL,
+    role TEXT NOT NULL,
+    member_of TEXT NOT NULL,
+    binds TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    permit TEXT NOT NULL,
+    PRIMARY KEY (decision, principal),
+    UNIQUE (decision, position)
+);
+CREATE TABLE model_alias (
+    model TEXT PRIMARY KEY,
+    champion BIGINT,
+    challenger BIGINT,
+    former BIGINT,
+    champion_since BIGINT,
+    FOREIGN KEY (model, champion) REFERENCES model_version (model, version),
+    FOREIGN KEY (model, challenger) REFERENCES model_version (model, version),
+    FOREIGN KEY (model, former) REFERENCES model_version (model, version)
+);
+CREATE TABLE reign (
+    model TEXT NOT NULL,
+    position BIGINT NOT NULL,
+    version BIGINT NOT NULL,
+    former BIGINT,
+    from_at BIGINT NOT NULL,
+    decision BIGINT NOT NULL REFERENCES decision (seq),
+    PRIMARY KEY (model, position),
+    FOREIGN KEY (model, version) REFERENCES model_version (model, version)
+);
+CREATE TABLE signal (
+    subject TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    metric TEXT NOT NULL,
+    column_name TEXT NOT NULL,
+    slice TEXT NOT NULL,
+    body TEXT NOT NULL,
+    permit TEXT NOT NULL,
+    PRIMARY KEY (subject, at, metric, column_name, slice)
+);
+CREATE INDEX signal_at ON signal (at);
+CREATE TABLE incident (
+    seq BIGINT PRIMARY KEY,
+    incident_key TEXT NOT NULL,
+    opened_at BIGINT NOT NULL,
+    closed_at BIGINT,
+    body TEXT NOT NULL,
+    permit TEXT NOT NULL,
+    UNIQUE (incident_key, opened_at)
+);
+CREATE INDEX incident_open ON incident (closed_at, incident_key);
+CREATE TABLE control_position (
+    name TEXT PRIMARY KEY,
+    at BIGINT NOT NULL,
+    permit TEXT NOT NULL
+);
+";
 
 /// Brings the schema up to date, inside the caller's transaction.
 pub(super) async fn run(connection: &mut Connection, now: Instant) -> Result<()> {

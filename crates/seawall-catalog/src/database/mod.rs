@@ -23,7 +23,7 @@ mod row;
 #[cfg(test)]
 mod tests;
 
-pub(crate) use row::{DuringResult, Fields, stored};
+pub(crate) use row::{DuringResult, Fields, stored, stored_json};
 
 /// One open connection; a transaction lends one too.
 pub(crate) type Connection = sqlx::SqliteConnection;

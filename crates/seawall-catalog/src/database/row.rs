@@ -3,6 +3,7 @@
 use std::str::FromStr;
 
 use seawall_base::{Error, Hash, Instant, Result};
+use serde::Serialize;
 use serde::de::DeserializeOwned;
 use sqlx::Row as _;
 
@@ -32,6 +33,10 @@ pub(crate) trait Fields {
     fn int_maybe(&self, column: &str) -> Result<Option<i64>>;
     /// A number that cannot be negative.
     fn count(&self, column: &str) -> Result<u64>;
+    /// A version of a model.
+    fn version(&self, column: &str) -> Result<u32>;
+    /// A version of a model that may be null.
+    fn version_maybe(&self, column: &str) -> Result<Option<u32>>;
     /// An instant.
     fn instant(&self, column: &str) -> Result<Instant>;
     /// A hash.
@@ -65,6 +70,15 @@ impl Fields for Row {
         u64::try_from(value).map_err(|_| damaged(column, &value.to_string()))
     }
 
+    fn version(&self, column: &str) -> Result<u32> {
+        self.version_maybe(column)?.ok_or_else(|| damaged(column, "null"))
+    }
+
+    fn version_maybe(&self, column: &str) -> Result<Option<u32>> {
+        let Some(value) = self.int_maybe(column)? else { return Ok(None) };
+        u32::try_from(value).map(Some).map_err(|_| damaged(column, &value.to_string()))
+    }
+
     fn instant(&self, column: &str) -> Result<Instant> {
         Ok(Instant(self.int(column)?))
     }
@@ -87,6 +101,20 @@ impl Fields for Row {
 /// A count as the database keeps it; counts beyond `i64::MAX` do not exist in practice and are refused.
 pub(crate) fn stored(count: u64) -> Result<i64> {
     i64::try_from(count).map_err(|e| Error::invalid("SW0605", format!("{count} is too large to be kept")).because(e))
+}
+
+/// A value as JSON text that reads back. JSON has no infinite and undefined numbers, and instants after the year 9999
+/// have no text: such a value (SW1101) is refused when it comes, so that no reader finds it damaged later.
+pub(crate) fn stored_json<T: Serialize + DeserializeOwned>(what: &str, value: &T) -> Result<String> {
+    let text = serde_json::to_string(value)
+        .map_err(|e| Error::internal("SW0606", format!("writing {what} as JSON failed")).because(e))?;
+    let back: std::result::Result<T, _> = serde_json::from_str(&text);
+    back.map_err(|e| {
+        Error::invalid("SW1101", format!("{what} holds a value that cannot be kept"))
+            .because(e)
+            .hint("numbers must be finite and instants lie before the year 10000")
+    })?;
+    Ok(text)
 }
 
 fn damaged(column: &str, value: &str) -> Error {

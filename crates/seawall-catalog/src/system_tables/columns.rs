@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, BooleanArray, StringArray, TimestampMicrosecondArray, UInt64Array};
+use arrow::array::{ArrayRef, BooleanArray, Float64Array, StringArray, TimestampMicrosecondArray, UInt64Array};
 use arrow::datatypes::{Field, Schema};
 use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use seawall_base::{Instant, Result};
@@ -32,6 +32,16 @@ impl<'a, T> Columns<'a, T> {
     pub(super) fn count(self, name: &str, value: impl Fn(&T) -> u64) -> Self {
         let array = UInt64Array::from_iter_values(self.rows.iter().map(value));
         self.push(name, Arc::new(array), false)
+    }
+
+    pub(super) fn count_maybe(self, name: &str, value: impl Fn(&T) -> Option<u64>) -> Self {
+        let array: UInt64Array = self.rows.iter().map(value).collect();
+        self.push(name, Arc::new(array), true)
+    }
+
+    pub(super) fn number_maybe(self, name: &str, value: impl Fn(&T) -> Option<f64>) -> Self {
+        let array: Float64Array = self.rows.iter().map(value).collect();
+        self.push(name, Arc::new(array), true)
     }
 
     pub(super) fn flag(self, name: &str, value: impl Fn(&T) -> bool) -> Self {

@@ -18,6 +18,7 @@ use crate::token::Token;
 use crate::training;
 
 mod columns;
+mod models;
 
 #[cfg(test)]
 mod tests;
@@ -37,7 +38,7 @@ impl Catalog {
     }
 
     /// Every system table with its name, as they stand now. Tables without rows have their columns all the same; the
-    /// table `audit` shows the newest 100,000 entries. For a caller with a role there is
+    /// tables `audit` and `signals` show the newest 100,000 rows. For a caller with a role there is
     /// [`Catalog::system_tables_for`].
     pub async fn system_tables(&self) -> Result<Vec<(String, RecordBatch)>> {
         let mut reader = self.read().await?;
@@ -53,6 +54,12 @@ impl Catalog {
             ("training_sets", training_sets(&mut reader).await?),
             ("certificates", certificates(&mut reader).await?),
             ("tokens", tokens(&mut reader).await?),
+            ("models", models::models(&mut reader).await?),
+            ("model_aliases", models::model_aliases(&mut reader).await?),
+            ("decisions", models::decisions(&mut reader).await?),
+            ("approvals", models::approvals(&mut reader).await?),
+            ("signals", models::signals(&mut reader).await?),
+            ("incidents", models::incidents(&mut reader).await?),
         ];
         Ok(tables.into_iter().map(|(name, rows)| (name.to_owned(), rows)).collect())
     }

@@ -11,7 +11,7 @@ use crate::fixtures::{Fixture, START, project, training_set, view};
 use crate::lineage::LineageEdge;
 use crate::policy::{Action, Principal, Role};
 
-const NAMES: [&str; 11] = [
+const NAMES: [&str; 17] = [
     "revisions",
     "declarations",
     "table_versions",
@@ -23,6 +23,12 @@ const NAMES: [&str; 11] = [
     "training_sets",
     "certificates",
     "tokens",
+    "models",
+    "model_aliases",
+    "decisions",
+    "approvals",
+    "signals",
+    "incidents",
 ];
 
 #[tokio::test]
