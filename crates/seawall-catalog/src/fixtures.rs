@@ -120,6 +120,11 @@ pub(crate) fn project(feature_views: Vec<FeatureView>, training_sets: Vec<Traini
         sources: vec![source],
         feature_views,
         training_sets,
+        models: Vec::new(),
+        monitors: Vec::new(),
+        corrections: Vec::new(),
+        views: Vec::new(),
+        policies: Vec::new(),
         other: Vec::new(),
     }
 }

@@ -6,6 +6,7 @@ use std::path::{Component, Path, PathBuf};
 
 use super::diagnostic::Report;
 use super::parse::{PROJECT_FILE, is_yaml_file};
+use super::policies::is_policy_file;
 use super::source::{Place, SourceFile};
 
 /// Largest file, in bytes.
@@ -46,7 +47,7 @@ pub(crate) fn from_memory(files: &[(PathBuf, String)]) -> (Vec<SourceFile>, Repo
 }
 
 fn is_read(path: &Path) -> bool {
-    is_yaml_file(path) || path.extension().is_some_and(|extension| extension == "sql")
+    is_yaml_file(path) || is_policy_file(path) || path.extension().is_some_and(|extension| extension == "sql")
 }
 
 struct Walk<'f> {

@@ -19,7 +19,9 @@ mod explain;
 mod folder;
 mod init;
 pub mod model;
+mod owner;
 mod parse;
+mod policies;
 mod read;
 mod resolve;
 mod shape;
@@ -36,7 +38,8 @@ mod tests;
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use explain::{codes, explain};
 pub use init::{InitOptions, Sample, init};
-pub use model::{OtherDeclaration, Project};
+pub use model::{OtherDeclaration, PolicyFile, Project};
+pub use owner::{ColumnLabels, column_labels, owner_of};
 pub use source::SourceFile;
 pub use words::identifier;
 
@@ -60,8 +63,8 @@ pub struct Loaded {
     pub files: Vec<SourceFile>,
 }
 
-/// Reads and checks the project in `folder`: `seawall.yaml` and every other `*.yaml`, `*.yml` and `*.sql` below it, but
-/// for hidden folders, `data`, `target` and `node_modules`.
+/// Reads and checks the project in `folder`: `seawall.yaml` and every other `*.yaml`, `*.yml`, `*.sql` and `*.cedar`
+/// below it, but for hidden folders, `data`, `target` and `node_modules`.
 ///
 /// # Errors
 /// Everything that is wrong, files that cannot be read and a missing `seawall.yaml` included.
@@ -70,7 +73,8 @@ pub fn load(folder: &Path, options: LoadOptions) -> Result<Loaded, Diagnostics> 
     parse::parse(files, &options, report)
 }
 
-/// [`load`] without a folder: paths relative to the project, and texts. Files that are neither YAML nor SQL are ignored.
+/// [`load`] without a folder: paths relative to the project, and texts. Files that are neither YAML nor SQL nor
+/// Cedar are ignored.
 ///
 /// # Errors
 /// Everything that is wrong.

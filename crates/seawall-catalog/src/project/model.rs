@@ -1,7 +1,7 @@
 //! A project as data: everything that a revision is made of.
 
 use seawall_base::Hash;
-use seawall_base::declare::{FeatureView, Source, TrainingSet};
+use seawall_base::declare::{Correction, FeatureView, Model, Monitor, Source, TrainingSet, View};
 use seawall_kernel::contract::Contract;
 use serde::{Deserialize, Serialize};
 
@@ -18,8 +18,35 @@ pub struct Project {
     pub feature_views: Vec<FeatureView>,
     /// Training sets, ordered by name.
     pub training_sets: Vec<TrainingSet>,
-    /// Declarations that are checked and kept but not yet run: models, transforms, live views, tests.
+    /// Models, ordered by name.
+    ///
+    /// Like every list below but the last it came later than the first release: it is left out of the JSON when empty,
+    /// so that projects without it keep their hash, and is empty when a stored project does not have it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub models: Vec<Model>,
+    /// Monitors, ordered by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub monitors: Vec<Monitor>,
+    /// Corrections, ordered by name, which is the order in which they are applied.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub corrections: Vec<Correction>,
+    /// Named queries, ordered by name.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub views: Vec<View>,
+    /// Policy files, ordered by path.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub policies: Vec<PolicyFile>,
+    /// Declarations that are checked and kept but not yet run: transforms, live views, tests.
     pub other: Vec<OtherDeclaration>,
+}
+
+/// A file of policies, as it was read.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PolicyFile {
+    /// Path within the project, its parts separated by `/`: `policies/fraud.cedar`.
+    pub path: String,
+    /// Cedar.
+    pub text: String,
 }
 
 /// A declaration of a kind that only the catalog keeps.
@@ -34,6 +61,22 @@ pub struct OtherDeclaration {
 }
 
 impl Project {
+    /// The model with this name.
+    pub fn model(&self, name: &str) -> Option<&Model> {
+        self.models.iter().find(|model| model.name == name)
+    }
+
+    /// How `dataset` is watched: by its monitor, or by the defaults.
+    pub fn monitor_of(&self, dataset: &str) -> Monitor {
+        let declared = self.monitors.iter().find(|monitor| monitor.dataset == dataset);
+        declared.cloned().unwrap_or_else(|| Monitor::of(dataset))
+    }
+
+    /// The corrections of a source, in the order in which they are applied.
+    pub fn corrections_of<'a>(&'a self, source: &'a str) -> impl Iterator<Item = &'a Correction> {
+        self.corrections.iter().filter(move |correction| correction.source == source)
+    }
+
     /// The content hash that names the revision.
     pub fn revision_hash(&self) -> Hash {
         Hash::of_json(self)

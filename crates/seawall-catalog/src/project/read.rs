@@ -6,12 +6,15 @@
 use std::str::FromStr;
 
 use seawall_base::declare::{
-    Aggregation, Available, Connector, Feature, FeatureRef, FeatureView, FileFormat, Files, Label, LabelValue, OwnRow,
+    Aggregation, Available, Connector, Feature, FeatureRef, FeatureView, FileFormat, Files, Known, Label, LabelValue, OwnRow,
     ReferenceFile, Simulator, Source, Spine, TrainingSet, WindowEdge,
 };
 use seawall_base::{Span, VersionedName};
 
 use super::yaml::{Node, ScalarKind};
+
+pub(crate) mod model;
+pub(crate) mod watch;
 
 /// Seed of the simulator when none is given.
 const SEED: u64 = 7;
@@ -160,7 +163,15 @@ pub(crate) fn training_set(node: &Node) -> Option<TrainingSet> {
         features: features.iter().map(feature_reference).collect::<Option<_>>()?,
         context,
         visibility_lag: given(node.get("visibility_lag"), span)?.unwrap_or(Span::ZERO),
-        known: seawall_base::declare::Known::InTime,
+        known: given(node.get("known"), known)?.unwrap_or_default(),
+    })
+}
+
+fn known(node: &Node) -> Option<Known> {
+    Some(match node.text()? {
+        "in_time" => Known::InTime,
+        "ignore" => Known::Ignore,
+        _ => return None,
     })
 }
 
@@ -221,6 +232,7 @@ fn whole(node: &Node) -> Option<u64> {
     }
 }
 
+/// A number of either kind.
 fn number(node: &Node) -> Option<f64> {
     match node.scalar()?.kind {
         ScalarKind::Integer(value) => Some(value as f64),

@@ -11,15 +11,19 @@ use super::contract::{Contracts, DatasetEntry, Found};
 use super::diagnostic::Report;
 use super::model::{OtherDeclaration, Project};
 use super::parse::Declaration;
+use super::policies::policies;
 use super::read;
 use super::shape::head;
 use super::source::{Place, SourceFile};
-use super::sql::tables_read;
 use super::words::{listed, suggest};
 use super::yaml::Node;
 
+mod cycles;
+mod model;
 mod other;
 mod training_set;
+mod view;
+mod watch;
 
 /// Checks references and builds the project. What is returned is complete only when nothing was reported.
 pub(crate) struct Resolver<'a> {
@@ -41,6 +45,11 @@ impl<'a> Resolver<'a> {
             sources: Vec::new(),
             feature_views: Vec::new(),
             training_sets: Vec::new(),
+            models: Vec::new(),
+            monitors: Vec::new(),
+            corrections: Vec::new(),
+            views: Vec::new(),
+            policies: policies(self.files, self.report),
             other: Vec::new(),
         };
         // References of unsound declarations are checked too, as far as they can be read.
@@ -50,6 +59,10 @@ impl<'a> Resolver<'a> {
                 "source" => project.sources.extend(self.source(declaration)),
                 "feature_view" => project.feature_views.extend(self.feature_view(declaration)),
                 "training_set" => project.training_sets.extend(self.training_set(declaration)),
+                "model" => project.models.extend(self.model(declaration)),
+                "monitor" => project.monitors.extend(self.monitor(declaration)),
+                "correction" => project.corrections.extend(self.correction(declaration)),
+                "view" => project.views.extend(self.named_query(declaration)),
                 _ => project.other.extend(self.other(declaration)),
             }
         }
@@ -57,6 +70,10 @@ impl<'a> Resolver<'a> {
         project.sources.sort_by(|a, b| a.name.cmp(&b.name));
         project.feature_views.sort_by(|a, b| a.name.cmp(&b.name));
         project.training_sets.sort_by(|a, b| a.name.cmp(&b.name));
+        project.models.sort_by(|a, b| a.name.cmp(&b.name));
+        project.monitors.sort_by(|a, b| a.name.cmp(&b.name));
+        project.corrections.sort_by(|a, b| a.name.cmp(&b.name));
+        project.views.sort_by(|a, b| a.name.cmp(&b.name));
         project.other.sort_by(|a, b| (&a.kind, &a.name).cmp(&(&b.kind, &b.name)));
         project
     }
@@ -190,6 +207,16 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// The dataset that a source feeds, without a report when it cannot be found.
+    fn dataset_of(&self, source: &Node) -> Option<&'a DatasetEntry> {
+        let (id, major) = source.get("contract")?.text()?.rsplit_once('@')?;
+        let Found::Thing(datasets) = self.contracts.contract(id, major) else { return None };
+        match source.get("dataset") {
+            Some(named) => datasets.iter().find(|entry| Some(entry.name.as_str()) == named.text()),
+            None => datasets.first().filter(|_| datasets.len() == 1),
+        }
+    }
+
     /// The dataset that `node` names; reported when there is none.
     fn dataset(&mut self, node: &Node) -> Option<&'a DatasetEntry> {
         let name = node.text()?;
@@ -305,6 +332,25 @@ impl<'a> Resolver<'a> {
         }
     }
 
+    /// The SQL of a declaration with `sql` or `file`.
+    fn declared_sql(&mut self, node: &Node) -> Option<String> {
+        match node.get("file") {
+            Some(file) => self.sql_file(file),
+            None => node.get("sql")?.text().map(str::to_owned),
+        }
+    }
+
+    /// The same, without a report when it cannot be found.
+    fn sql_quietly(&self, node: &Node) -> Option<String> {
+        match node.get("file") {
+            None => node.get("sql")?.text().map(str::to_owned),
+            Some(file) => {
+                let path = project_path(file.text()?)?;
+                self.files.iter().find(|file| file.path == path).map(|file| file.text.to_string())
+            }
+        }
+    }
+
     fn sql_file_help(&self, text: &str, path: &Path, place: Place) -> String {
         let beside = self.files[place.file].path.parent().map(|folder| folder.join(path));
         if let Some(file) = self.files.iter().find(|file| Some(&file.path) == beside.as_ref()) {
@@ -321,70 +367,6 @@ impl<'a> Resolver<'a> {
             None => "paths start at the project's folder".to_owned(),
         }
     }
-
-    /// Transforms that need each other's results.
-    fn cycles(&mut self) {
-        let mut transforms = Vec::new();
-        let declarations = self.declarations;
-        for declaration in declarations.iter().filter(|d| d.kind == "transform" && d.is_sound) {
-            let sql = self.transform_sql_quietly(&declaration.node).unwrap_or_default();
-            let to = declaration.node.get("to").and_then(Node::text).unwrap_or_default();
-            transforms.push(Transform { declaration, reads: tables_read(&sql).into_iter().collect(), to });
-        }
-        let mut is_done = vec![false; transforms.len()];
-        for start in 0..transforms.len() {
-            let mut path = Vec::new();
-            if let Some(cycle) = find_cycle(&transforms, start, &mut path, &mut is_done) {
-                self.report_cycle(&cycle);
-            }
-        }
-    }
-
-    fn report_cycle(&mut self, cycle: &[&Transform<'_>]) {
-        let [first, others @ ..] = cycle else { return };
-        let way: Vec<&str> = cycle.iter().map(|t| t.declaration.name.as_str()).collect();
-        let message = match others {
-            [] => format!("the transform `{}` reads the dataset that it makes", first.declaration.name),
-            _ => format!("the transforms {} need each other's results", listed(way.iter().copied(), "and")),
-        };
-        let draft = self.report.error("SW0140", message, first.declaration.name_place());
-        for other in others {
-            draft.label(other.declaration.name_place(), format!("makes `{}`", other.to));
-        }
-        draft.help("let one of them read what lies before: a table cannot depend on itself");
-    }
-}
-
-/// A transform as a node of the graph of datasets.
-struct Transform<'d> {
-    declaration: &'d Declaration,
-    reads: Vec<String>,
-    to: &'d str,
-}
-
-/// The first cycle that can be reached from `at` and was not reported before.
-fn find_cycle<'t, 'd>(
-    transforms: &'t [Transform<'d>],
-    at: usize,
-    path: &mut Vec<usize>,
-    is_done: &mut [bool],
-) -> Option<Vec<&'t Transform<'d>>> {
-    if let Some(start) = path.iter().position(|step| *step == at) {
-        return Some(path[start..].iter().map(|step| &transforms[*step]).collect());
-    }
-    if is_done[at] {
-        return None;
-    }
-    path.push(at);
-    let mut found = None;
-    for (next, transform) in transforms.iter().enumerate() {
-        if found.is_none() && transforms[at].reads.iter().any(|table| table == transform.to) {
-            found = find_cycle(transforms, next, path, is_done);
-        }
-    }
-    path.pop();
-    is_done[at] = true;
-    found
 }
 
 /// Keys of a feature under which its input column stands.

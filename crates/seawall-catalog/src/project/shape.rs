@@ -29,6 +29,8 @@ pub(crate) enum Shape {
     Versioned,
     /// A length of time such as `24h`.
     Span(Least),
+    /// A size in bytes such as `2GiB`: see [`bytes`](super::words::bytes).
+    Size,
     /// `true` or `false`.
     Bool,
     /// Exactly this boolean.
@@ -161,6 +163,7 @@ impl Shape {
             Shape::Name => "a name".to_owned(),
             Shape::Versioned => "a name with a version".to_owned(),
             Shape::Span(_) => "a length of time such as 24h".to_owned(),
+            Shape::Size => "a size such as 2GiB".to_owned(),
             Shape::Bool => "true or false".to_owned(),
             Shape::OnlyBool(value) => value.to_string(),
             Shape::Integer { .. } => "a whole number".to_owned(),

@@ -59,6 +59,25 @@ pub(crate) fn tables_read(sql: &str) -> BTreeSet<String> {
     read.difference(&defined).cloned().collect()
 }
 
+/// Whether `sql` names `word`, in lower case, outside of texts and comments.
+pub(crate) fn mentions(sql: &str, word: &str) -> bool {
+    tokens(sql).iter().any(|token| matches!(token, Token::Word(name) | Token::Quoted(name) if name == word))
+}
+
+/// `sql` without the semicolon at its end, when it is one select.
+pub(crate) fn one_select(sql: &str) -> Option<&str> {
+    let tokens = tokens(sql);
+    let statement = match tokens.as_slice() {
+        [statement @ .., Token::Mark(';')] => statement,
+        statement => statement,
+    };
+    let begins = statement.iter().find(|token| **token != Token::Mark('('));
+    let is_select = matches!(begins, Some(Token::Word(word)) if word == "select" || word == "with");
+    let is_one = !statement.contains(&Token::Mark(';'));
+    let sql = sql.trim();
+    (is_select && is_one).then(|| sql.strip_suffix(';').unwrap_or(sql).trim_end())
+}
+
 /// Words after which commas no longer separate tables.
 const ENDS_FROM: [&str; 12] =
     ["where", "group", "having", "order", "limit", "union", "intersect", "except", "select", "window", "qualify", "on"];

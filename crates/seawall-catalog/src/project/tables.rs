@@ -3,8 +3,12 @@
 use super::shape::{Field, Keys, Least, Record, Shape, Variants, optional, required};
 
 mod contract;
+mod model;
+mod watch;
 
 pub(crate) use contract::CONTRACT;
+use model::MODEL;
+use watch::{CORRECTION, MONITOR, VIEW};
 
 /// The kinds that a declaration can have, with their records. Contracts have a file name of their own instead.
 pub(crate) static KINDS: &[(&str, &Record)] = &[
@@ -13,6 +17,9 @@ pub(crate) static KINDS: &[(&str, &Record)] = &[
     ("feature_view", &FEATURE_VIEW),
     ("training_set", &TRAINING_SET),
     ("model", &MODEL),
+    ("monitor", &MONITOR),
+    ("correction", &CORRECTION),
+    ("view", &VIEW),
     ("transform", &TRANSFORM),
     ("live_view", &LIVE_VIEW),
     ("test", &TEST),
@@ -206,6 +213,11 @@ static TRAINING_SET: Record = Record::new(
             Shape::Span(Least::Zero),
             "How much later than its availability a row is visible to serving; 0s by default.",
         ),
+        optional(
+            "known",
+            Shape::Choice(&["in_time", "ignore"]),
+            "Whether a decision sees only what was known at its time (in_time, the default); `ignore` shows what a leak is worth, and such a set is never served.",
+        ),
     ],
 );
 
@@ -254,71 +266,6 @@ static VIEW_REFERENCE: Record = Record::new(
             Shape::Map(Keys::Any, &Shape::Text),
             "For each entity column of the view, a column of the rows.",
         ),
-    ],
-);
-
-static MODEL: Record = Record::new(
-    "model",
-    "A model, when it may serve and when it is trained again.",
-    &[
-        required("kind", Shape::Only("model"), "The kind of this declaration."),
-        required("name", Shape::Name, NAME_DOC),
-        required("training_set", Shape::Name, "The training set that it learns from."),
-        optional(
-            "on_missing",
-            Shape::Map(Keys::Any, &Shape::Choice(&["halt", "degrade", "accept"])),
-            "What a missing value does, by feature, and under `default` for the others.",
-        ),
-        optional("ready_when", Shape::Record(&READY_WHEN), "What it must reach before it may serve."),
-        optional("retrain", Shape::Record(&RETRAIN), "When it is trained again and how it is promoted."),
-    ],
-);
-
-static READY_WHEN: Record = Record::new(
-    "ready_when section",
-    "What a model must reach before it may serve.",
-    &[
-        optional("auc", Shape::Record(&BOUNDS), "Area under the ROC curve."),
-        optional("log_loss", Shape::Record(&BOUNDS), "Logarithmic loss."),
-        optional("brier", Shape::Record(&BOUNDS), "Brier score."),
-        optional("precision", Shape::Record(&BOUNDS), "Precision."),
-        optional("recall", Shape::Record(&BOUNDS), "Recall."),
-        optional("rmse", Shape::Record(&BOUNDS), "Root of the mean squared error."),
-        optional("mae", Shape::Record(&BOUNDS), "Mean absolute error."),
-        optional("r2", Shape::Record(&BOUNDS), "Share of the variance explained."),
-        optional("by", Shape::List(&Shape::Text), "Columns by whose values the bounds must hold too."),
-    ],
-);
-
-static BOUNDS: Record = Record::new(
-    "pair of bounds",
-    "Least and greatest value.",
-    &[
-        optional("min", ANY_NUMBER, "The least value that is good enough."),
-        optional("max", ANY_NUMBER, "The greatest value that is good enough."),
-    ],
-);
-
-static RETRAIN: Record = Record::new(
-    "retrain section",
-    "When a model is trained again and how it is promoted.",
-    &[
-        optional("min_interval", POSITIVE_SPAN, "The least time between two trainings."),
-        optional("max_interval", POSITIVE_SPAN, "The greatest time between two trainings."),
-        optional("triggers", Shape::Record(&TRIGGERS), "Signals that start a training."),
-        optional("evaluate", POSITIVE_SPAN, "The newest period, kept for the comparison with the champion."),
-        optional("probation", POSITIVE_SPAN, "How long a promoted model is watched for a rollback."),
-        optional("approve", Shape::List(&Shape::Name), "Roles that must approve a promotion."),
-    ],
-);
-
-static TRIGGERS: Record = Record::new(
-    "triggers section",
-    "Signals that start a training.",
-    &[
-        optional("psi", FROM_ZERO, "Population stability index of a feature."),
-        optional("auc_drop", FRACTION, "Loss of area under the ROC curve."),
-        optional("error_rise", FROM_ZERO, "Relative rise of the error."),
     ],
 );
 

@@ -110,3 +110,25 @@ pub(crate) fn nearest_span(text: &str) -> Option<String> {
 
 /// [`name_problem`] as a pattern, but for the length.
 pub(crate) const NAME_PATTERN: &str = "^[a-z][a-z0-9]*(_[a-z0-9]+)*$";
+
+/// Bytes of a size such as `512MiB` or `2GiB`; the unit is always told, as a bare number leaves it open.
+pub(crate) fn bytes(text: &str) -> Option<u64> {
+    let digits = text.find(|c: char| !c.is_ascii_digit())?;
+    let (count, unit) = text.split_at(digits);
+    let shift = match unit {
+        "KiB" => 10,
+        "MiB" => 20,
+        "GiB" => 30,
+        "TiB" => 40,
+        _ => return None,
+    };
+    let is_plain = (1..=SIZE_DIGITS_MAX).contains(&count.len()) && !count.starts_with('0');
+    let count: u64 = count.parse().ok().filter(|_| is_plain)?;
+    count.checked_mul(1 << shift)
+}
+
+/// Digits of a size; with the largest unit it still fits 64 bits.
+const SIZE_DIGITS_MAX: usize = 7;
+
+/// [`bytes`] as a pattern.
+pub(crate) const SIZE_PATTERN: &str = "^[1-9][0-9]{0,6}(KiB|MiB|GiB|TiB)$";

@@ -1,8 +1,7 @@
-//! References of the declarations that the catalog keeps: models, transforms, live views and tests.
+//! References of the declarations that the catalog keeps: transforms, live views and tests.
 
 use super::super::model::OtherDeclaration;
 use super::super::parse::Declaration;
-use super::super::words::{listed, suggest};
 use super::super::yaml::Node;
 use super::{Resolver, kept, view_input};
 
@@ -10,7 +9,6 @@ impl<'a> Resolver<'a> {
     pub(super) fn other(&mut self, declaration: &Declaration) -> Option<OtherDeclaration> {
         let mut body = declaration.node.to_json();
         match declaration.kind {
-            "model" => self.model(&declaration.node),
             "transform" => {
                 // The revision covers the SQL itself, not only the name of its file.
                 let sql = self.transform(&declaration.node)?;
@@ -27,71 +25,9 @@ impl<'a> Resolver<'a> {
         Some(kept(declaration, body))
     }
 
-    fn model(&mut self, node: &Node) {
-        let Some(reference) = node.get("training_set") else { return };
-        let name = reference.text().unwrap_or_default();
-        let sets = || self.declarations.iter().filter(|d| d.kind == "training_set");
-        let Some(set) = sets().find(|set| set.name == name) else {
-            if !self.is_complete {
-                return;
-            }
-            let names = || sets().map(|set| set.name.as_str());
-            let help = match suggest(name, names()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("the project has the training sets {}", listed(names(), "and")),
-            };
-            self.report.error("SW0138", format!("there is no training set `{name}`"), reference.place).help(help);
-            return;
-        };
-        let Some(features) = self.feature_names(&set.node) else { return };
-        for entry in node.get("on_missing").map(Node::entries).unwrap_or_default() {
-            if entry.key == "default" || features.contains(&entry.key) {
-                continue;
-            }
-            let names = || features.iter().map(String::as_str).chain(["default"]);
-            let help = match suggest(&entry.key, names()) {
-                Some(near) => format!("did you mean `{near}`?"),
-                None => format!("its features are {}", listed(names(), "and")),
-            };
-            let message = format!("the training set `{name}` has no feature `{}`", entry.key);
-            self.report.error("SW0138", message, entry.key_place).help(help);
-        }
-    }
-
-    /// Names of a training set's features, `FEATURE` and `VIEW__FEATURE`; none when a view is not known.
-    fn feature_names(&self, set: &Node) -> Option<Vec<String>> {
-        let mut names = Vec::new();
-        for reference in set.get("features")?.items() {
-            let view = super::read::view_of(reference)?.text()?.split('@').next()?;
-            let found = self.declarations.iter().find(|d| d.kind == "feature_view" && d.name == view)?;
-            for feature in found.node.get("features")?.entries() {
-                names.push(feature.key.clone());
-                names.push(format!("{view}__{}", feature.key));
-            }
-        }
-        for entry in set.get("context").map(Node::entries).unwrap_or_default() {
-            names.push(entry.key.clone());
-        }
-        Some(names)
-    }
-
     fn transform(&mut self, node: &Node) -> Option<String> {
         self.dataset(node.get("to")?);
-        match node.get("file") {
-            Some(file) => self.sql_file(file),
-            None => node.get("sql")?.text().map(str::to_owned),
-        }
-    }
-
-    /// The SQL of a transform, without a report when it cannot be found.
-    pub(super) fn transform_sql_quietly(&self, node: &Node) -> Option<String> {
-        match node.get("file") {
-            None => node.get("sql")?.text().map(str::to_owned),
-            Some(file) => {
-                let path = super::project_path(file.text()?)?;
-                self.files.iter().find(|file| file.path == path).map(|file| file.text.to_string())
-            }
-        }
+        self.declared_sql(node)
     }
 
     fn live_view(&mut self, node: &Node) {

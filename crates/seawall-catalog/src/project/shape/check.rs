@@ -6,7 +6,7 @@ use seawall_base::{Span, VersionedName};
 
 use super::super::diagnostic::{Draft, Report};
 use super::super::source::Place;
-use super::super::words::{identifier, listed, name_problem, nearest_span, suggest};
+use super::super::words::{bytes, identifier, listed, name_problem, nearest_span, suggest};
 use super::super::yaml::{Entry, Node, Scalar, ScalarKind, Value, shorten};
 use super::{Keys, Least, Record, Shape, Unknown, Variants, head};
 
@@ -16,6 +16,8 @@ pub(crate) fn check_record(node: &Node, record: &'static Record, report: &mut Re
     Checker { report }.record(node, record);
     report.error_count() == before
 }
+
+const SIZE_HELP: &str = "write a whole number and KiB, MiB, GiB or TiB, for example 2GiB";
 
 struct Checker<'r> {
     report: &'r mut Report,
@@ -30,6 +32,7 @@ impl Checker<'_> {
                 self.texts(node, shape, what);
             }
             Shape::Span(least) => self.span(node, *least, what),
+            Shape::Size => self.size(node, what),
             Shape::Bool | Shape::OnlyBool(_) => self.boolean(node, shape, what),
             Shape::Integer { .. } | Shape::Number { .. } => self.number(node, shape, what),
             Shape::List(item) => self.list(node, item, what),
@@ -120,6 +123,17 @@ impl Checker<'_> {
                 let message = format!("{what}: {}", error.message());
                 self.report.error(error.code(), message, node.place).help(help);
             }
+        }
+    }
+
+    fn size(&mut self, node: &Node, what: &str) {
+        let Some(scalar) = node.scalar().filter(|scalar| scalar.kind == ScalarKind::Text) else {
+            self.wrong(node, what, &Shape::Size).help(SIZE_HELP);
+            return;
+        };
+        if bytes(&scalar.text).is_none() {
+            let message = format!("{what}: {:?} is not a size", shorten(&scalar.text));
+            self.report.error("SW0177", message, node.place).help(SIZE_HELP);
         }
     }
 

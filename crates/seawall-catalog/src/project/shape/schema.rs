@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::words::{NAME_BYTES_MAX, NAME_PATTERN};
+use super::super::words::{NAME_BYTES_MAX, NAME_PATTERN, SIZE_PATTERN};
 use super::{Keys, Least, Record, Shape, Unknown};
 
 /// JSON Schema (draft-07) of `record`, with the records that it refers to as definitions.
@@ -79,6 +79,7 @@ impl Shape {
             Shape::Span(Least::Positive) => {
                 json!({"type": "string", "pattern": "^0*[1-9][0-9]*(us|ms|s|m|h|d|w)$"})
             }
+            Shape::Size => json!({"type": "string", "pattern": SIZE_PATTERN}),
             Shape::Bool => json!({"type": "boolean"}),
             Shape::OnlyBool(value) => json!({"const": value}),
             Shape::Integer { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),
