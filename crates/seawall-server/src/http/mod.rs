@@ -1,5 +1,6 @@
 //! HTTP: routes and what they share.
 
+mod answer;
 pub mod error;
 mod events;
 mod features;
