@@ -33,6 +33,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/lineage", get(look::lineage))
         .route("/v1/features", post(features::serve))
         .route("/v1/features/explain", post(features::explain))
+        .route("/v1/training-sets/{name}", get(training::builds))
         .route("/v1/training-sets/{name}/build", post(training::build))
         .route("/v1/training-sets/{name}/verify", post(training::verify))
         .fallback(error::unknown_route)
