@@ -115,7 +115,7 @@ def command(binary, project, data, *words):
 
 @contextlib.contextmanager
 def serving(binary, project, data):
-    """A client of a server that runs on `data` as long as the block."""
+    """A client of a server that runs on `data` as long as the block, and the server's process id."""
     import seawall
 
     line = [binary.path, "-C", project, "--data-dir", data, "serve", "--listen", "127.0.0.1:0", "--output", "json"]
@@ -125,7 +125,7 @@ def serving(binary, project, data):
             announced = server.stdout.readline()
             if not announced:
                 raise RuntimeError(f"the server did not start: {(Path(data) / 'serve.log').read_text()}")
-            yield seawall.connect(json.loads(announced)["listening"], timeout=3600)
+            yield seawall.connect(json.loads(announced)["listening"], timeout=3600), server.pid
         finally:
             server.send_signal(signal.SIGTERM)
             server.wait(timeout=120)
@@ -133,10 +133,20 @@ def serving(binary, project, data):
 
 
 def timed(work):
-    """A run of `work`, timed here."""
-    began = time.perf_counter()
+    """A run of `work`, timed here, with the processor time of all threads."""
+    began, cpu = time.perf_counter(), time.process_time()
     result = work()
-    return Run((time.perf_counter() - began) * 1000, result)
+    ms, cpu_ms = (time.perf_counter() - began) * 1000, (time.process_time() - cpu) * 1000
+    return Run(ms, result, {"cpu_ms": cpu_ms})
+
+
+def cpu_ms(process):
+    """Processor time that another process has taken, all threads; 0 where /proc does not tell."""
+    try:
+        told = Path(f"/proc/{process}/stat").read_text().rsplit(")", 1)[1].split()
+    except OSError:
+        return 0.0
+    return (int(told[11]) + int(told[12])) * 1000 / os.sysconf("SC_CLK_TCK")
 
 
 def differences(expected, found):
@@ -247,10 +257,11 @@ def print_table(report):
     if not report["equal"]:
         return
     print(f"  all values equal to the bit; median of {report['seawall']['runs']} runs each")
-    print(f"  {'':<18} {'median ms':>10} {'min':>10} {'max':>10} {'seawall is':>12}")
+    print(f"  {'':<18} {'median ms':>10} {'min':>10} {'max':>10} {'cpu ms':>10} {'seawall takes':>14}")
     for name, side in {"seawall": report["seawall"], **report["peers"]}.items():
         ratio = report["ratios"].get(name)
-        note = "" if ratio is None else f"{ratio:.2f}x time"
-        print(f"  {name:<18} {side['median_ms']:>10,.1f} {side['min_ms']:>10,.1f} {side['max_ms']:>10,.1f} {note:>12}")
+        times = [side["median_ms"], side["min_ms"], side["max_ms"], side.get("cpu_ms", 0.0)]
+        numbers = " ".join(f"{time:>10,.1f}" for time in times)
+        print(f"  {name:<18} {numbers} {'' if ratio is None else f'{ratio:.2f}x':>14}")
     for name, side in {"seawall": report["seawall"], **report["peers"]}.items():
         print(f"  {name}: {side['includes']}")
