@@ -60,6 +60,15 @@ pub struct BuiltTrainingSet {
     pub version: TableVersion,
     /// What it was made of.
     pub fingerprint: Fingerprint,
+    /// Milliseconds on the pipeline's clock that the engine took to read the tables and to compute the rows.
+    pub engine_ms: u64,
+    /// Milliseconds on the pipeline's clock for everything: catching up with the log, the engine, the table's commit.
+    pub elapsed_ms: u64,
+}
+
+/// Whole milliseconds between two instants; none when time stood still, as driven time does.
+fn milliseconds(from: Instant, to: Instant) -> u64 {
+    u64::try_from((to.0 - from.0) / 1_000).unwrap_or(0)
 }
 
 impl Pipeline {
@@ -71,10 +80,14 @@ impl Pipeline {
         name: &str,
         built_at: Instant,
     ) -> Result<(BuiltTrainingSet, TrainingSetRows)> {
+        let clock = self.parts.clock.as_ref();
+        let began = clock.now();
         self.catch_up().await?;
         let revision = self.revision();
         let set = revision.training_set(name)?;
+        let engine_began = clock.now();
         let rows = self.parts.engine.training_set(permit, &plan(&revision, set, built_at)).await?;
+        let engine_ms = milliseconds(engine_began, clock.now());
         let table = TableName::training_set(name)?;
         let tables = self.parts.tables.as_ref();
         ensure_with_known_columns(tables, permit, &table, &rows.rows.schema(), &set.spine.personal).await?;
@@ -94,7 +107,8 @@ impl Pipeline {
         let version = tables.replace(permit, &table, append).await?;
         self.parts.catalog.record_training_set(permit, name, version, &rows.fingerprint).await?;
         self.parts.catalog.resolve_intent(permit, &intent, &json!({"version": version})).await?;
-        Ok((BuiltTrainingSet { table, version, fingerprint: rows.fingerprint.clone() }, rows))
+        let elapsed_ms = milliseconds(began, clock.now());
+        Ok((BuiltTrainingSet { table, version, fingerprint: rows.fingerprint.clone(), engine_ms, elapsed_ms }, rows))
     }
 }
 

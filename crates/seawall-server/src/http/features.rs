@@ -8,15 +8,17 @@ use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
+use axum::response::{IntoResponse, Response};
 use seawall_base::error::Result;
 use seawall_base::online::FeatureStatus;
-use seawall_base::{Dataset, Error, Instant, VersionedName};
+use seawall_base::{Cut, Dataset, Error, Instant, Permit, VersionedName};
 use seawall_catalog::policy::Action;
 use seawall_pipeline::explain::explanation_json;
 use seawall_pipeline::serving::Decisions;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
+use super::answer::{Provenance, arrow_stream, last_columns, prefers_arrow, with_status};
 use super::error::{Failure, bad_json};
 use crate::App;
 
@@ -37,7 +39,7 @@ struct FeaturesBody {
     at: Option<String>,
 }
 
-pub(super) async fn serve(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<Json<Value>, Failure> {
+pub(super) async fn serve(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<Response, Failure> {
     let body: FeaturesBody = serde_json::from_slice(&body).map_err(|error| bad_json(&error, EXAMPLE))?;
     let resource = body.training_set.clone().unwrap_or_else(|| "views".to_owned());
     let permit = app.access.permit(&app.pipeline.parts().catalog, &headers, Action::ServeFeatures, &resource).await?;
@@ -46,70 +48,148 @@ pub(super) async fn serve(State(app): State<App>, headers: HeaderMap, body: Byte
         Some(text) => text.parse()?,
         None => now,
     };
-    let revision = app.pipeline.revision();
-    match (&body.training_set, body.views.is_empty()) {
-        (Some(name), true) => {
-            let set = revision.training_set(name)?;
-            let rows = rows_of(&set.spine, &body.rows)?;
-            let count = rows.num_rows();
-            let decisions = Decisions { rows, at: vec![at; count], now: vec![now; count], position: None };
-            let answer = app.pipeline.serve(&permit, name, &decisions).await?;
-            Ok(Json(json!({
-                "training_set": name,
-                "rows": json_rows(&answer.rows)?,
-                "status": answer.status,
-                "known_at": answer.known_at.first().map(Instant::to_string),
-                "cut": answer.cut.to_string(),
-            })))
+    let arrow = prefers_arrow(&headers);
+    match (&body.training_set, body.views.as_slice()) {
+        (Some(name), []) => {
+            let served = serve_training_set(&app, &permit, name, &body.rows, at, now).await?;
+            Ok(served.answer(json!({"training_set": name}), arrow)?)
         }
-        (None, false) => {
+        (None, [id]) if arrow => {
+            let served = serve_view(&app, &permit, id, &body.rows, at, body.at.is_some()).await?;
+            Ok(served.arrow()?)
+        }
+        (None, [_, ..]) => {
+            let rows = entity_rows(&app, &body.views, &body.rows)?;
             let mut answered = Vec::new();
-            for id in &body.views {
-                answered.push(serve_view(&app, &permit, id, &body.rows, at, body.at.is_some()).await?);
+            for (id, rows) in body.views.iter().zip(&rows) {
+                let served = serve_view(&app, &permit, id, rows, at, body.at.is_some()).await?;
+                answered.push(served.json(json!({"view": id}))?);
             }
-            Ok(Json(json!({"views": answered})))
+            Ok(Json(json!({"views": answered})).into_response())
         }
-        (Some(_), false) | (None, true) => Err(Failure(
+        (Some(_), [_, ..]) | (None, []) => Err(Failure(
             Error::invalid("SW0892", "name either a training set or views").hint(format!("send for example {EXAMPLE}")),
         )),
     }
 }
 
+/// Served values and what they were made from.
+struct Served {
+    rows: RecordBatch,
+    status: Vec<Vec<FeatureStatus>>,
+    features: Vec<String>,
+    source: Option<&'static str>,
+    known_at: Option<Instant>,
+    cut: Option<Cut>,
+}
+
+impl Served {
+    fn answer(self, named: Value, arrow: bool) -> Result<Response> {
+        match arrow {
+            true => self.arrow(),
+            false => Ok(Json(self.json(named)?).into_response()),
+        }
+    }
+
+    /// The object `named`, with everything that was served.
+    fn json(self, mut named: Value) -> Result<Value> {
+        named["rows"] = json_rows(&self.rows)?.into();
+        named["status"] = json!(self.status);
+        if let Some(source) = self.source {
+            named["source"] = source.into();
+        }
+        named["known_at"] = self.known_at.map(|known_at| known_at.to_string()).into();
+        if let Some(cut) = self.cut {
+            named["cut"] = cut.to_string().into();
+        }
+        Ok(named)
+    }
+
+    fn arrow(self) -> Result<Response> {
+        let rows = with_status(&self.rows, &self.status)?;
+        let provenance = Provenance {
+            truncated: Some(false),
+            known_at: self.known_at.map(|known_at| known_at.to_string()),
+            cut: self.cut.map(|cut| cut.to_string()),
+            source: self.source,
+            features: Some(self.features),
+        };
+        arrow_stream(&rows.schema(), std::slice::from_ref(&rows), provenance)
+    }
+}
+
+async fn serve_training_set(
+    app: &App,
+    permit: &Permit,
+    name: &str,
+    rows: &[Map<String, Value>],
+    at: Instant,
+    now: Instant,
+) -> Result<Served> {
+    let revision = app.pipeline.revision();
+    let set = revision.training_set(name)?;
+    let rows = rows_of(&set.spine, rows)?;
+    let count = rows.num_rows();
+    let decisions = Decisions { rows, at: vec![at; count], now: vec![now; count], position: None };
+    let answer = app.pipeline.serve(permit, name, &decisions).await?;
+    let features = set.views.iter().map(|view| view.view().features.len()).sum();
+    Ok(Served {
+        features: last_columns(&answer.rows, features),
+        known_at: answer.known_at.first().copied(),
+        rows: answer.rows,
+        status: answer.status,
+        source: None,
+        cut: Some(answer.cut),
+    })
+}
+
 async fn serve_view(
     app: &App,
-    permit: &seawall_base::Permit,
+    permit: &Permit,
     id: &VersionedName,
     rows: &[Map<String, Value>],
     at: Instant,
     given: bool,
-) -> Result<Value> {
+) -> Result<Served> {
     let revision = app.pipeline.revision();
     let view = find_view(&revision.views, id)?;
     let dataset = &revision.dataset(&view.from)?.dataset;
     let entities = entities_of(dataset, &view.entity, rows)?;
     let online = app.pipeline.serve_views(std::slice::from_ref(id), &entities, at).await;
-    match online {
-        Ok(served) => Ok(json!({
-            "view": id,
-            "rows": json_rows(&served.views[0].values)?,
-            "status": served.views[0].status,
-            "source": "online",
-            "known_at": served.known_at.first().map(Instant::to_string),
-            "cut": served.cut.to_string(),
-        })),
+    let (values, status, source, known_at, cut) = match online {
+        Ok(served) => {
+            let [view] = served.views.try_into().map_err(|_| Error::internal("SW0893", "one view has one answer"))?;
+            (view.values, view.status, "online", served.known_at.first().copied(), Some(served.cut))
+        }
         // The online store only knows the present; a given time of the past is answered from the tables, and says so.
         Err(error) if given && error.kind() == seawall_base::ErrorKind::Invalid => {
             let values = app.pipeline.features_as_of(permit, id, &entities, at).await?;
-            Ok(json!({
-                "view": id,
-                "rows": json_rows(&values)?,
-                "status": present_or_null(&values),
-                "source": "tables",
-                "known_at": at.to_string(),
-            }))
+            let status = present_or_null(&values);
+            (values, status, "tables", Some(at), None)
         }
-        Err(error) => Err(error),
+        Err(error) => return Err(error),
+    };
+    let features = last_columns(&values, values.num_columns());
+    Ok(Served { rows: values, status, features, source: Some(source), known_at, cut })
+}
+
+/// For each view the rows with only its own entity columns: a request for several views has the columns of all.
+fn entity_rows(
+    app: &App,
+    views: &[VersionedName],
+    rows: &[Map<String, Value>],
+) -> Result<Vec<Vec<Map<String, Value>>>> {
+    let revision = app.pipeline.revision();
+    let mut entities = Vec::with_capacity(views.len());
+    for id in views {
+        entities.push(&find_view(&revision.views, id)?.entity);
     }
+    let known: Vec<&String> = entities.iter().copied().flatten().collect();
+    let only = |row: &Map<String, Value>, entity: &Vec<String>| -> Map<String, Value> {
+        let stays = |name: &String| entity.contains(name) || !known.contains(&name);
+        row.iter().filter(|(name, _)| stays(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
+    };
+    Ok(entities.iter().map(|entity| rows.iter().map(|row| only(row, entity)).collect()).collect())
 }
 
 fn present_or_null(values: &RecordBatch) -> Vec<Vec<FeatureStatus>> {

@@ -1,17 +1,20 @@
 //! Looking: health, metrics, status, datasets, quarantine, lineage, queries.
 
+use std::collections::BTreeMap;
+
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::{Path, Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use seawall_base::error::Result;
-use seawall_base::{Error, Query as Sql};
+use seawall_base::{Error, Query as Sql, TableVersion};
 use seawall_catalog::lineage::Direction;
 use seawall_catalog::policy::Action;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::answer::{Provenance, arrow_stream, prefers_arrow};
 use super::error::{Failure, bad_json};
 use super::features::json_rows;
 use crate::App;
@@ -107,7 +110,17 @@ pub(super) async fn quarantine(
 #[serde(deny_unknown_fields)]
 struct QueryBody {
     sql: String,
-    rows_max: Option<usize>,
+    /// Rows of the answer at most: [`ROWS_DEFAULT`] when absent, every row when null.
+    #[serde(default, deserialize_with = "given")]
+    rows_max: Option<Option<usize>>,
+    /// Versions of tables to read instead of the newest, by name.
+    #[serde(default)]
+    versions: BTreeMap<String, u64>,
+}
+
+/// Tells null from a key that is absent.
+fn given<'de, D: serde::Deserializer<'de>>(value: D) -> std::result::Result<Option<Option<usize>>, D::Error> {
+    Option::deserialize(value).map(Some)
 }
 
 pub(super) async fn query(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<Response, Failure> {
@@ -117,16 +130,13 @@ pub(super) async fn query(State(app): State<App>, headers: HeaderMap, body: Byte
     let principal = app.access.principal(&parts.catalog, &headers).await?;
     let permit = parts.catalog.authorize(&principal, Action::ReadRows, "query").await?;
     let system = parts.catalog.system_tables_for(&principal).await?;
-    let query = Sql { sql: body.sql, system, rows_max: Some(body.rows_max.unwrap_or(ROWS_DEFAULT)), ..Sql::default() };
+    let rows_max = body.rows_max.unwrap_or(Some(ROWS_DEFAULT));
+    let versions = body.versions.into_iter().map(|(table, version)| (table, TableVersion(version))).collect();
+    let query = Sql { sql: body.sql, system, rows_max, versions, ..Sql::default() };
     let result = parts.engine.query(&permit, query).await?;
-    let wants_arrow = headers.get(header::ACCEPT).is_some_and(|accept| accept == "application/vnd.apache.arrow.stream");
-    if wants_arrow {
-        let mut writer = arrow::ipc::writer::StreamWriter::try_new(Vec::new(), &result.schema).map_err(Error::from)?;
-        for batch in &result.batches {
-            writer.write(batch).map_err(Error::from)?;
-        }
-        let bytes = writer.into_inner().map_err(Error::from)?;
-        return Ok(([(header::CONTENT_TYPE, "application/vnd.apache.arrow.stream")], bytes).into_response());
+    if prefers_arrow(&headers) {
+        let provenance = Provenance { truncated: Some(result.truncated), ..Provenance::default() };
+        return Ok(arrow_stream(&result.schema, &result.batches, provenance)?);
     }
     let mut rows = Vec::new();
     for batch in &result.batches {

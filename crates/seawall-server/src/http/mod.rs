@@ -1,5 +1,6 @@
 //! HTTP: routes and what they share.
 
+mod answer;
 pub mod error;
 mod events;
 mod features;
@@ -34,6 +35,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/lineage", get(look::lineage))
         .route("/v1/features", post(features::serve))
         .route("/v1/features/explain", post(features::explain))
+        .route("/v1/training-sets/{name}", get(training::builds))
         .route("/v1/training-sets/{name}/build", post(training::build))
         .route("/v1/training-sets/{name}/verify", post(training::verify))
         .route("/v1/models", get(models::list))

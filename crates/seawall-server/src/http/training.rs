@@ -3,13 +3,27 @@
 use axum::Json;
 use axum::extract::{Path, State};
 use axum::http::HeaderMap;
-use seawall_base::Error;
+use seawall_base::{Error, TableName};
 use seawall_catalog::policy::Action;
 use seawall_pipeline::training::BuiltTrainingSet;
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::error::Failure;
 use crate::App;
+
+/// The builds of a training set, oldest first, and the columns that order its rows after the decision time.
+pub(super) async fn builds(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Failure> {
+    let catalog = &app.pipeline.parts().catalog;
+    app.access.permit(catalog, &headers, Action::ReadMetadata, &name).await?;
+    let revision = app.pipeline.revision();
+    let key = &revision.training_set(&name)?.spine.primary_key;
+    let builds = catalog.training_sets(&name).await?;
+    Ok(Json(json!({"training_set": name, "table": TableName::training_set(&name)?, "key": key, "builds": builds})))
+}
 
 pub(super) async fn build(
     State(app): State<App>,

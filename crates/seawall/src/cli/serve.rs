@@ -30,9 +30,11 @@ const REVISION_INTERVAL: Duration = Duration::from_secs(1);
 Endpoints:
   POST /v1/datasets/NAME/events       NDJSON, a JSON array or an Arrow stream; gzip; answered when durable
   POST /v1/features                   {\"training_set\": ..., \"rows\": [...]} or {\"views\": [...], \"rows\": [...]}
+                                      Arrow when accepted, for a training set or one view
   POST /v1/features/explain           the rows behind a number
-  POST /v1/query                      {\"sql\": ...}; Arrow when accepted
+  POST /v1/query                      {\"sql\": ..., \"rows_max\": ..., \"versions\": {...}}; Arrow when accepted
   POST /v1/training-sets/NAME/build   and /verify
+  GET  /v1/training-sets/NAME         its builds with their fingerprints
   GET  /v1/status /v1/datasets /v1/datasets/NAME/quarantine /v1/lineage /metrics /health
 
 Examples:

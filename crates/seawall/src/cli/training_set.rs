@@ -68,6 +68,7 @@ async fn build(global: &Global, name: &str, at: Option<Instant>) -> Result<Exit>
         count(fingerprint.labelled)
     );
     println!("content {}", fingerprint.content);
+    println!("built in {} ms, of which the engine took {} ms", count(built.elapsed_ms), count(built.engine_ms));
     for input in &fingerprint.inputs {
         println!("  from {} version {} at cut {}", input.table, input.version.0, input.cut);
     }
