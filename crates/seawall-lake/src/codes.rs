@@ -31,3 +31,9 @@ pub(crate) const PLAN_INCOMPLETE: &str = "SW0530";
 pub(crate) const SPINE: &str = "SW0531";
 pub(crate) const LABEL: &str = "SW0532";
 pub(crate) const CONTEXT: &str = "SW0533";
+
+pub(crate) const MASK_UNFIT: &str = "SW0570";
+pub(crate) const FILTER_INCOMPUTABLE: &str = "SW0571";
+pub(crate) const EXPLAIN_ANALYZE: &str = "SW0572";
+pub(crate) const ROWS_RESTRICTED: &str = "SW0573";
+pub(crate) const VIEW: &str = "SW0574";

@@ -8,6 +8,7 @@
 //! - [`training_set::content_hash`] is the hash in every fingerprint.
 
 mod codes;
+mod policy;
 pub mod query;
 pub mod store;
 pub mod table;

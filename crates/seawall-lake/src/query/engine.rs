@@ -17,11 +17,13 @@ use seawall_base::error::Result;
 use seawall_base::table::TableStore;
 use seawall_base::{BatchMap, Engine, Permit, Reference};
 
-use super::errors;
+use super::catalog::{QueryCatalog, Scope};
 use super::map::{self, SqlMap};
-use super::provider::{QueryCatalog, Tables};
+use super::provider::Tables;
 use super::runtime::QueryRuntime;
 use super::session::{self, SessionFactory};
+use super::{errors, explain};
+use crate::policy::Salt;
 use crate::table::DeltaStore;
 use crate::training_set;
 use crate::types;
@@ -73,27 +75,46 @@ impl DataFusionEngine {
     }
 
     async fn run_query(self, permit: Permit, query: Query) -> Result<QueryResult> {
-        let names = if lists_tables(&query.sql) { self.table_names().await? } else { Vec::new() };
-        let versions: BTreeMap<_, _> = query.versions.into_iter().collect();
-        let catalog = QueryCatalog::new(self.tables.clone(), permit, versions, names, query.system);
-        let catalog = catalog.map_err(errors::planning)?;
+        let views: BTreeMap<String, String> = query.views.into_iter().collect();
+        let lists = lists_tables(&query.sql) || views.values().any(|sql| lists_tables(sql));
+        let listed = if lists { Some(self.table_names(&permit).await?) } else { None };
+        let scope = Scope {
+            tables: self.tables.clone(),
+            salt: Salt::of_query(&permit, &query.sql),
+            permit: permit.clone(),
+            versions: query.versions.into_iter().collect(),
+            views,
+            sessions: self.sessions.clone(),
+            partitions: self.threads,
+        };
+        let catalog = QueryCatalog::open(scope, query.system, listed).await.map_err(errors::planning)?;
         let context = SessionContext::new_with_state(self.sessions.session(self.threads));
         context.register_catalog(session::CATALOG, Arc::new(catalog));
         let state = context.state();
         let plan = match session::plan_read_only(&state, &query.sql).await {
             Ok(plan) => plan,
-            Err(e) if e.code() == crate::codes::SQL_TABLE_UNKNOWN => return Err(self.with_table_names(e).await),
+            Err(e) if e.code() == crate::codes::SQL_TABLE_UNKNOWN => {
+                return Err(self.with_table_names(&permit, e).await);
+            }
             Err(e) => return Err(e),
         };
+        if !permit.grants().is_everything()
+            && let Some(explained) = explain::redacted(&state, &plan)?
+        {
+            return Ok(explained);
+        }
         run(&state, plan, query.rows_max).await
     }
 
-    async fn table_names(&self) -> Result<Vec<String>> {
-        Ok(self.tables.store().tables().await?.iter().map(ToString::to_string).collect())
+    /// The tables that there are for the holder of `permit`.
+    async fn table_names(&self, permit: &Permit) -> Result<Vec<String>> {
+        let mut tables = self.tables.store().tables().await?;
+        tables.retain(|table| permit.grants().table(table.as_str()).is_some());
+        Ok(tables.iter().map(ToString::to_string).collect())
     }
 
-    async fn with_table_names(&self, error: seawall_base::Error) -> seawall_base::Error {
-        match self.table_names().await {
+    async fn with_table_names(&self, permit: &Permit, error: seawall_base::Error) -> seawall_base::Error {
+        match self.table_names(permit).await {
             Ok(names) if !names.is_empty() => error.hint(format!("the tables are {}", names.join(", "))),
             _ => error,
         }

@@ -4,9 +4,12 @@
 //! large scan can neither delay an acknowledgement nor take the machine's memory. SQL is read-only, one statement at a
 //! time, and only the tables that a statement names are opened.
 
+mod catalog;
 mod engine;
 mod errors;
+mod explain;
 mod functions;
+mod governed;
 mod lineage;
 mod map;
 mod provider;

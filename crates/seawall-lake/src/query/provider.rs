@@ -1,11 +1,10 @@
 //! Tables as DataFusion sees them: opened only when a statement names them, at the newest or a pinned version.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
-use datafusion::catalog::{CatalogProvider, MemTable, MemorySchemaProvider, SchemaProvider, Session, TableProvider};
+use datafusion::catalog::{Session, TableProvider};
 use datafusion::common::stats::Precision;
 use datafusion::common::{DataFusionError, Result, Statistics};
 use datafusion::datasource::listing::PartitionedFile;
@@ -16,10 +15,11 @@ use datafusion::execution::object_store::ObjectStoreUrl;
 use datafusion::logical_expr::{Expr, TableType};
 use datafusion::physical_plan::ExecutionPlan;
 use seawall_base::Permit;
-use seawall_base::error::ErrorKind;
-use seawall_base::table::{TableName, TableSnapshot, TableStore, TableVersion};
+use seawall_base::table::{TableName, TableStore, TableVersion};
 
-use super::session;
+use super::catalog::Scope;
+use super::governed::PolicyTable;
+use crate::policy;
 use crate::table::{DataFile, DeltaStore, TableState};
 
 /// Where the engine reads tables.
@@ -50,91 +50,42 @@ impl Tables {
     }
 }
 
-/// The catalog of one query.
-#[derive(Debug)]
-pub(crate) struct QueryCatalog {
-    tables: Arc<QueryTables>,
-    system: Arc<MemorySchemaProvider>,
-}
-
-impl QueryCatalog {
-    /// Tables for the holder of `permit`; `names` are what `show tables` lists.
-    pub(crate) fn new(
-        tables: Tables,
-        permit: Permit,
-        versions: BTreeMap<String, TableVersion>,
-        names: Vec<String>,
-        system: Vec<(String, arrow::record_batch::RecordBatch)>,
-    ) -> Result<Self> {
-        let own = MemorySchemaProvider::new();
-        for (name, rows) in system {
-            let table = MemTable::try_new(rows.schema(), vec![vec![rows]])?;
-            own.register_table(name, Arc::new(table))?;
-        }
-        let tables = Arc::new(QueryTables { tables, permit, versions, names });
-        Ok(QueryCatalog { tables, system: Arc::new(own) })
-    }
-}
-
-impl CatalogProvider for QueryCatalog {
-    fn schema_names(&self) -> Vec<String> {
-        vec![session::TABLES.to_owned(), session::SYSTEM.to_owned()]
-    }
-
-    fn schema(&self, name: &str) -> Option<Arc<dyn SchemaProvider>> {
-        match name {
-            session::TABLES => Some(Arc::<QueryTables>::clone(&self.tables)),
-            session::SYSTEM => Some(Arc::<MemorySchemaProvider>::clone(&self.system)),
-            _ => None,
-        }
-    }
-}
-
-#[derive(Debug)]
-struct QueryTables {
-    tables: Tables,
-    permit: Permit,
-    versions: BTreeMap<String, TableVersion>,
-    names: Vec<String>,
-}
-
-#[async_trait]
-impl SchemaProvider for QueryTables {
-    fn table_names(&self) -> Vec<String> {
-        self.names.clone()
-    }
-
-    async fn table(&self, name: &str) -> Result<Option<Arc<dyn TableProvider>>> {
-        let Ok(table) = TableName::new(name) else { return Ok(None) };
-        let version = self.versions.get(name).copied();
-        match open(&self.tables, &self.permit, &table, version).await {
-            Ok(provider) => Ok(Some(provider)),
-            Err(e) if e.kind() == ErrorKind::NotFound && version.is_none() => Ok(None),
-            Err(e) => Err(DataFusionError::External(Box::new(e))),
-        }
-    }
-
-    fn table_exist(&self, name: &str) -> bool {
-        self.names.iter().any(|known| known == name)
-    }
-}
-
-async fn open(
-    tables: &Tables,
-    permit: &Permit,
+/// The table at its newest or another version, as the scope's permit shows it. `NotFound` when there is no such table.
+pub(super) async fn open(
+    scope: &Scope,
     table: &TableName,
     version: Option<TableVersion>,
 ) -> seawall_base::error::Result<Arc<dyn TableProvider>> {
-    Ok(match tables {
+    match &scope.tables {
         Tables::Delta(store) => {
             let state = store.state(table, version).await?;
-            Arc::new(FilesTable { store: Arc::clone(store), name: table.clone(), state })
+            let policy = policy::of(store.as_ref(), &scope.permit, table, &state.schema, scope.salt).await?;
+            let files = |order| FilesTable { store: Arc::clone(store), name: table.clone(), state, order };
+            Ok(match policy {
+                None => Arc::new(files(FileOrder::BySize)),
+                Some(policy) => Arc::new(PolicyTable::new(Arc::new(files(FileOrder::ByAge)), policy)),
+            })
         }
         Tables::Other(store) => {
             let snapshot = store.snapshot(table, version).await?;
-            Arc::new(RowsTable { store: Arc::clone(store), permit: permit.clone(), name: table.clone(), snapshot })
+            let policy = policy::of(store.as_ref(), &scope.permit, table, &snapshot.schema, scope.salt).await?;
+            let schema = match policy {
+                None => snapshot.schema,
+                Some(policy) => Arc::clone(policy.visible()),
+            };
+            let (store, permit) = (Arc::clone(store), scope.permit.clone());
+            Ok(Arc::new(RowsTable { store, permit, name: table.clone(), version: snapshot.version, schema }))
         }
-    })
+    }
+}
+
+/// The order in which files are dealt out to parallel parts.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum FileOrder {
+    /// Large ones first, so that the parts are about equal.
+    BySize,
+    /// Old ones first: what hidden rows do to the size of a file must not move the rows that are shown.
+    ByAge,
 }
 
 /// One version of a Delta table: its Parquet files, read with pruning by their statistics.
@@ -143,6 +94,7 @@ struct FilesTable {
     store: Arc<DeltaStore>,
     name: TableName,
     state: Arc<TableState>,
+    order: FileOrder,
 }
 
 impl FilesTable {
@@ -153,13 +105,16 @@ impl FilesTable {
         Ok(file.with_statistics(Arc::new(statistics(&self.state.schema, data_file.rows, data_file.bytes))))
     }
 
-    /// The files dealt out to `groups` groups, large ones first, so that the groups are about equal.
+    /// The files dealt out to `groups` groups.
     fn groups(&self, groups: usize) -> Result<Vec<FileGroup>> {
-        let mut by_size: Vec<&Arc<DataFile>> = self.state.files.values().collect();
-        by_size.sort_by_key(|data_file| std::cmp::Reverse(data_file.bytes));
-        let count = groups.clamp(1, by_size.len().max(1));
+        let mut files: Vec<&Arc<DataFile>> = self.state.files.values().collect();
+        match self.order {
+            FileOrder::BySize => files.sort_by_key(|data_file| std::cmp::Reverse(data_file.bytes)),
+            FileOrder::ByAge => files.sort_by_key(|data_file| data_file.written_ms),
+        }
+        let count = groups.clamp(1, files.len().max(1));
         let mut dealt: Vec<Vec<PartitionedFile>> = vec![Vec::new(); count];
-        for (at, data_file) in by_size.into_iter().enumerate() {
+        for (at, data_file) in files.into_iter().enumerate() {
             dealt[at % count].push(self.file(data_file)?);
         }
         Ok(dealt.into_iter().map(FileGroup::new).collect())
@@ -210,24 +165,26 @@ fn statistics(schema: &SchemaRef, rows: Option<u64>, bytes: u64) -> Statistics {
     statistics
 }
 
-/// One version of a table in any store.
+/// One version of a table in any store, whose scan applies the permit's grant itself.
 struct RowsTable {
     store: Arc<dyn TableStore>,
     permit: Permit,
     name: TableName,
-    snapshot: TableSnapshot,
+    version: TableVersion,
+    /// The columns that the permit shows.
+    schema: SchemaRef,
 }
 
 impl std::fmt::Debug for RowsTable {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        write!(f, "RowsTable({} at {})", self.name, self.snapshot.version.0)
+        write!(f, "RowsTable({} at {})", self.name, self.version.0)
     }
 }
 
 #[async_trait]
 impl TableProvider for RowsTable {
     fn schema(&self) -> SchemaRef {
-        Arc::clone(&self.snapshot.schema)
+        Arc::clone(&self.schema)
     }
 
     fn table_type(&self) -> TableType {
@@ -241,7 +198,8 @@ impl TableProvider for RowsTable {
         _filters: &[Expr],
         _limit: Option<usize>,
     ) -> Result<Arc<dyn ExecutionPlan>> {
-        let batches = self.store.scan(&self.permit, &self.name, self.snapshot.version, None).await;
+        let names: Vec<String> = self.schema.fields().iter().map(|field| field.name().clone()).collect();
+        let batches = self.store.scan(&self.permit, &self.name, self.version, Some(&names)).await;
         let batches = batches.map_err(|e| DataFusionError::External(Box::new(e)))?;
         let exec = MemorySourceConfig::try_new_exec(&[batches], self.schema(), projection.cloned())?;
         Ok(exec)

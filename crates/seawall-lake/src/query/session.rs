@@ -91,12 +91,21 @@ impl SessionFactory {
 
 /// Plans one read-only statement.
 pub(crate) async fn plan_read_only(state: &SessionState, sql: &str) -> Result<LogicalPlan> {
+    plan(state, sql, only_reads).await
+}
+
+/// Plans one select, as views are.
+pub(crate) async fn plan_select(state: &SessionState, sql: &str) -> Result<LogicalPlan> {
+    plan(state, sql, is_select).await
+}
+
+async fn plan(state: &SessionState, sql: &str, is_allowed: fn(&Statement) -> bool) -> Result<LogicalPlan> {
     let dialect = state.config().options().sql_parser.dialect;
     let statement = state.sql_to_statement(sql, &dialect).map_err(|e| {
         let is_several = e.to_string().contains("single SQL statement");
         if is_several { not_read_only("there is more than one statement") } else { errors::planning(e) }
     })?;
-    if !only_reads(&statement) {
+    if !is_allowed(&statement) {
         return Err(not_read_only("it is no select"));
     }
     let plan = Box::pin(state.statement_to_plan(statement)).await.map_err(errors::planning)?;
@@ -119,6 +128,10 @@ fn only_reads(statement: &Statement) -> bool {
         Statement::Explain(explained) => only_reads(&explained.statement),
         Statement::CreateExternalTable(_) | Statement::CopyTo(_) | Statement::Reset(_) => false,
     }
+}
+
+fn is_select(statement: &Statement) -> bool {
+    matches!(statement, Statement::Statement(statement) if matches!(statement.as_ref(), ast::Statement::Query(_)))
 }
 
 fn not_read_only(why: &str) -> Error {

@@ -31,6 +31,7 @@ use super::log::{self, DataFile, Log, TableState};
 use super::rules::{check_cuts, check_from, conform_all, project, unknown_table, unknown_version};
 use super::{evolve, path, schema};
 use crate::codes;
+use crate::policy::{self, Salt};
 use crate::store::DurableLocal;
 
 mod commit;
@@ -544,19 +545,31 @@ impl TableStore for DeltaStore {
 
     async fn scan(
         &self,
-        _permit: &Permit,
+        permit: &Permit,
         table: &TableName,
         version: TableVersion,
         columns: Option<&[String]>,
     ) -> Result<Vec<RecordBatch>> {
         let state = self.state(table, Some(version)).await?;
-        let schema = project(table, &state.schema, columns)?;
+        let policy = policy::of(self, permit, table, &state.schema, Salt::of_scan(permit)).await?;
+        let policy = policy.map(|policy| policy.rows_named(columns)).transpose()?.map(Arc::new);
+        let schema = match &policy {
+            None => project(table, &state.schema, columns)?,
+            Some(rows) => Arc::clone(rows.read_schema()),
+        };
         let files: Vec<Arc<DataFile>> = state.files.values().cloned().collect();
         let reads = files.into_iter().map(|data_file| {
-            let schema = Arc::clone(&schema);
+            let (schema, policy) = (Arc::clone(&schema), policy.clone());
             async move {
                 let bytes = self.read_data_file(table, &data_file).await?;
-                compute(move || file::decode(bytes, &schema, &data_file.path)).await
+                compute(move || {
+                    let read = file::decode(bytes, &schema, &data_file.path)?;
+                    match &policy {
+                        None => Ok(read),
+                        Some(rows) => read.iter().map(|batch| rows.apply(batch)).collect(),
+                    }
+                })
+                .await
             }
         });
         let batches: Vec<Vec<RecordBatch>> =

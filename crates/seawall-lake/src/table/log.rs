@@ -37,6 +37,8 @@ pub(crate) struct DataFile {
     pub rows: Option<u64>,
     /// Content hash; absent when another program wrote the file.
     pub hash: Option<Hash>,
+    /// When its writer says it was written, in milliseconds since 1970.
+    pub written_ms: i64,
 }
 
 /// What a version of a table is.
@@ -314,7 +316,7 @@ fn data_file(table: &str, add: action::Add) -> Result<DataFile> {
     let rows = stats.as_ref().and_then(|stats| stats.get("numRecords")).and_then(Value::as_u64);
     let tag = add.tags.as_ref().and_then(|tags| tags.get(action::FILE_HASH)).and_then(Option::as_deref);
     let hash = tag.map(str::parse).transpose().map_err(|e: Error| broken_add(table, &path, "hash").because(e))?;
-    Ok(DataFile { path, logged_path: add.path, bytes, rows, hash })
+    Ok(DataFile { path, logged_path: add.path, bytes, rows, hash, written_ms: add.modification_time })
 }
 
 fn broken_add(table: &str, path: &str, what: &str) -> Error {

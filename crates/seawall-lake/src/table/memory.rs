@@ -16,6 +16,7 @@ use seawall_base::{Cut, Permit};
 use super::rules::{check_cuts, check_from, conform_all, project, unknown_table, unknown_version};
 use super::{evolve, file, schema};
 use crate::codes;
+use crate::policy::{self, Salt};
 use crate::types;
 
 /// Versioned tables that live as long as the process.
@@ -51,6 +52,21 @@ impl MemoryStore {
     /// No tables yet.
     pub fn new() -> Self {
         MemoryStore::default()
+    }
+
+    /// All rows of a version with the columns of `schema`.
+    fn read(&self, name: &TableName, version: TableVersion, schema: &SchemaRef) -> Result<Vec<RecordBatch>> {
+        let tables = self.tables.lock();
+        let table = tables.get(name).ok_or_else(|| unknown_table(name))?;
+        let shown = table.version(name, version)?;
+        let mut batches = Vec::with_capacity(shown.batches.len());
+        for batch in &table.batches[shown.batches.clone()] {
+            let whole = types::conform(batch, &shown.schema)?;
+            let at: Vec<usize> =
+                schema.fields().iter().filter_map(|field| shown.schema.index_of(field.name()).ok()).collect();
+            batches.push(whole.project(&at)?);
+        }
+        Ok(batches)
     }
 
     fn commit_rows(&self, name: &TableName, append: &Append, keeps_rows: bool) -> Result<TableVersion> {
@@ -179,21 +195,23 @@ impl TableStore for MemoryStore {
 
     async fn scan(
         &self,
-        _permit: &Permit,
+        permit: &Permit,
         name: &TableName,
         version: TableVersion,
         columns: Option<&[String]>,
     ) -> Result<Vec<RecordBatch>> {
-        let tables = self.tables.lock();
-        let table = tables.get(name).ok_or_else(|| unknown_table(name))?;
-        let shown = table.version(name, version)?;
-        let schema = project(name, &shown.schema, columns)?;
-        let mut batches = Vec::with_capacity(shown.batches.len());
-        for batch in &table.batches[shown.batches.clone()] {
-            let whole = types::conform(batch, &shown.schema)?;
-            let at: Vec<usize> =
-                schema.fields().iter().filter_map(|field| shown.schema.index_of(field.name()).ok()).collect();
-            batches.push(whole.project(&at)?);
+        let stored = self.snapshot(name, Some(version)).await?.schema;
+        let policy = policy::of(self, permit, name, &stored, Salt::of_scan(permit)).await?;
+        let policy = policy.map(|policy| policy.rows_named(columns)).transpose()?;
+        let schema = match &policy {
+            None => project(name, &stored, columns)?,
+            Some(rows) => Arc::clone(rows.read_schema()),
+        };
+        let mut batches = self.read(name, version, &schema)?;
+        for batch in &mut batches {
+            if let Some(rows) = &policy {
+                *batch = rows.apply(batch)?;
+            }
         }
         Ok(batches)
     }

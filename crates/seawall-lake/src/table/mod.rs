@@ -23,3 +23,4 @@ mod schema;
 pub use delta::{DeltaStore, DeltaStoreOptions, VersionInfo};
 pub(crate) use log::{DataFile, TableState};
 pub use memory::MemoryStore;
+pub(crate) use rules::{unknown_column, unknown_table};

@@ -27,14 +27,16 @@ pub(crate) fn project(table: &TableName, schema: &SchemaRef, columns: Option<&[S
     let Some(columns) = columns else { return Ok(Arc::clone(schema)) };
     let mut fields = Vec::with_capacity(columns.len());
     for name in columns {
-        let field = schema.field_with_name(name).map_err(|_| {
-            let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
-            Error::invalid(codes::SQL_COLUMN_UNKNOWN, format!("table {table} has no column {name:?}"))
-                .hint(format!("its columns are {}", known.join(", ")))
-        })?;
+        let field = schema.field_with_name(name).map_err(|_| unknown_column(table, schema, name))?;
         fields.push(field.clone());
     }
     Ok(Arc::new(Schema::new(fields)))
+}
+
+pub(crate) fn unknown_column(table: &TableName, schema: &Schema, name: &str) -> Error {
+    let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+    Error::invalid(codes::SQL_COLUMN_UNKNOWN, format!("table {table} has no column {name:?}"))
+        .hint(format!("its columns are {}", known.join(", ")))
 }
 
 /// Refuses an append whose cuts cannot be meant.

@@ -1,12 +1,12 @@
 //! Builds a training set from its plan: [`Builder`].
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
 use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};
-use seawall_base::declare::{FeatureRef, FeatureView, TrainingSet};
+use seawall_base::declare::{FeatureRef, FeatureView, Known, TrainingSet};
 use seawall_base::engine::{Fingerprint, PinnedInput, TrainingSetPlan, TrainingSetRows};
 use seawall_base::error::{Error, Result};
 use seawall_base::ids::Dataset;
@@ -17,6 +17,7 @@ use seawall_kernel::feature::{Decisions, ViewPlan, entity_keys, key_hashes, swee
 
 use super::{DECISION_TIME, LABEL, content_hash, label};
 use crate::codes;
+use crate::policy;
 use crate::query::{QueryRuntime, SessionFactory, SqlMap};
 use crate::types;
 
@@ -60,7 +61,9 @@ impl<'a> Builder<'a> {
     /// The rows and their fingerprint.
     pub(crate) async fn build(&self, plan: &TrainingSetPlan) -> Result<TrainingSetRows> {
         let training_set = &plan.training_set;
-        let pins = self.pin(plan).await?;
+        let inputs = inputs(plan)?;
+        policy::check_full(self.permit, inputs.iter().copied(), &format!("training set {}", training_set.name))?;
+        let pins = self.pin(plan, &inputs).await?;
         let spine = self.spine(plan, &pins).await?;
         let mut output = Output::default();
         for key in &spine.dataset.primary_key {
@@ -79,18 +82,9 @@ impl<'a> Builder<'a> {
     }
 
     /// Decides once which version of each input is read, so that everything sees the same.
-    async fn pin(&self, plan: &TrainingSetPlan) -> Result<Pins> {
-        let training_set = &plan.training_set;
-        let mut names = vec![training_set.rows.from.as_str()];
-        names.extend(training_set.label.iter().map(|label| label.from.as_str()));
-        for feature_ref in &training_set.features {
-            names.push(&view(plan, feature_ref)?.from);
-        }
+    async fn pin(&self, plan: &TrainingSetPlan, inputs: &BTreeSet<&str>) -> Result<Pins> {
         let mut pins = Pins::new();
-        for name in names {
-            if pins.contains_key(name) {
-                continue;
-            }
+        for name in inputs.iter().copied() {
             let wanted = plan.versions.iter().find(|(table, _)| table == name).map(|(_, version)| *version);
             let snapshot = self.store.snapshot(&TableName::dataset(name)?, wanted).await?;
             let pin = PinnedInput { table: name.to_owned(), version: snapshot.version, cut: snapshot.cut };
@@ -149,11 +143,10 @@ impl<'a> Builder<'a> {
         let view = view(plan, feature_ref)?;
         let compiled = Arc::new(ViewPlan::compile(view, dataset(plan, &view.from)?)?);
         let history = self.read(pins, &view.from, Some(&compiled.input_columns())).await?;
-        let lag = plan.training_set.visibility_lag;
         let decisions = Decisions {
             keys: entity_keys(&compiled, &entity_columns(view, feature_ref, spine)?)?,
             at: spine.at.clone(),
-            known: spine.at.iter().map(|at| *at - lag).collect(),
+            known: spine.at.iter().map(|at| known_at(&plan.training_set, *at)).collect(),
             own: if view.from == spine.dataset.name { spine.own.clone() } else { vec![None; spine.at.len()] },
             cuts: None,
         };
@@ -208,6 +201,26 @@ impl Output {
         }
         let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows));
         Ok(RecordBatch::try_new_with_options(schema, columns, &options)?)
+    }
+}
+
+/// The datasets that a training set reads.
+fn inputs(plan: &TrainingSetPlan) -> Result<BTreeSet<&str>> {
+    let training_set = &plan.training_set;
+    let mut names = BTreeSet::from([training_set.rows.from.as_str()]);
+    names.extend(training_set.label.iter().map(|label| label.from.as_str()));
+    for feature_ref in &training_set.features {
+        names.insert(&view(plan, feature_ref)?.from);
+    }
+    Ok(names)
+}
+
+/// K of a decision: rows that were available before it are visible to its features.
+fn known_at(training_set: &TrainingSet, at: Instant) -> Instant {
+    match training_set.known {
+        Known::InTime => at - training_set.visibility_lag,
+        // Every row is available some day. Which of them happened by T is still told by their event times.
+        Known::Ignore => Instant::MAX,
     }
 }
 
