@@ -132,12 +132,8 @@ async fn expect_binding(connection: &mut Connection, proposal: &Decision, binds:
         Some(other) => format!("that is the hash of {}, which has {}", other.id, differences(&other, proposal)),
         None => "artifact, fingerprint, comparison or policy is not what was looked at".to_owned(),
     };
-    let message = format!(
-        "{} binds to {}, the approval to {}: {changed}",
-        proposal.id,
-        proposal.binds.short(),
-        binds.short()
-    );
+    let message =
+        format!("{} binds to {}, the approval to {}: {changed}", proposal.id, proposal.binds.short(), binds.short());
     Err(Error::new(ErrorKind::Conflict, "SW1106", message).hint("look at the proposal again and approve its hash"))
 }
 
@@ -195,7 +191,7 @@ fn capacities(approval: &Approval) -> Vec<&str> {
 }
 
 /// Seats as many persons as possible, each on one place: for each required place the person who fills it.
-fn seat_all(required: &[String], persons: &[Vec<&str>]) -> Vec<Option<usize>> {
+pub(super) fn seat_all(required: &[String], persons: &[Vec<&str>]) -> Vec<Option<usize>> {
     let mut seats = vec![None; required.len()];
     for person in 0..persons.len() {
         seat(person, required, persons, &mut seats, &mut vec![false; required.len()]);

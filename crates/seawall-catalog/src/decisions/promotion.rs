@@ -47,12 +47,8 @@ impl Catalog {
             ..proposal.decision
         };
         let kept = self.record(&mut write, permit, promotion, &[]).await?;
-        let moved = Aliases {
-            champion: Some(version),
-            challenger: None,
-            former: aliases.champion,
-            champion_since: Some(at),
-        };
+        let moved =
+            Aliases { champion: Some(version), challenger: None, former: aliases.champion, champion_since: Some(at) };
         crown(&mut write, &kept, version, &moved, at).await?;
         write.commit().await?;
         Ok(kept.decision)
@@ -228,7 +224,8 @@ fn not_champion(model: &str, version: u32, aliases: &Aliases) -> Error {
         Some(champion) => format!("its champion is version {champion}"),
         None => "it has no champion".to_owned(),
     };
-    Error::new(ErrorKind::Conflict, "SW1113", format!("version {version} is not the champion of {model}")).hint(champion)
+    Error::new(ErrorKind::Conflict, "SW1113", format!("version {version} is not the champion of {model}"))
+        .hint(champion)
 }
 
 fn promotion_reason(proposal: &Proposal) -> String {

@@ -46,16 +46,13 @@ impl Catalog {
     ///
     /// Needs a permit for `train_model` or `promote_model`. `Invalid` (SW1104) when it is no proposal or names no
     /// version, `NotFound` (SW1102) when the version does not exist, `Conflict` (SW1113) when it is the champion.
-    pub async fn record_proposal(
-        &self,
-        permit: &Permit,
-        decision: &Decision,
-        required: &[String],
-    ) -> Result<Decision> {
+    pub async fn record_proposal(&self, permit: &Permit, decision: &Decision, required: &[String]) -> Result<Decision> {
         expect_action(permit, &[Action::TrainModel, Action::PromoteModel])?;
         if decision.kind != DecisionKind::Propose || decision.of.is_some() {
             let message = format!("a decision of kind {} is no proposal", decision.kind.as_str());
-            return Err(Error::invalid("SW1104", message).hint("a proposal is of kind propose and carries out no other"));
+            return Err(
+                Error::invalid("SW1104", message).hint("a proposal is of kind propose and carries out no other")
+            );
         }
         let Some(version) = decision.version else {
             return Err(Error::invalid("SW1104", format!("a proposal for {} names no version", decision.model))

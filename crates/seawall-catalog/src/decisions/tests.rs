@@ -30,7 +30,8 @@ async fn a_decision_is_recorded_once_and_read_back() {
         let catalog = &fixture.catalog;
         let permit = fixture.permit(Action::TrainModel);
         let mut postponed = decision(DecisionKind::Postpone, None, None, hour(1));
-        postponed.rejected = vec![seawall_base::watch::Alternative { what: "train".to_owned(), why: "INC-1".to_owned() }];
+        postponed.rejected =
+            vec![seawall_base::watch::Alternative { what: "train".to_owned(), why: "INC-1".to_owned() }];
         let held = decision(DecisionKind::HoldBack, Some(1), None, hour(1));
         let first = catalog.record_decision(&permit, &postponed).await.unwrap();
         let second = catalog.record_decision(&permit, &held).await.unwrap();
@@ -63,8 +64,8 @@ async fn decisions_that_move_aliases_need_their_own_verbs() {
     assert_eq!(nothing.unwrap_err().code(), "SW1104");
     let unknown = record(decision(DecisionKind::Propose, Some(2), None, hour(1))).await;
     assert_eq!(unknown.unwrap_err().code(), "SW1102");
-    let unknown = fixture.catalog.record_decision(&permit, &decision(DecisionKind::HoldBack, Some(2), None, hour(1)));
-    assert_eq!(unknown.await.unwrap_err().code(), "SW1102");
+    let held = decision(DecisionKind::HoldBack, Some(2), None, hour(1));
+    assert_eq!(fixture.catalog.record_decision(&permit, &held).await.unwrap_err().code(), "SW1102");
     assert_eq!(fixture.events().await, ["model_version"]);
 }
 
@@ -94,7 +95,10 @@ async fn a_proposal_waits_for_every_place_to_be_filled() {
 
         let promoted = promote().await.unwrap();
         assert_eq!((promoted.kind, promoted.of.as_deref()), (DecisionKind::Promote, Some("DEC-1")));
-        assert_eq!(promoted.reason, "as proposed in DEC-1 and approved by ada (owner), bob (risk): better on every slice");
+        assert_eq!(
+            promoted.reason,
+            "as proposed in DEC-1 and approved by ada (owner), bob (risk): better on every slice"
+        );
         assert!(catalog.open_proposals().await.unwrap().is_empty());
         // The step that promoted runs again, and so does who approved.
         assert_eq!(promote().await.unwrap(), promoted);
@@ -208,7 +212,10 @@ async fn a_rejected_proposal_stays_rejected() {
         let ada = person("ada", Role::Owner);
         let permit = fixture.permit_of(&ada, Action::ApproveDecision);
         let rejected = catalog.reject(&permit, &ada, &id, "not on holidays").await.unwrap();
-        assert_eq!((rejected.kind, rejected.by.as_str(), rejected.of.as_deref()), (DecisionKind::Reject, "ada", Some("DEC-1")));
+        assert_eq!(
+            (rejected.kind, rejected.by.as_str(), rejected.of.as_deref()),
+            (DecisionKind::Reject, "ada", Some("DEC-1"))
+        );
         assert_eq!(catalog.reject(&permit, &ada, &id, "again").await.unwrap(), rejected);
         assert!(catalog.open_proposals().await.unwrap().is_empty());
         assert_eq!(fixture.approve(&ada, &[], &id, binds(1)).await.unwrap_err().code(), "SW1105");

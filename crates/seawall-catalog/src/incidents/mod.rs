@@ -84,8 +84,11 @@ impl Catalog {
         }
         let opened_at = kept.incident.opened_at;
         if closed.at < opened_at {
-            return Err(Error::invalid("SW1121", format!("{id} was opened at {opened_at}, it cannot close at {}", closed.at))
-                .hint("close it at the present instant"));
+            return Err(Error::invalid(
+                "SW1121",
+                format!("{id} was opened at {opened_at}, it cannot close at {}", closed.at),
+            )
+            .hint("close it at the present instant"));
         }
         let detail = json!({"incident": id, "by": closed.by, "reason": closed.reason, "at": closed.at.to_string()});
         kept.incident.closed = Some(closed);
@@ -185,7 +188,8 @@ async fn update(write: &mut Write<'_>, kept: &Kept) -> Result<()> {
 
 async fn known(connection: &mut Connection, id: &str) -> Result<Kept> {
     let unknown = || {
-        Error::not_found("SW1120", format!("there is no incident {id:?}")).hint("list the incidents; ids look like INC-1")
+        Error::not_found("SW1120", format!("there is no incident {id:?}"))
+            .hint("list the incidents; ids look like INC-1")
     };
     let number: i64 = id.strip_prefix(ID_PREFIX).and_then(|digits| digits.parse().ok()).ok_or_else(unknown)?;
     let row = sqlx::query("SELECT seq, body FROM incident WHERE seq = $1")

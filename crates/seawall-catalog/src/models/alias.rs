@@ -72,12 +72,11 @@ impl Catalog {
 
 /// See [`Catalog::aliases`].
 pub(crate) async fn aliases_of(connection: &mut Connection, model: &str) -> Result<Aliases> {
-    let row =
-        sqlx::query("SELECT champion, challenger, former, champion_since FROM model_alias WHERE model = $1")
-            .bind(model)
-            .fetch_optional(connection)
-            .await
-            .during("reading the aliases of a model")?;
+    let row = sqlx::query("SELECT champion, challenger, former, champion_since FROM model_alias WHERE model = $1")
+        .bind(model)
+        .fetch_optional(connection)
+        .await
+        .during("reading the aliases of a model")?;
     row.map_or(Ok(Aliases::default()), |row| Aliases::from_row(&row))
 }
 

@@ -151,7 +151,11 @@ impl Card {
             if let Some(auc) = evaluation.auc()
                 && auc.high < overall.low
             {
-                limits.push(format!("It is worse where {slice}: AUC {}, overall {}.", estimate(&auc), estimate(&overall)));
+                limits.push(format!(
+                    "It is worse where {slice}: AUC {}, overall {}.",
+                    estimate(&auc),
+                    estimate(&overall)
+                ));
             }
         }
         limits
@@ -187,7 +191,13 @@ impl Card {
             line(&fingerprint.revision)
         )?;
         writeln!(text, "- Content: `{}`", fingerprint.content)?;
-        writeln!(text, "- Learned from: {} rows, {} positive, {}", version.rows, version.positives, period(&version.trained_on))?;
+        writeln!(
+            text,
+            "- Learned from: {} rows, {} positive, {}",
+            version.rows,
+            version.positives,
+            period(&version.trained_on)
+        )?;
         writeln!(text, "- Held out: {}", period(&version.holdout))?;
         for input in &fingerprint.inputs {
             writeln!(text, "- Read: {} version {}, cut {}", line(&input.table), input.version.0, input.cut)?;

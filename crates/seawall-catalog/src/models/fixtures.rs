@@ -1,12 +1,8 @@
 //! What the tests of models, decisions and certificates share: versions, proposals, people.
 
-use seawall_base::declare::{
-    Boosting, Calibration, MetricName, MissingAction, Model, OnMissing, ReadyWhen, Trainer,
-};
+use seawall_base::declare::{Boosting, Calibration, MetricName, MissingAction, Model, OnMissing, ReadyWhen, Trainer};
 use seawall_base::engine::{Fingerprint, PinnedInput};
-use seawall_base::watch::{
-    Alternative, Decision, DecisionKind, Estimate, Evaluation, Period, Signal, Trigger,
-};
+use seawall_base::watch::{Alternative, Decision, DecisionKind, Estimate, Evaluation, Period, Signal, Trigger};
 use seawall_base::{Cut, Hash, Instant, Offset, Partition, Permit, Span, TableVersion};
 use serde_json::json;
 

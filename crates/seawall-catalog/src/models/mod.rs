@@ -168,14 +168,13 @@ impl Catalog {
 
 /// One version; `NotFound` (SW1102) says which there are.
 pub(crate) async fn known_version(connection: &mut Connection, model: &str, version: u32) -> Result<ModelVersion> {
-    let row = sqlx::query(
-        "SELECT version, body, recorded_at, permit FROM model_version WHERE model = $1 AND version = $2",
-    )
-    .bind(model)
-    .bind(i64::from(version))
-    .fetch_optional(&mut *connection)
-    .await
-    .during("looking a model version up")?;
+    let row =
+        sqlx::query("SELECT version, body, recorded_at, permit FROM model_version WHERE model = $1 AND version = $2")
+            .bind(model)
+            .bind(i64::from(version))
+            .fetch_optional(&mut *connection)
+            .await
+            .during("looking a model version up")?;
     match row {
         Some(row) => ModelVersion::from_row(&row),
         None => Err(unknown_version(connection, model, version).await?),

@@ -79,12 +79,13 @@ impl Catalog {
         .during("looking the champion at an instant up")?;
         let Some(row) = row else { return Ok(None) };
         let reign = ReignRow::from_row(&row)?;
-        let next = sqlx::query("SELECT from_at FROM reign WHERE model = $1 AND position > $2 ORDER BY position LIMIT 1")
-            .bind(model)
-            .bind(crate::database::stored(reign.position)?)
-            .fetch_optional(&mut *reader)
-            .await
-            .during("looking the end of a reign up")?;
+        let next =
+            sqlx::query("SELECT from_at FROM reign WHERE model = $1 AND position > $2 ORDER BY position LIMIT 1")
+                .bind(model)
+                .bind(crate::database::stored(reign.position)?)
+                .fetch_optional(&mut *reader)
+                .await
+                .during("looking the end of a reign up")?;
         let until = next.map(|row| row.instant("from_at")).transpose()?;
         complete(&mut reader, reign, until).await.map(Some)
     }

@@ -84,8 +84,7 @@ async fn a_challenger_is_tried_beside_the_champion_until_it_is_promoted() {
             assert_eq!(fixture.events().await.len(), events + 1);
         }
         fixture.reign(2, Some(1), 12).await;
-        let expected =
-            Aliases { champion: Some(2), challenger: None, former: Some(1), champion_since: Some(hour(12)) };
+        let expected = Aliases { champion: Some(2), challenger: None, former: Some(1), champion_since: Some(hour(12)) };
         assert_eq!(catalog.aliases("fraud").await.unwrap(), expected);
     })
     .await;
@@ -136,10 +135,8 @@ async fn the_champion_at_every_instant_is_on_record_with_who_approved_it() {
         let reigns = catalog.reigns("fraud").await.unwrap();
         let spans: Vec<(u32, Instant, Option<Instant>)> =
             reigns.iter().map(|reign| (reign.version, reign.from, reign.until)).collect();
-        let expected =
-            [(1, 10, Some(20)), (2, 20, Some(30)), (3, 30, Some(30)), (2, 30, None)].map(|(version, from, until)| {
-                (version, hour(from), until.map(hour))
-            });
+        let expected = [(1, 10, Some(20)), (2, 20, Some(30)), (3, 30, Some(30)), (2, 30, None)]
+            .map(|(version, from, until)| (version, hour(from), until.map(hour)));
         assert_eq!(spans, expected);
     })
     .await;

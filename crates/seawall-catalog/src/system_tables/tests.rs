@@ -9,6 +9,7 @@ use serde_json::json;
 use crate::facts::{Counts, FrameFacts, TableCommit};
 use crate::fixtures::{Fixture, START, project, training_set, view};
 use crate::lineage::LineageEdge;
+use crate::models::fixtures::{binds, hour, person, signal};
 use crate::policy::{Action, Principal, Role};
 
 const NAMES: [&str; 17] = [
@@ -57,6 +58,50 @@ async fn a_role_sees_the_tables_that_it_may_read() {
     check(Role::Service, &["audit", "intents", "tokens"]).await;
 }
 
+/// The rows of one table, some columns of it, with one space between values.
+fn lines(tables: &[(String, RecordBatch)], table: &str, columns: &[&str]) -> Vec<String> {
+    let (_, rows) = tables.iter().find(|(name, _)| name == table).unwrap();
+    let wanted: Vec<usize> = columns.iter().map(|column| rows.schema().index_of(column).unwrap()).collect();
+    let text = pretty_format_batches(&[rows.project(&wanted).unwrap()]).unwrap().to_string();
+    text.lines()
+        .skip(3)
+        .filter(|line| line.starts_with('|'))
+        .map(|line| line.split_whitespace().filter(|word| *word != "|").collect::<Vec<_>>().join(" "))
+        .collect()
+}
+
+#[tokio::test]
+async fn tables_show_models_decisions_and_incidents() {
+    let fixture = Fixture::in_memory().await;
+    let catalog = &fixture.catalog;
+    fixture.train(2).await;
+    let proposal = fixture.propose(1, None, 10, &["owner"]).await;
+    let ada = person("ada", Role::Owner);
+    let permit = fixture.permit_of(&ada, Action::ApproveDecision);
+    catalog.approve(&permit, &ada, &[], &proposal, binds(1), "fine").await.unwrap();
+    catalog.promote(&fixture.permit(Action::PromoteModel), &proposal, hour(10)).await.unwrap();
+    catalog.record_signals(&fixture.permit(Action::ManageIncidents), &[signal(11, 0.5)]).await.unwrap();
+    let tables = catalog.system_tables().await.unwrap();
+    let check = |table: &str, columns: &[&str], expected: &[&str]| {
+        assert_eq!(lines(&tables, table, columns), expected, "{table}");
+    };
+    check("models", &["model", "version", "rows", "auc"], &["fraud 1 7000 0.9", "fraud 2 7000 0.9"]);
+    let since = format!("fraud 1 {}", hour(10));
+    check("model_aliases", &["model", "champion", "challenger", "former", "champion_since"], &[&since]);
+    check(
+        "decisions",
+        &["id", "kind", "version", "champion", "carries_out", "decided_by"],
+        &["DEC-1 propose 1 seawall", "DEC-2 promote 1 DEC-1 seawall"],
+    );
+    check("approvals", &["decision", "principal", "role", "fills", "reason"], &["DEC-1 ada owner owner fine"]);
+    check(
+        "signals",
+        &["metric", "subject", "column_name", "value", "limit_value", "breached"],
+        &["psi fraud card__n 0.5 0.2 true"],
+    );
+    check("incidents", &["id", "closed_at"], &[]);
+}
+
 #[tokio::test]
 async fn tables_show_what_the_catalog_holds() {
     let fixture = Fixture::in_memory().await;
@@ -91,16 +136,7 @@ async fn tables_show_what_the_catalog_holds() {
 
     let tables = catalog.system_tables().await.unwrap();
     let check = |table: &str, columns: &[&str], expected: &[&str]| {
-        let (_, rows) = tables.iter().find(|(name, _)| name == table).unwrap();
-        let wanted: Vec<usize> = columns.iter().map(|column| rows.schema().index_of(column).unwrap()).collect();
-        let text = pretty_format_batches(&[rows.project(&wanted).unwrap()]).unwrap().to_string();
-        let lines: Vec<String> = text
-            .lines()
-            .skip(3)
-            .filter(|line| line.starts_with('|'))
-            .map(|line| line.split_whitespace().filter(|word| *word != "|").collect::<Vec<_>>().join(" "))
-            .collect();
-        assert_eq!(lines, expected, "{table}");
+        assert_eq!(lines(&tables, table, columns), expected, "{table}");
     };
     check("revisions", &["seq", "principal", "changed", "active"], &["1 seawall 4 true"]);
     check(
