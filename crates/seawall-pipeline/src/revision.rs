@@ -389,7 +389,12 @@ impl ServedSet {
     }
 
     /// Columns of the spine that are kept with a served vector: primary key, decision time, entities.
-    pub impl DeclaredModel {
+    pub fn kept_columns(&self) -> Vec<String> {
+        kept_columns(&self.training_set, &self.spine)
+    }
+}
+
+impl DeclaredModel {
     async fn compile(
         model: &Model,
         set: &Arc<ServedSet>,
@@ -466,11 +471,6 @@ impl ServedSet {
 fn unknown_set(name: &str) -> Error {
     Error::not_found("SW0839", format!("there is no training set {name:?} that a model could serve"))
         .hint("a model learns from a training set of `known: in_time`")
-}
-
-fn kept_columns(&self) -> Vec<String> {
-        kept_columns(&self.training_set, &self.spine)
-    }
 }
 
 fn kept_columns(training_set: &TrainingSet, spine: &Dataset) -> Vec<String> {

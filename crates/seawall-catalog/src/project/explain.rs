@@ -12,6 +12,7 @@ const PAGES: [&str; 10] = [
     include_str!("../../../../docs/errors/SW08.md"),
     include_str!("../../../../docs/errors/SW09.md"),
     include_str!("../../../../docs/errors/SW11.md"),
+    include_str!("../../../../docs/errors/SW10.md"),
 ];
 
 /// The explanation of `code` (`SW0123`, in any case), as Markdown with its heading; `None` for an unknown code.

@@ -116,9 +116,8 @@ fn feed(declared: &[ValueInfoProto], inputs: &[Input]) -> Result<Feed> {
             let message = format!("its input {} is none of the columns asked for: {}", input.name, asked.join(", "));
             return Err(wrong_inputs(message));
         };
-        let one_by_one = shape.len() == 2
-            && shape[0].is_none_or(|rows| rows == 1)
-            && shape[1].is_none_or(|width| width == 1);
+        let one_by_one =
+            shape.len() == 2 && shape[0].is_none_or(|rows| rows == 1) && shape[1].is_none_or(|width| width == 1);
         if !one_by_one {
             return Err(wrong_inputs(format!("its input {} is not one column of rows", input.name)));
         }
@@ -164,7 +163,8 @@ fn probability(graph: &GraphProto) -> Result<String> {
         .collect();
     let is_float = |output: &&ValueInfoProto| match output.r#type.as_ref().and_then(|t| t.value.as_ref()) {
         Some(type_proto::Value::TensorType(tensor)) => {
-            let float = [tensor_proto::DataType::Float, tensor_proto::DataType::Double, tensor_proto::DataType::Undefined];
+            let float =
+                [tensor_proto::DataType::Float, tensor_proto::DataType::Double, tensor_proto::DataType::Undefined];
             float.iter().any(|float| *float as i32 == tensor.elem_type)
         }
         None => zipped.contains_key(output.name.as_str()),

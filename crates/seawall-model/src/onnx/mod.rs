@@ -10,6 +10,7 @@ use std::sync::Arc;
 use seawall_base::{Error, Result};
 use tract_onnx::Onnx;
 use tract_onnx::prelude::*;
+use tract_onnx::tract_hir::internal::DimLike;
 
 use crate::encode::{Input, Matrix};
 
@@ -95,7 +96,8 @@ fn load(bytes: &[u8], inputs: &[Input]) -> Result<(Arc<TypedRunnableModel>, Feed
             .hint("write the model with onnx.save, or the bytes of SerializeToString()")
     })?;
     let feed = graph::prepare(&mut proto, inputs, &|name| onnx.op_register.0.contains_key(name))?;
-    let plan = plan(&onnx, &proto, &feed, inputs.len()).map_err(|e| broken("tract refuses it").because(format!("{e:#}")))?;
+    let plan =
+        plan(&onnx, &proto, &feed, inputs.len()).map_err(|e| broken("tract refuses it").because(format!("{e:#}")))?;
     let outputs = plan.model().output_fact(0).map_err(|e| broken("it has no output").because(format!("{e:#}")))?;
     let shape: Vec<Option<usize>> = outputs.shape.iter().map(|dimension| dimension.to_usize().ok()).collect();
     let fine = matches!(shape.as_slice(), [Some(1)] | [Some(1), Some(1 | 2)]);

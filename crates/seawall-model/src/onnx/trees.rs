@@ -8,8 +8,7 @@
 use std::collections::HashMap;
 
 use tract_onnx::pb::NodeProto;
-use tract_onnx::prelude::*;
-use tract_onnx::tract_core::anyhow::{anyhow, bail, ensure};
+use tract_onnx::tract_hir::internal::{TractResult, anyhow, bail, ensure};
 
 /// An ensemble that can be evaluated.
 #[derive(Debug, Clone, PartialEq)]

@@ -56,6 +56,12 @@ pub struct Matrix {
 }
 
 impl Matrix {
+    /// The first rows, `rows_max` of them.
+    pub fn head(&self, rows_max: usize) -> Matrix {
+        let rows = self.rows.min(rows_max);
+        Matrix { rows, columns: self.columns.iter().map(|column| column[..rows].to_vec()).collect() }
+    }
+
     /// The numbers of one row.
     pub fn row(&self, row: usize) -> impl Iterator<Item = f64> + '_ {
         self.columns.iter().map(move |column| column[row])

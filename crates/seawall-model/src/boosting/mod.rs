@@ -53,7 +53,8 @@ pub fn train(settings: &Boosting, inputs: &[Input], matrix: &Matrix, positive: &
         trees: trees.trees.iter().map(|tree| adopt(tree, &used)).collect::<Result<_>>()?,
     };
     forest.learn_means(matrix);
-    let report = report(settings, inputs, &used, &trees);
+    let mut report = report(settings, inputs, &used, &trees);
+    report["mean_raw"] = json!(forest.bias());
     Ok(Trained { forest, report })
 }
 
