@@ -19,6 +19,8 @@ pub fn project(options: &Options) -> Vec<(&'static str, String)> {
         ("features/merchant.yaml", MERCHANT.to_owned()),
         ("features/device.yaml", DEVICE.to_owned()),
         ("training_sets/fraud.yaml", FRAUD.to_owned()),
+        ("models/fraud.yaml", MODEL.to_owned()),
+        ("monitors.yaml", MONITORS.to_owned()),
     ]
 }
 
@@ -58,6 +60,10 @@ id: payments
 version: 1.0.0
 name: Card payments
 status: active
+tags: [payments, fraud]
+team:
+  name: payments-team
+  description: Answers for the payment gateway and what it sends.
 description:
   purpose: Card payments as requested, for fraud scoring and real-time analytics.
   limitations: Simulated. No person, card or merchant in here exists.
@@ -67,9 +73,9 @@ schema:
     properties:
       - {name: payment_id, logicalType: string, primaryKey: true, required: true}
       - {name: requested_at, logicalType: timestamp, required: true}
-      - {name: card_id, logicalType: string, required: true}
+      - {name: card_id, logicalType: string, required: true, classification: restricted, tags: [card]}
       - {name: customer_id, logicalType: string, required: true}
-      - {name: customer_email, logicalType: string, classification: personal}
+      - {name: customer_email, logicalType: string, classification: personal, tags: [contact]}
       - {name: merchant_id, logicalType: string, required: true}
       - {name: merchant_category, logicalType: string, required: true}
       - {name: country, logicalType: string, required: true, logicalTypeOptions: {minLength: 2, maxLength: 2}}
@@ -106,6 +112,10 @@ id: chargebacks
 version: 1.0.0
 name: Chargebacks
 status: active
+tags: [fraud, label]
+team:
+  name: risk-team
+  description: Answers for fraud scoring and its labels.
 description:
   purpose: Payments that were charged back, 3 to 45 days after they were requested. The label of fraud scoring.
   limitations: Simulated. Some frauds are never charged back, and some honest payments are.
@@ -185,4 +195,36 @@ context:
   country: country
   merchant_category: merchant_category
   hour: extract(hour from requested_at)
+";
+
+const MODEL: &str = "\
+# The probability that a payment will be charged back.
+kind: model
+name: fraud
+training_set: fraud
+owner: risk-team
+trainer: {boosting: {trees: 120, learning_rate: 0.1, leaves: 12}}
+calibration: platt
+holdout: 5d
+rows_min: 3000
+on_missing: {default: accept}
+ready_when: {auc: {min: 0.8}}
+retrain:
+  min_interval: 7d
+  triggers: {psi: 0.25, auc_drop: 0.05}
+  evaluate: 7d
+  probation: 7d
+  approve: [owner, risk]
+";
+
+const MONITORS: &str = "\
+# Payments come at night too: five hours without one mean that something is stuck.
+kind: monitor
+name: payments
+dataset: payments
+freshness: 5h
+quarantine_share: 0.05
+window: 6h
+by: [merchant_category]
+owner: payments-team
 ";

@@ -17,9 +17,14 @@ fn options(days: i64, payments_per_day: u32) -> Options {
     Options { seed: 9, start: DEFAULT_START, length, payments_per_day, faults: Fault::ALL.to_vec() }
 }
 
+/// The declarations that describe data; those that watch it and learn from it build on them.
 fn parsed(options: &Options) -> Loaded {
-    let files: Vec<(PathBuf, String)> =
-        project(options).into_iter().map(|(path, text)| (PathBuf::from(path), text)).collect();
+    let about_data = |path: &str| !path.starts_with("models/") && path != "monitors.yaml";
+    let files: Vec<(PathBuf, String)> = project(options)
+        .into_iter()
+        .filter(|(path, _)| about_data(path))
+        .map(|(path, text)| (PathBuf::from(path), text))
+        .collect();
     parse_sources(&files, LoadOptions::default()).unwrap_or_else(|diagnostics| panic!("{diagnostics:?}"))
 }
 
@@ -56,7 +61,7 @@ fn contracts_have_the_shape_of_the_streams() {
         assert_eq!(shape(&gate.dataset().schema), shape(&stream.schema()));
         assert!(gate.not_executed().is_empty(), "{:?}", gate.not_executed());
     }
-    assert_eq!(gate(&loaded, "payments").dataset().personal, ["customer_email"]);
+    assert_eq!(gate(&loaded, "payments").dataset().personal, ["card_id", "customer_email"]);
     assert_eq!(gate(&loaded, "payments").dedup_horizon(), Some(Span(7 * Span::DAY.0)));
 }
 
