@@ -22,6 +22,7 @@ mod value;
 use num_bigint::{BigInt, BigUint};
 
 pub use distinct::Distinct;
+pub(crate) use exact::split;
 pub use exact::{ExactSum, round_ratio};
 pub use finish::Finish;
 pub use order::RowOrder;
