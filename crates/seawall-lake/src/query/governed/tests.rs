@@ -133,11 +133,7 @@ async fn fill(store: &dyn TableStore, payments: &[Payment]) {
 }
 
 fn of_germany() -> Predicate {
-    Predicate::Compare {
-        column: "country".into(),
-        operator: Comparison::Equal,
-        literal: Literal::Text("DE".into()),
-    }
+    Predicate::Compare { column: "country".into(), operator: Comparison::Equal, literal: Literal::Text("DE".into()) }
 }
 
 fn grant() -> TableGrant {

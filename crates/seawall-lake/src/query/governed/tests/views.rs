@@ -53,7 +53,8 @@ async fn a_view_over_what_is_not_shown_does_not_exist() {
 #[tokio::test]
 async fn the_text_of_a_view_is_not_told() {
     let lake = lake().await;
-    for text in ["select * from information_schema.views", "explain select * from big", "explain verbose select * from biggest"]
+    for text in
+        ["select * from information_schema.views", "explain select * from big", "explain verbose select * from biggest"]
     {
         let rows = ask_as(&lake.engine, &analyst(), with_views(text, &VIEWS)).await.unwrap();
         let told = format!("{rows:?}");
@@ -97,11 +98,18 @@ async fn circles_and_towers_of_views_are_refused() {
 #[tokio::test]
 async fn a_view_is_one_select() {
     let lake = lake().await;
-    for text in ["drop table payments", "explain select 1", "select 1; select 2", "describe payments", "copy payments to '/tmp/x'"] {
+    for text in [
+        "drop table payments",
+        "explain select 1",
+        "select 1; select 2",
+        "describe payments",
+        "copy payments to '/tmp/x'",
+    ] {
         let error = ask_as(&lake.engine, &permit(), with_views("select * from v", &[("v", text)])).await.unwrap_err();
         assert_eq!(error.code(), codes::SQL_NOT_READ_ONLY, "{text}: {error}");
     }
-    let error = ask_as(&lake.engine, &permit(), with_views("select * from v", &[("v", "select x from payments")])).await;
+    let error =
+        ask_as(&lake.engine, &permit(), with_views("select * from v", &[("v", "select x from payments")])).await;
     let error = error.unwrap_err();
     assert_eq!(error.code(), codes::SQL_COLUMN_UNKNOWN);
     assert!(error.to_string().starts_with("view v:"), "{error}");
