@@ -58,11 +58,9 @@ pub(super) fn admits(mask: &Mask, data_type: &DataType) -> bool {
         Mask::TruncateToYear | Mask::TruncateToMonth => {
             matches!(data_type, DataType::Date32 | DataType::Timestamp(TimeUnit::Microsecond, _))
         }
-        Mask::MaskAlphanum
-        | Mask::ShowFirst4
-        | Mask::ShowLast4
-        | Mask::Sha256Global
-        | Mask::Sha256QueryLocal => *data_type == DataType::Utf8,
+        Mask::MaskAlphanum | Mask::ShowFirst4 | Mask::ShowLast4 | Mask::Sha256Global | Mask::Sha256QueryLocal => {
+            *data_type == DataType::Utf8
+        }
     }
 }
 
@@ -72,13 +70,10 @@ pub(super) fn apply(mask: &Mask, column: &ArrayRef, salt: Salt) -> Result<ArrayR
         Mask::ReplaceWithNull => Ok(new_null_array(column.data_type(), column.len())),
         Mask::MaskToFixedValue => fixed_values(column.data_type(), column.len()),
         Mask::TruncateToYear | Mask::TruncateToMonth => truncate(mask, column),
-        Mask::MaskAlphanum
-        | Mask::ShowFirst4
-        | Mask::ShowLast4
-        | Mask::Sha256Global
-        | Mask::Sha256QueryLocal => {
+        Mask::MaskAlphanum | Mask::ShowFirst4 | Mask::ShowLast4 | Mask::Sha256Global | Mask::Sha256QueryLocal => {
             let texts = column.as_string_opt::<i32>().ok_or_else(|| unfit(column.data_type()))?;
-            let masked: StringArray = texts.iter().map(|value| value.and_then(|value| text(mask, value, salt))).collect();
+            let masked: StringArray =
+                texts.iter().map(|value| value.and_then(|value| text(mask, value, salt))).collect();
             Ok(Arc::new(masked))
         }
     }
@@ -169,9 +164,9 @@ fn fixed_values(data_type: &DataType, rows: usize) -> Result<ArrayRef> {
         }
         // Zero is the fixed value of numbers, and the epoch that of dates and times.
         DataType::Date32 => Arc::new(PrimitiveArray::<Date32Type>::from_value(0, rows)),
-        DataType::Timestamp(TimeUnit::Microsecond, zone) => Arc::new(
-            PrimitiveArray::<TimestampMicrosecondType>::from_value(0, rows).with_timezone_opt(zone.clone()),
-        ),
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            Arc::new(PrimitiveArray::<TimestampMicrosecondType>::from_value(0, rows).with_timezone_opt(zone.clone()))
+        }
         other if has_fixed_value(other) => {
             let zeros: ArrayRef = Arc::new(PrimitiveArray::<arrow::datatypes::Int8Type>::from_value(0, rows));
             cast(&zeros, other)?

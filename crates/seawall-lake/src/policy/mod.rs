@@ -9,10 +9,10 @@ use std::sync::Arc;
 use arrow::array::{BooleanArray, RecordBatch, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Field, Schema, SchemaRef};
+use seawall_base::Permit;
 use seawall_base::error::{Error, ErrorKind, Result};
 use seawall_base::grant::{Mask, TableGrant};
 use seawall_base::table::{TableName, TableStore};
-use seawall_base::Permit;
 
 use self::predicate::Filter;
 use self::quarantine::RawPolicy;
@@ -132,7 +132,8 @@ impl TablePolicy {
         raw: Option<Arc<RawPolicy>>,
     ) -> Self {
         let mut policy = TablePolicy { table, grant, salt, stored, today, raw, visible: Arc::new(Schema::empty()) };
-        let fields: Vec<Field> = policy.stored.fields().iter().filter_map(|field| policy.visible_field(field)).collect();
+        let fields: Vec<Field> =
+            policy.stored.fields().iter().filter_map(|field| policy.visible_field(field)).collect();
         policy.visible = Arc::new(Schema::new(fields));
         policy
     }

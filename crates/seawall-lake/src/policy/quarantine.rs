@@ -67,7 +67,8 @@ impl RawPolicy {
     pub(super) fn show(&self, rows: &ArrayRef) -> Result<ArrayRef> {
         let rows = rows.as_string::<i32>();
         // Rows that cannot be read were filtered out before; if not, they show nothing.
-        let shown: StringArray = rows.iter().map(|row| Some(self.shown(&row.and_then(parse).unwrap_or_default()))).collect();
+        let shown: StringArray =
+            rows.iter().map(|row| Some(self.shown(&row.and_then(parse).unwrap_or_default()))).collect();
         Ok(Arc::new(shown))
     }
 

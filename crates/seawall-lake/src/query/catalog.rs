@@ -22,9 +22,9 @@ use seawall_base::Permit;
 use seawall_base::error::{Error, ErrorKind, Result as SeawallResult};
 use seawall_base::table::{TableName, TableVersion};
 
+use super::errors;
 use super::provider::{self, Tables};
 use super::session::{self, SessionFactory};
-use super::errors;
 use crate::codes;
 use crate::policy::Salt;
 use crate::table::unknown_table;

@@ -408,7 +408,7 @@ impl DeltaStore {
     async fn read_staged_bytes(&self, table: &TableName, staged: &StagedFile) -> Result<Bytes> {
         let path = path::confine(table.as_str(), &staged.path)?;
         let (logged_path, rows, hash) = (path.clone(), Some(staged.rows), Some(staged.hash));
-        let data_file = DataFile { path, logged_path, bytes: staged.bytes, rows, hash };
+        let data_file = DataFile { path, logged_path, bytes: staged.bytes, rows, hash, written_ms: 0 };
         self.read_data_file(table, &data_file).await
     }
 

@@ -320,3 +320,88 @@ async fn counts_agree_with_a_loop_over_all_pairs() {
         assert_eq!(counts.value(row), expected, "payment {me}");
     }
 }
+
+/// `known: ignore` against an oracle that lists every row of the window, available or not.
+#[tokio::test(flavor = "multi_thread")]
+async fn availability_can_be_ignored_to_show_what_a_leak_is_worth() {
+    let rng = seawall_base::SeededRng::new(11);
+    let next = |below: i64| {
+        let mut bytes = [0u8; 8];
+        seawall_base::Rng::fill(&rng, &mut bytes);
+        (u64::from_le_bytes(bytes) % below as u64) as i64
+    };
+    let count = 150usize;
+    let at: Vec<i64> = (0..count).map(|_| next(200)).collect();
+    let available: Vec<i64> = at.iter().map(|at| at + next(300)).collect();
+    let cards: Vec<i64> = (0..count).map(|_| next(4)).collect();
+    let amounts: Vec<f64> = (0..count).map(|_| next(50) as f64).collect();
+    let columns: Vec<ArrayRef> = vec![
+        Arc::new(StringArray::from((0..count).map(|i| format!("p{i:03}")).collect::<Vec<_>>())),
+        Arc::new(StringArray::from(cards.iter().map(|card| format!("c{card}")).collect::<Vec<_>>())),
+        Arc::new(Float64Array::from(amounts.clone())),
+        instants(&at),
+    ];
+    let memory = MemoryStore::new();
+    load(&memory, &payments(), rows(&payments(), columns, &available)).await;
+    let mut in_time = plan(present(), 520);
+    in_time.training_set.label = None;
+    in_time.training_set.visibility_lag = Span(7 * MINUTE);
+    let mut ignoring = in_time.clone();
+    ignoring.training_set.known = Known::Ignore;
+    let built = build(&memory, &ignoring).await.unwrap();
+
+    let counts = column(&built, "card__n").as_primitive::<arrow::datatypes::Int64Type>().clone();
+    let (sums, lasts) = (floats(&built, "card__sum"), floats(&built, "card__last"));
+    for (row, id) in texts(&built, "payment_id").into_iter().enumerate() {
+        let me: usize = id.unwrap()[1..].parse().unwrap();
+        let seen: Vec<usize> = (0..count).filter(|i| *i != me && cards[*i] == cards[me] && at[*i] <= at[me]).collect();
+        let inside = |window: i64| seen.iter().copied().filter(move |i| at[*i] > at[me] - window);
+        assert_eq!(counts.value(row), inside(60).count() as i64, "payment {me}");
+        let sum = inside(20).map(|i| amounts[i]).reduce(|a, b| a + b);
+        assert_eq!(sums[row], sum, "payment {me}");
+        let last = seen.iter().max_by_key(|i| (at[**i], available[**i], **i)).map(|i| amounts[*i]);
+        assert_eq!(lasts[row], last, "payment {me}");
+    }
+    let honest = build(&memory, &in_time).await.unwrap();
+    assert_ne!(honest.rows, built.rows, "a leak makes a difference");
+    assert_ne!(honest.fingerprint.definitions[0], built.fingerprint.definitions[0]);
+}
+
+/// Labels are unchanged: what came of a decision counts as far as it was known when the set was built.
+#[tokio::test(flavor = "multi_thread")]
+async fn ignoring_availability_leaves_labels_alone() {
+    let memory = MemoryStore::new();
+    fill(&memory).await;
+    let mut ignoring = plan(present(), 520);
+    ignoring.training_set.known = Known::Ignore;
+    let built = build(&memory, &ignoring).await.unwrap();
+    assert_eq!(labels(&built), labels(&build(&memory, &plan(present(), 520)).await.unwrap()));
+    let counts: Vec<Option<i64>> =
+        column(&built, "card__n").as_primitive::<arrow::datatypes::Int64Type>().iter().collect();
+    // p4 at 12 sees p3, which was paid at 5 and arrived at 15; no payment sees itself.
+    assert_eq!(counts, [Some(0), Some(0), Some(1), Some(2), None, Some(3)]);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_restricted_permit_builds_no_training_set() {
+    use seawall_base::grant::{Grants, TableGrant};
+    let memory = MemoryStore::new();
+    fill(&memory).await;
+    let (sessions, runtime) = (SessionFactory::new(1 << 26, None, None).unwrap(), QueryRuntime::start(1).unwrap());
+    let plan = plan(present(), 520);
+    let hidden = TableGrant { hidden: vec!["reason".into()], ..TableGrant::default() };
+    for (chargebacks, is_allowed) in [(Some(TableGrant::default()), true), (Some(hidden), false), (None, false)] {
+        let mut tables = BTreeMap::from([("payments".to_owned(), TableGrant::default())]);
+        tables.extend(chargebacks.map(|grant| ("chargebacks".to_owned(), grant)));
+        let permit = permit().restricted_by_policy(Grants::Tables(tables));
+        match Builder::new(&memory, &sessions, &runtime, &permit).build(&plan).await {
+            Ok(built) => assert!(is_allowed && built.fingerprint.rows == 6),
+            Err(error) => {
+                assert_eq!(
+                    (is_allowed, error.kind(), error.code()),
+                    (false, ErrorKind::Denied, codes::ROWS_RESTRICTED)
+                );
+            }
+        }
+    }
+}
