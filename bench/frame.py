@@ -109,7 +109,8 @@ def command(binary, project, data, *words):
     line = [binary.path, "-C", project, "--data-dir", data, *words, "--output", "json"]
     done = subprocess.run(line, stdin=subprocess.DEVNULL, capture_output=True, text=True)
     if done.returncode != 0:
-        raise RuntimeError(f"seawall {' '.join(map(str, words))} ended with {done.returncode}: {done.stdout}{done.stderr}")
+        said = f"{done.stdout}{done.stderr}"
+        raise RuntimeError(f"seawall {' '.join(map(str, words))} ended with {done.returncode}: {said}")
     return json.loads(done.stdout)
 
 
@@ -251,7 +252,8 @@ def finish(report, settings):
 def print_table(report):
     """The report for people."""
     told = report["machine"]
-    print(f"{report['bench']}: {report['rows']:,} rows, profile {report['profile']}, {told['cpus']} cpus, load {told['load_1m']}")
+    where = f"profile {report['profile']}, {told['cpus']} cpus, load {told['load_1m']}"
+    print(f"{report['bench']}: {report['rows']:,} rows, {where}")
     for name, found in report["differences"].items():
         print(f"  {name} DIFFERS from seawall: " + "; ".join(found))
     if not report["equal"]:

@@ -128,8 +128,8 @@ class Result:
     >>> [row["card_id"] for row in result]
     ['c1', 'c7']
 
-    `truncated` says whether rows were left out; `known_at` and `cut` say what features were made from: they saw the rows
-    within the cut that were available before that instant. `status` has, for each row, what each feature's value is:
+    `truncated` says whether rows were left out; `known_at` and `cut` say what features were made from: they saw the
+    rows within the cut that were available before that instant. `status` has, for each row, what each feature's value is:
     `present`, `null`, `not_found` or `outside_ttl`. `info` holds what else the server told.
     """
 
@@ -196,7 +196,8 @@ class Result:
         return self.to_pylist()[row]
 
     def _caption(self) -> str:
-        told = [f"{len(self):,} row{'' if len(self) == 1 else 's'}" + (", more were left out" if self.truncated else "")]
+        told = [f"{len(self):,} row{'' if len(self) == 1 else 's'}"]
+        told += ["more were left out"] if self.truncated else []
         told += [f"{key} {value}" for key in ("known_at", "cut") if (value := getattr(self, key))]
         return ", ".join(told)
 
@@ -216,8 +217,8 @@ class Result:
 class Verdict:
     """What became of one pushed row that was not simply accepted.
 
-    `row` is its index in what was pushed (after the source's map), or None for a row that could not be decoded; `verdict`
-    is `quarantined`, `deduplicated` or `rejected`; each reason has `rule`, `column`, `message` and `mode`.
+    `row` is its index in what was pushed (after the source's map), or None for a row that could not be decoded;
+    `verdict` is `quarantined`, `deduplicated` or `rejected`; each reason has `rule`, `column`, `message` and `mode`.
     """
 
     row: int | None
@@ -260,7 +261,8 @@ class Receipt:
 
     def __repr__(self) -> str:
         counts = ("received", "accepted", "quarantined", "deduplicated", "rejected")
-        told = ", ".join(f"{getattr(self, name):,} {name}" for name in counts if getattr(self, name) or name == "received")
+        shown = [name for name in counts if getattr(self, name) or name == "received"]
+        told = ", ".join(f"{getattr(self, name):,} {name}" for name in shown)
         return f"<seawall.Receipt {self.dataset}: {told}, cut {self.cut or 'none'}>"
 
     def _repr_html_(self) -> str:
@@ -402,8 +404,8 @@ class Client:
         ...     print(one.row, one.verdict, one.reasons)
 
         `rows` may be an iterator of dicts without end in sight: it is read `batch_rows` at a time. Tables go as Arrow,
-        dicts as JSON. A batch is sent again when the server is busy, restarting or gone for a while, for up to a minute.
-        A repeat is recognised by the contract's primary key; where the contract has none, a request whose answer was
+        dicts as JSON. A batch is sent again when the server is busy, restarting or gone for a while, for up to a
+        minute. A repeat is recognised by the contract's primary key; where the contract has none, a request whose answer was
         lost is not sent again, but raised. What was taken in before an error stands in its `receipt`.
         """
         if batch_rows < 1:
@@ -419,13 +421,17 @@ class Client:
         return receipt
 
     def _push_one(self, dataset: str, path: str, body: bytes, content_type: str) -> dict[str, Any]:
-        has_key = lambda: any(one["name"] == dataset and one["primary_key"] for one in self._get("/v1/datasets")["datasets"])
+        def has_key() -> bool:
+            known = self._get("/v1/datasets")["datasets"]
+            return any(one["name"] == dataset and one["primary_key"] for one in known)
+
         return _parsed(*self._send("POST", path, body, content_type, again=has_key, patient=True))
 
     def predict(self, model: str, rows: Rows, explain: bool = False) -> Result:
         """Scores decisions with the model's champion: `prediction_id`, `probability` and `status` per row.
 
-        >>> client.predict("fraud", [{"payment_id": "p9", "card_id": "c1", "amount_eur": 12.5}], explain=True)[0]["reasons"]
+        >>> scored = client.predict("fraud", [{"payment_id": "p9", "card_id": "c1", "amount_eur": 12.5}], explain=True)
+        >>> scored[0]["reasons"]
         [{'input': 'card__n_1h', 'value': '7', 'contribution': 1.31}, ...]
 
         With `explain` each row has `reasons`: what its inputs added to the score, the largest first. `info` has the
@@ -606,7 +612,9 @@ def _bodies(rows: Rows, batch_rows: int) -> Iterator[tuple[int, bytes, str]]:
         yield from _within_limit(first, batch, len(batch), lambda r, a, n: r[a : a + n], _ndjson, NDJSON)
 
 
-def _within_limit(first: int, rows: Any, count: int, cut: Any, encode: Any, kind: str) -> Iterator[tuple[int, bytes, str]]:
+def _within_limit(
+    first: int, rows: Any, count: int, cut: Any, encode: Any, kind: str
+) -> Iterator[tuple[int, bytes, str]]:
     """The rows as one body, or halved until each part is small enough."""
     body = encode(rows)
     if len(body) <= BODY_BYTES_MAX or count == 1:
@@ -732,4 +740,5 @@ def _html_table(columns: Sequence[str], rows: Sequence[Sequence[Any]], caption: 
     cell = lambda value: f"<td>{'' if value is None else html.escape(str(value))}</td>"
     head = "".join(f"<th>{html.escape(name)}</th>" for name in columns)
     body = "".join(f"<tr>{''.join(cell(value) for value in row)}</tr>" for row in rows)
-    return f"<table><caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+    top = f"<caption>{html.escape(caption)}</caption><thead><tr>{head}</tr></thead>"
+    return f"<table>{top}<tbody>{body}</tbody></table>"

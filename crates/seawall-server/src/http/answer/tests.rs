@@ -44,7 +44,7 @@ async fn a_stream_says_what_it_was_made_from() {
         features: Some(vec!["n".into()]),
         ..Provenance::default()
     };
-    let response = arrow_stream(&rows.schema(), &[rows.clone()], provenance).unwrap();
+    let response = arrow_stream(&rows.schema(), std::slice::from_ref(&rows), provenance).unwrap();
     assert_eq!(response.headers()[header::CONTENT_TYPE], ARROW_STREAM);
     let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
     let mut reader = StreamReader::try_new(bytes.as_ref(), None).unwrap();
