@@ -39,8 +39,7 @@ const ALL: [Kind; 7] = [
     Kind::Fixed,
 ];
 
-const TAIL: [f64; 17] =
-    [0.06, 0.19, 0.29, 0.39, 0.49, 0.6, 0.72, 0.85, 1.0, 1.18, 1.39, 1.65, 2.0, 2.5, 3.3, 4.9, 9.0];
+const TAIL: [f64; 17] = [0.06, 0.19, 0.29, 0.39, 0.49, 0.6, 0.72, 0.85, 1.0, 1.18, 1.39, 1.65, 2.0, 2.5, 3.3, 4.9, 9.0];
 
 fn draw(kind: Kind, draws: &mut Draws) -> f64 {
     let lognormal = |draws: &mut Draws, median: f64, deviation: f64| median * 10f64.powf(deviation * draws.normal());

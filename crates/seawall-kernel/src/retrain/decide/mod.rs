@@ -187,10 +187,15 @@ fn train(policy: &Retrain, situation: &Situation, due: trigger::Due, mut rejecte
     match obstacle {
         Some(obstacle) => {
             reject(&mut rejected, "train now", obstacle.clone());
-            Next::Postpone { trigger, reason: format!("a training is due because {reason}, but not now: {obstacle}"), rejected }
+            Next::Postpone {
+                trigger,
+                reason: format!("a training is due because {reason}, but not now: {obstacle}"),
+                rejected,
+            }
         }
         None => {
-            let due_now = format!("{} labelled rows are there and no open incident speaks against it", situation.labelled_rows);
+            let due_now =
+                format!("{} labelled rows are there and no open incident speaks against it", situation.labelled_rows);
             reject(&mut rejected, "postpone", due_now);
             Next::Train { trigger, reason, rejected }
         }
