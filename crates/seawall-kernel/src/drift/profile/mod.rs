@@ -353,6 +353,6 @@ pub fn discoveries(p_values: &[f64], q: f64) -> Vec<bool> {
     sorted.sort_unstable_by(f64::total_cmp);
     let tests = p_values.len() as f64;
     let holds = |(index, p): &(usize, &f64)| **p <= (*index as f64 + 1.0) / tests * q;
-    let limit = sorted.iter().enumerate().filter(holds).last().map(|(_, p)| *p);
+    let limit = sorted.iter().enumerate().rfind(holds).map(|(_, p)| *p);
     p_values.iter().map(|p| limit.is_some_and(|limit| *p <= limit)).collect()
 }

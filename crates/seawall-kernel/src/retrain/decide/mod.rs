@@ -150,7 +150,7 @@ fn on_probation(
         let reason = format!("version {} is past its probation, which ended at {until}: {seen}", champion.version);
         return Some(Next::Confirm { reason });
     }
-    reject(rejected, "roll back", format!("{seen}, which is not beyond doubt; the probation lasts until {until}"));
+    reject(rejected, "roll back", format!("no decline is beyond doubt: {seen}; the probation lasts until {until}"));
     None
 }
 
