@@ -15,4 +15,4 @@ pub mod unit;
 pub mod volume;
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

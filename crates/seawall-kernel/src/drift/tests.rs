@@ -1,6 +1,7 @@
 //! Tests of drift: the pathologies of other tools, calibration, and the numbers behind.
 
-mod draws;
+pub(crate) mod draws;
 mod profile;
 mod rates;
 mod stats;
+mod unit;

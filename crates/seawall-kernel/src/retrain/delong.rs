@@ -78,7 +78,8 @@ impl Placements {
 
     /// This area minus another on the same rows, paired; none with fewer than two rows in a class.
     pub(super) fn gain(&self, other: &Placements) -> Option<Estimate> {
-        let minus = |mine: &[i64], theirs: &[i64]| -> Vec<i64> { mine.iter().zip(theirs).map(|(a, b)| a - b).collect() };
+        let minus =
+            |mine: &[i64], theirs: &[i64]| -> Vec<i64> { mine.iter().zip(theirs).map(|(a, b)| a - b).collect() };
         let (positives, negatives) =
             (minus(&self.positives, &other.positives), minus(&self.negatives, &other.negatives));
         let half = Z_95 * self.variance(&positives, &negatives)?.sqrt();

@@ -33,10 +33,9 @@ fn check(evaluation: &Evaluation, metric: MetricName, bounds: Bounds, slice: Opt
                     estimate.value, estimate.low, estimate.high, evaluation.rows
                 )
             }
-            None => format!(
-                "it cannot be computed on {} rows, {} of them positive",
-                evaluation.rows, evaluation.positives
-            ),
+            None => {
+                format!("it cannot be computed on {} rows, {} of them positive", evaluation.rows, evaluation.positives)
+            }
         };
         let place = slice.map_or(String::new(), |slice| format!(" where {slice}"));
         out.push(Alternative { what: format!("{} {relation} {bound}{place}", name(metric)), why });

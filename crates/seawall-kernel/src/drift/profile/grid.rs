@@ -80,7 +80,11 @@ pub(super) fn distance(reference: &[u64], window: &[u64]) -> f64 {
             sum += (end - share) * mean_of_absolute(a.at(share) - b.at(share), a.at(end) - b.at(end));
             share = end;
         }
-        if a.shares.1 <= b.shares.1 { left.next() } else { right.next() };
+        if a.shares.1 <= b.shares.1 {
+            left.next()
+        } else {
+            right.next()
+        };
     }
     sum / (1.0 - 2.0 * TRIMMED)
 }

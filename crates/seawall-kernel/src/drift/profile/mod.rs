@@ -175,8 +175,8 @@ impl Numeric {
             counts: vec![0; edges.len() + 1],
             edges,
             median: quantile(50),
-            iqr: quantile(75) - quantile(25),
-            scale: scale(quantile(75) - quantile(25), quantile(99) - quantile(1), quantile(50)),
+            iqr: width(quantile(25), quantile(75)),
+            scale: scale(width(quantile(25), quantile(75)), width(quantile(1), quantile(99)), quantile(50)),
             quantiles: if sorted.is_empty() { Vec::new() } else { (0..=100).map(quantile).collect() },
             fine: Vec::new(),
         };
@@ -222,6 +222,11 @@ fn edges(quantile: impl Fn(usize) -> f64) -> Vec<f64> {
     }
     edges.dedup();
     edges
+}
+
+/// Distance of two values, 0 for the same infinity.
+fn width(low: f64, high: f64) -> f64 {
+    if low == high { 0.0 } else { high - low }
 }
 
 /// A robust standard deviation: by the quartiles; by the central 98 % if the quartiles are one value; by the size of the
@@ -348,6 +353,6 @@ pub fn discoveries(p_values: &[f64], q: f64) -> Vec<bool> {
     sorted.sort_unstable_by(f64::total_cmp);
     let tests = p_values.len() as f64;
     let holds = |(index, p): &(usize, &f64)| **p <= (*index as f64 + 1.0) / tests * q;
-    let limit = sorted.iter().enumerate().filter(holds).last().map(|(_, p)| *p);
+    let limit = sorted.iter().enumerate().rfind(holds).map(|(_, p)| *p);
     p_values.iter().map(|p| limit.is_some_and(|limit| *p <= limit)).collect()
 }

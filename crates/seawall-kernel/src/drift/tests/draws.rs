@@ -1,9 +1,9 @@
 //! Seeded draws for tests: SplitMix64, and normal variables by Box and Muller.
 
-pub(super) struct Draws(u64);
+pub(crate) struct Draws(u64);
 
 impl Draws {
-    pub(super) fn new(seed: u64) -> Draws {
+    pub(crate) fn new(seed: u64) -> Draws {
         Draws(seed)
     }
 
@@ -15,23 +15,23 @@ impl Draws {
     }
 
     /// Evenly in [0, 1).
-    pub(super) fn unit(&mut self) -> f64 {
+    pub(crate) fn unit(&mut self) -> f64 {
         (self.next() >> 11) as f64 / (1u64 << 53) as f64
     }
 
     /// Evenly among `0..end`.
-    pub(super) fn below(&mut self, end: u64) -> u64 {
+    pub(crate) fn below(&mut self, end: u64) -> u64 {
         self.next() % end
     }
 
     /// Standard normal.
-    pub(super) fn normal(&mut self) -> f64 {
+    pub(crate) fn normal(&mut self) -> f64 {
         let radius = (-2.0 * (1.0 - self.unit()).ln()).sqrt();
         radius * (2.0 * std::f64::consts::PI * self.unit()).cos()
     }
 
     /// `count` normal variables around `mean`.
-    pub(super) fn normals(&mut self, count: usize, mean: f64) -> Vec<f64> {
+    pub(crate) fn normals(&mut self, count: usize, mean: f64) -> Vec<f64> {
         (0..count).map(|_| mean + self.normal()).collect()
     }
 }

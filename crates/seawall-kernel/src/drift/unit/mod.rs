@@ -6,15 +6,24 @@
 //!
 //! - at least [`CURRENT_MIN`] positive current values and [`REFERENCE_MIN`] of the reference;
 //! - the rows are at least `e^7` times as likely under the change as under any natural variation: the reference moved by
-//!   up to 0.2 decades (a factor of 1.6) either way, with 2 % of the values anything at all;
+//!   up to 0.2 decades (a factor of 1.6) either way, with 2 % of the values anything at all; a short reference counts
+//!   for less, as its own shape is uncertain;
 //! - with the change undone, what is left of the distance is at most half, and at most 0.2 decades more than three times
 //!   what chance explains for so many values;
 //! - where all rows changed, the median moved by at least six tenths of the factor, in decades;
 //! - where some rows changed (a share of at least 0.3), values beyond 98 % of the reference's are too many for chance (at
 //!   1e-6, with twice as many allowed): a busier mix of the known magnitudes is no change of unit.
 //!
-//! Factors other than powers of ten are taken only if they explain the rows clearly better. What it cannot tell: a factor
-//! of ten from a dozen values that are spread over two decades.
+//! Factors other than powers of ten are taken only if they explain the rows clearly better.
+//!
+//! Simulated on lognormal values (deviating by 0.4 and 0.6 decades), payments spread over 2.2 decades, two prices and one
+//! price, with 8 to 200 current rows against 50 to 5,000: no false alarm in 360,000 windows, in half of which prices had
+//! risen by 20 %. Against 2,000 reference rows a factor of 100 is found from 12 rows on in 99 % of the windows of every
+//! kind; a factor of 10 from 12 rows if values deviate by up to 0.35 decades, from 30 if they are payments.
+//!
+//! What it cannot tell: a natural rise by two or more from a factor of ten, with a dozen values (one window in 700 at
+//! worst); 60 from 100 in wide values before there are hundreds of rows; a change of some rows where the reference knows
+//! two prices whose ratio is the factor.
 
 mod likelihood;
 mod shape;

@@ -57,18 +57,15 @@ impl Decline {
 
     pub(super) fn text(&self) -> String {
         let Decline { claimed, measured, limit, rows, window } = self;
+        let numbers = |auc: &Estimate| format!("{:.4} ({:.4} to {:.4})", auc.value, auc.low, auc.high);
         format!(
-            "auc is {:.4} ({:.4} to {:.4}) on {rows} decisions from {} to {}, {:.4} less than the claimed {:.4} ({:.4} \
-             to {:.4}); the limit is {limit}",
-            measured.value,
-            measured.low,
-            measured.high,
+            "auc is {} on {rows} decisions from {} to {}, {:.4} {} than the claimed {}, limit {limit}",
+            numbers(measured),
             window.from,
             window.to,
-            self.value(),
-            claimed.value,
-            claimed.low,
-            claimed.high
+            self.value().abs(),
+            if self.value() < 0.0 { "more" } else { "less" },
+            numbers(claimed)
         )
     }
 

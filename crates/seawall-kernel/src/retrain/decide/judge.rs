@@ -1,7 +1,7 @@
 //! Whether a trained version is proposed for promotion.
 
 use seawall_base::declare::Retrain;
-use seawall_base::watch::{Alternative, Comparison, Estimate};
+use seawall_base::watch::{Alternative, Comparison, Estimate, Evaluation};
 
 use super::reject;
 
@@ -30,50 +30,43 @@ pub enum Judgement {
 /// It is proposed when it reaches everything, its AUC is significantly greater than the champion's on the same rows, and
 /// on no slice significantly smaller by more than the policy's margin.
 pub fn judge(policy: &Retrain, comparison: Option<&Comparison>, unmet: &[Alternative]) -> Judgement {
-    let mut against: Vec<Alternative> =
-        unmet.iter().map(|bound| Alternative { what: format!("propose: {}", bound.what), ..bound.clone() }).collect();
+    let mut against: Vec<String> = unmet.iter().map(|bound| format!("{}: {}", bound.what, bound.why)).collect();
     let mut doubts = Vec::new();
     let mut reason = "it is the first version, and it reaches what it must".to_owned();
     if let Some(comparison) = comparison {
         match comparison.auc_gain {
             Some(gain) if gain.low > 0.0 => reason = format!("its auc is greater by {}", text(gain, comparison)),
             Some(gain) => {
-                let why = format!("its auc differs by {}, which is not significantly more", text(gain, comparison));
-                reject(&mut against, "propose: better than the champion", why);
+                against.push(format!("its auc is not significantly greater, it differs by {}", text(gain, comparison)));
             }
-            None => {
-                let why = format!("{} rows do not suffice to compare", comparison.challenger.rows);
-                reject(&mut against, "propose: better than the champion", why);
-            }
+            None => against.push(format!("{} rows do not suffice to compare", comparison.challenger.rows)),
         }
         slices(policy, comparison, &mut against, &mut doubts);
     }
-    match against.first() {
-        None => Judgement::Propose { reason, rejected: doubts },
-        Some(first) => {
-            let reason = format!("{}: {}", first.what.replacen("propose: ", "not ", 1), first.why);
-            Judgement::HoldBack { reason, rejected: against }
-        }
+    if against.is_empty() {
+        return Judgement::Propose { reason, rejected: doubts };
     }
+    let reason = against.join("; ");
+    let rejected = against.into_iter().map(|why| Alternative { what: "propose".to_owned(), why });
+    Judgement::HoldBack { reason, rejected: rejected.collect() }
 }
 
 /// Slices on which the challenger is worse: significantly beyond the margin speaks against it, others raise doubts.
-fn slices(policy: &Retrain, comparison: &Comparison, against: &mut Vec<Alternative>, doubts: &mut Vec<Alternative>) {
+fn slices(policy: &Retrain, comparison: &Comparison, against: &mut Vec<String>, doubts: &mut Vec<Alternative>) {
     let margin = policy.slice_margin;
     for (slice, gain) in &comparison.slices {
-        let numbers = format!("its auc differs by {:.4} ({:.4} to {:.4})", gain.value, gain.low, gain.high);
-        if gain.high < -margin {
-            let why = format!("{numbers}, significantly less by more than {margin}");
-            reject(against, &format!("propose: no worse where {slice}"), why);
-        } else if gain.value < -margin {
-            let why = format!("{numbers}, not significantly less by more than {margin}");
-            reject(doubts, &format!("hold back: worse where {slice}"), why);
+        let Estimate { value, low, high } = gain;
+        let numbers = format!("where {slice} its auc differs by {value:.4} ({low:.4} to {high:.4})");
+        if *high < -margin {
+            against.push(format!("{numbers}, significantly less by more than {margin}"));
+        } else if *value < -margin {
+            reject(doubts, "hold back", format!("{numbers}, not significantly less by more than {margin}"));
         }
     }
 }
 
 fn text(gain: Estimate, comparison: &Comparison) -> String {
-    let auc = |evaluation: &seawall_base::watch::Evaluation| evaluation.auc().map_or(f64::NAN, |auc| auc.value);
+    let auc = |evaluation: &Evaluation| evaluation.auc().map_or(f64::NAN, |auc| auc.value);
     format!(
         "{:.4} ({:.4} to {:.4}): {:.4} against {:.4} on the same {} decisions",
         gain.value,

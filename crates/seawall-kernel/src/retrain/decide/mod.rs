@@ -150,7 +150,7 @@ fn on_probation(
         let reason = format!("version {} is past its probation, which ended at {until}: {seen}", champion.version);
         return Some(Next::Confirm { reason });
     }
-    reject(rejected, "roll back", format!("{seen}, which is not beyond doubt; the probation lasts until {until}"));
+    reject(rejected, "roll back", format!("no decline is beyond doubt: {seen}; the probation lasts until {until}"));
     None
 }
 
@@ -187,10 +187,15 @@ fn train(policy: &Retrain, situation: &Situation, due: trigger::Due, mut rejecte
     match obstacle {
         Some(obstacle) => {
             reject(&mut rejected, "train now", obstacle.clone());
-            Next::Postpone { trigger, reason: format!("a training is due because {reason}, but not now: {obstacle}"), rejected }
+            Next::Postpone {
+                trigger,
+                reason: format!("a training is due because {reason}, but not now: {obstacle}"),
+                rejected,
+            }
         }
         None => {
-            let due_now = format!("{} labelled rows are there and no open incident speaks against it", situation.labelled_rows);
+            let due_now =
+                format!("{} labelled rows are there and no open incident speaks against it", situation.labelled_rows);
             reject(&mut rejected, "postpone", due_now);
             Next::Train { trigger, reason, rejected }
         }

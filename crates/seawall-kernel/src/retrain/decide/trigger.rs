@@ -64,7 +64,7 @@ fn performance(
     };
     let signal = decline.signal(&situation.model, situation.now);
     if !signal.breached {
-        let why = if signal.value > signal.limit { ", not significant at 99.9 %" } else { "" };
+        let why = if signal.value > signal.limit { ", but not significant at 99.9 %" } else { "" };
         reject(rejected, what, format!("{}{why}", decline.text()));
         return None;
     }
@@ -82,8 +82,8 @@ fn drift(policy: &Retrain, situation: &Situation, rejected: &mut Vec<Alternative
         return None;
     };
     let Some(signal) = signals.iter().find(|signal| signal.breached && signal.value > limit) else {
-        let why = if greatest.value > limit { ", which chance explains" } else { "" };
-        reject(rejected, what, format!("the greatest psi is {}, the limit is {limit}{why}", drift_text(greatest)));
+        let why = if greatest.value > limit { ", but chance explains it" } else { "" };
+        reject(rejected, what, format!("the greatest psi is {}, limit {limit}{why}", drift_text(greatest)));
         return None;
     };
     let reason = format!("psi is {}, beyond {limit}", drift_text(signal));
