@@ -312,7 +312,7 @@ impl World {
             let columns = columns.iter().map(|column| (*column).to_owned()).collect();
             changes.push(NaturalChange { start, columns, cause });
         };
-        change(self.start(), &["amount_eur"], "prices rise by 0.08 % a day".into());
+        change(self.start(), &["amount_eur"], "prices rise by 0.05 % a day".into());
         change(self.start(), &["channel", "device_id"], "customers move from terminals to web and app".into());
         change(self.start(), &["card_id", "customer_id", "merchant_id"], "new customers and merchants come".into());
         change(self.start(), &["label"], "fraudsters become a little slower and less greedy, and stay closer to home".into());
