@@ -162,8 +162,7 @@ fn every_fault_strikes_and_shows_as_it_should() {
         assert!(fault.rows > 0, "{fault:?}");
         assert!(truth.start < fault.start && fault.end <= truth.end, "{fault:?}");
     }
-    let (lasting, passing): (Vec<_>, Vec<_>) =
-        truth.faults.iter().partition(|fault| fault.fault == Fault::FraudChange);
+    let (lasting, passing): (Vec<_>, Vec<_>) = truth.faults.iter().partition(|fault| fault.fault == Fault::FraudChange);
     for pair in passing.windows(2) {
         assert!(pair[0].end < pair[1].start, "faults overlap: {pair:?}");
     }
@@ -200,7 +199,7 @@ fn a_seed_always_gives_the_same_bytes() {
         Hash::of(lines(&all(&mut world, stream)).join("\n").as_bytes()).short()
     };
     assert_eq!(hash(7, Stream::Payments), "27d0b7f45b7f");
-    assert_eq!(hash(7, Stream::Chargebacks), "GOLD2");
+    assert_eq!(hash(7, Stream::Chargebacks), "ba55884ba6d1");
     assert_ne!(hash(8, Stream::Payments), hash(7, Stream::Payments));
 }
 

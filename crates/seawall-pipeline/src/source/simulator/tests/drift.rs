@@ -243,7 +243,9 @@ fn the_world_drifts_by_itself_but_slowly() {
             let psi = psi(values, &current[column]);
             assert!(psi < 0.1, "{column} of seed {seed}: {psi}");
         }
-        let at_terminals = |values: &[f64]| values.iter().filter(|value| **value == number("pos")).count() as f64 / values.len() as f64;
+        let at_terminals = |values: &[f64]| {
+            values.iter().filter(|value| **value == number("pos")).count() as f64 / values.len() as f64
+        };
         let (before, after) = (at_terminals(&reference["channel"]), at_terminals(&current["channel"]));
         assert!(after < before - 0.02, "share of terminals {before} then {after}");
         let countries = |values: &[f64]| values.iter().map(|value| *value as u64).collect::<BTreeSet<_>>().len();
