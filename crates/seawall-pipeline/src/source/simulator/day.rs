@@ -170,7 +170,7 @@ impl World {
         let home = at_home.then_some(self.population.cards[card as usize].home);
         let merchant = self.population.draw_merchant(&mut draws, day, home);
         // Customers slowly move online.
-        let at_a_terminal = 640u64.saturating_sub(u64::from(day) * 3 / 4).max(300);
+        let at_a_terminal = 640u64.saturating_sub(u64::from(day) / 3).max(300);
         let channel = if draws.chance(at_a_terminal) {
             Channel::Pos
         } else if draws.chance(550) {
@@ -189,7 +189,7 @@ impl World {
         Payment { id, requested_at, card, merchant, device, channel, amount_cents, ..Payment::default() }
     }
 
-    /// An amount in cents: the category's median, the spender's level (permille), prices that rise 0.08 % a day.
+    /// An amount in cents: the category's median, the spender's level (permille), prices that rise 0.05 % a day.
     pub(super) fn amount(&self, draws: &mut Draws, day: u32, merchant: u32, level_permille: u64) -> u64 {
         let category = usize::from(self.population.merchants[merchant as usize].category);
         let (step, rest) = (draws.below(16) as usize, draws.below(1_000));
@@ -357,7 +357,7 @@ pub(super) fn index(day: u32, number: u64) -> u64 {
     (u64::from(day) << 32) | number
 }
 
-/// Prices on `day`, in millionths of those on the first: they rise by 0.08 % a day.
+/// Prices on `day`, in millionths of those on the first: they rise by 0.05 % a day.
 fn prices(day: u32) -> u64 {
-    1_000_000 + 800 * u64::from(day)
+    1_000_000 + 500 * u64::from(day)
 }

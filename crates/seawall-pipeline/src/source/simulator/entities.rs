@@ -30,10 +30,12 @@ pub(super) const CATEGORIES: [(&str, u64); 8] = [
 ];
 
 /// Days in which as many merchants open as there were at the start.
-const MERCHANTS_DOUBLE_DAYS: u64 = 900;
+const MERCHANTS_DOUBLE_DAYS: u64 = 1_500;
 /// Days in which as many cards are issued as there were at the start; half as many fall out of use.
-const CARDS_DOUBLE_DAYS: u64 = 720;
+const CARDS_DOUBLE_DAYS: u64 = 1_080;
 
+/// Merchants at the start, at the least: with fewer, what is usual at one of them would look like what is usual.
+const MERCHANTS_MIN: u64 = 120;
 /// Draws after which a card and a merchant of different countries are put up with.
 const NEIGHBOUR_DRAWS_MAX: usize = 200;
 
@@ -90,7 +92,7 @@ impl Population {
         let mut population = Population {
             seed,
             cards_at_start: (u64::from(payments_per_day) * 5 / 4).max(60),
-            merchants_at_start: (u64::from(payments_per_day) / 10).max(40),
+            merchants_at_start: (u64::from(payments_per_day) / 10).max(MERCHANTS_MIN),
             cards: Vec::new(),
             merchants: Vec::new(),
             merchants_in: vec![Vec::new(); COUNTRIES.len()],

@@ -23,9 +23,9 @@ const LEARNING_DAYS: u64 = 180;
 const LEARNT_MAX: u64 = 250;
 /// Relative numbers of frauds by hour, UTC.
 const FRAUD_HOURS: [u32; 24] =
-    [90, 95, 95, 85, 70, 45, 20, 10, 8, 8, 10, 10, 12, 12, 12, 12, 12, 14, 16, 18, 22, 30, 45, 70];
+    [60, 55, 45, 40, 35, 25, 18, 14, 14, 16, 18, 20, 22, 22, 24, 26, 28, 32, 36, 42, 50, 58, 64, 64];
 
-/// What fraudsters do after a change: terminals of one category, in a few hours (UTC) of the night.
+/// What fraudsters do after a change: terminals of one category, in a few hours (UTC).
 struct Way {
     /// Place in [`CATEGORIES`].
     category: u8,
@@ -36,9 +36,9 @@ struct Way {
 /// What they do after the first change, after the second, and so on, from the beginning again after the last.
 const WAYS: [Way; 4] = [
     Way { category: 1, first_hour: 1, hours: 4 },
-    Way { category: 2, first_hour: 22, hours: 2 },
-    Way { category: 0, first_hour: 5, hours: 2 },
-    Way { category: 5, first_hour: 0, hours: 3 },
+    Way { category: 2, first_hour: 18, hours: 2 },
+    Way { category: 0, first_hour: 8, hours: 2 },
+    Way { category: 5, first_hour: 12, hours: 2 },
 ];
 
 /// Who makes a payment.

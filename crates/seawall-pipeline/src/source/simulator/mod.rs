@@ -312,14 +312,18 @@ impl World {
             let columns = columns.iter().map(|column| (*column).to_owned()).collect();
             changes.push(NaturalChange { start, columns, cause });
         };
-        change(self.start(), &["amount_eur"], "prices rise by 0.08 % a day".into());
+        change(self.start(), &["amount_eur"], "prices rise by 0.05 % a day".into());
         change(self.start(), &["channel", "device_id"], "customers move from terminals to web and app".into());
         change(self.start(), &["card_id", "customer_id", "merchant_id"], "new customers and merchants come".into());
-        change(self.start(), &["label"], "fraudsters become a little slower and less greedy, and stay closer to home".into());
-        for (code, _, opens) in COUNTRIES {
-            if opens > 0 && opens < self.days {
-                let start = self.start() + Span(i64::from(opens) * Span::DAY.0);
-                change(start, &["country"], format!("the first merchants in {code} open"));
+        change(
+            self.start(),
+            &["label"],
+            "fraudsters become a little slower and less greedy, and stay closer to home".into(),
+        );
+        for (place, (code, _, opens)) in COUNTRIES.iter().enumerate() {
+            let first = self.population.merchants.iter().find(|merchant| usize::from(merchant.country) == place);
+            if let Some(first) = first.filter(|first| *opens > 0 && first.opened < self.days) {
+                change(self.midnight(first.opened), &["country"], format!("the first merchants in {code} open"));
             }
         }
         changes

@@ -162,8 +162,7 @@ fn every_fault_strikes_and_shows_as_it_should() {
         assert!(fault.rows > 0, "{fault:?}");
         assert!(truth.start < fault.start && fault.end <= truth.end, "{fault:?}");
     }
-    let (lasting, passing): (Vec<_>, Vec<_>) =
-        truth.faults.iter().partition(|fault| fault.fault == Fault::FraudChange);
+    let (lasting, passing): (Vec<_>, Vec<_>) = truth.faults.iter().partition(|fault| fault.fault == Fault::FraudChange);
     for pair in passing.windows(2) {
         assert!(pair[0].end < pair[1].start, "faults overlap: {pair:?}");
     }
@@ -199,8 +198,8 @@ fn a_seed_always_gives_the_same_bytes() {
         let mut world = world(seed, 60, 100, &Fault::ALL);
         Hash::of(lines(&all(&mut world, stream)).join("\n").as_bytes()).short()
     };
-    assert_eq!(hash(7, Stream::Payments), "9124e4164b41");
-    assert_eq!(hash(7, Stream::Chargebacks), "49806b683d04");
+    assert_eq!(hash(7, Stream::Payments), "27d0b7f45b7f");
+    assert_eq!(hash(7, Stream::Chargebacks), "ba55884ba6d1");
     assert_ne!(hash(8, Stream::Payments), hash(7, Stream::Payments));
 }
 
@@ -410,24 +409,4 @@ fn the_truth_survives_json() {
     let json = serde_json::to_string(&truth).unwrap();
     assert!(json.contains("\"card_required\""), "{json}");
     assert_eq!(serde_json::from_str::<Truth>(&json).unwrap(), truth);
-}
-
-#[test]
-#[ignore]
-fn dump_scratch() {
-    use std::io::Write;
-    for (name, per_day, faults) in [("none_500", 500, vec![]), ("none_2000", 2000, vec![]), ("change_500", 500, vec![Fault::FraudChange]), ("change_2000", 2000, vec![Fault::FraudChange])] {
-        let mut world = world(7, 180, per_day, &faults);
-        let frauds: BTreeSet<String> = world.truth().labels.into_iter().filter(|l| l.fraud).map(|l| l.payment_id).collect();
-        let mut file = std::io::BufWriter::new(std::fs::File::create(format!("/tmp/simdump/{name}.csv")).unwrap());
-        writeln!(file, "t,card,merchant,category,country,device,channel,amount,fraud").unwrap();
-        for Delivered { rows, .. } in all(&mut world, Stream::Payments) {
-            for row in 0..rows.num_rows() {
-                let f = |c| text(&rows, c, row).unwrap();
-                writeln!(file, "{},{},{},{},{},{},{},{},{}", (instant(&rows, "requested_at", row) - DEFAULT_START).0 as f64 / 1e6,
-                    f("card_id"), f("merchant_id"), f("merchant_category"), f("country"), f("device_id"), f("channel"), amount(&rows, row),
-                    frauds.contains(f("payment_id")) as u8).unwrap();
-            }
-        }
-    }
 }
