@@ -86,8 +86,7 @@ async fn tables_show_models_decisions_and_incidents() {
         assert_eq!(lines(&tables, table, columns), expected, "{table}");
     };
     check("models", &["model", "version", "rows", "auc"], &["fraud 1 7000 0.9", "fraud 2 7000 0.9"]);
-    let since = format!("fraud 1 {}", hour(10));
-    check("model_aliases", &["model", "champion", "challenger", "former", "champion_since"], &[&since]);
+    check("model_aliases", &["model", "champion", "challenger", "former"], &["fraud 1"]);
     check(
         "decisions",
         &["id", "kind", "version", "champion", "carries_out", "decided_by"],
