@@ -27,7 +27,7 @@ pub use facts::{Counts, DatasetCounts, FrameFacts, RuleFailures, RuleResult, Tab
 pub use intent::{Effect, Intent, IntentId};
 pub use lineage::{Direction, LineageEdge};
 pub use policy::{Action, Policy, Principal, Role};
-pub use revision::{ActiveProject, Applied, Change, ChangeKind, Revision};
+pub use revision::{AccessLine, ActiveProject, Affected, Applied, Change, ChangeKind, Effect, Revision};
 pub use signing::{SigningKey, verify_signature};
 pub use token::{NewToken, Token, TokenId};
 pub use training::{CertificateRecord, TrainingSetBuild};

@@ -30,7 +30,7 @@ async fn a_first_apply_makes_everything_new() {
     on_both(async |fixture: Fixture| {
         let project = project(vec![view("card", 1)], vec![training_set("fraud", &["card@1"])]);
         assert_eq!(fixture.catalog.active().await.unwrap(), None);
-        let planned = fixture.catalog.plan(&project).await.unwrap();
+        let planned = fixture.catalog.plan(&project, &[]).await.unwrap();
         assert_eq!(fixture.catalog.active().await.unwrap(), None, "a plan changes nothing");
         let applied = apply(&fixture, &project).await;
         assert_eq!((applied.previous, &applied.changes), (None, &planned));
@@ -90,7 +90,7 @@ async fn a_binding_that_leads_nowhere_is_refused_and_nothing_is_kept() {
             let refused = fixture.catalog.apply(&permit, &project, None, &[]).await.unwrap_err();
             assert_eq!((refused.kind(), refused.code()), (ErrorKind::Invalid, code), "{refused}");
             assert!(refused.remedy().unwrap().contains(hint), "{:?}", refused.remedy());
-            assert_eq!(fixture.catalog.plan(&project).await.unwrap_err().code(), code);
+            assert_eq!(fixture.catalog.plan(&project, &[]).await.unwrap_err().code(), code);
         };
         let bound = |id: &str| project(vec![view("card", 3)], vec![training_set("fraud", &[id])]);
         check(bound("card@4"), "SW0680", "card@1, card@2, card@3;").await;
@@ -215,7 +215,7 @@ async fn a_rollback_brings_versions_and_lineage_back() {
         let second = apply(&fixture, &project(vec![view("card", 2)], Vec::new())).await.revision;
         assert!(fixture.catalog.lineage("payments", None, Direction::Down, 9).await.unwrap().is_empty());
         fixture.pass(Span::HOUR);
-        let applied = fixture.catalog.rollback(&permit, first).await.unwrap();
+        let applied = fixture.catalog.roll_back_revision(&permit, first, None, None).await.unwrap();
         assert_eq!((applied.revision, applied.previous), (first, Some(second)));
         let active = fixture.catalog.active().await.unwrap().unwrap();
         assert_eq!((active.revision, active.views.as_slice()), (first, [view("card", 1)].as_slice()));
@@ -228,7 +228,7 @@ async fn a_rollback_brings_versions_and_lineage_back() {
             [(1, first, None, hour(0)), (2, second, Some(first), hour(1)), (3, first, Some(second), hour(2))]
         );
         assert_eq!(fixture.events().await, ["applied", "applied", "rolled_back"]);
-        let missing = fixture.catalog.rollback(&permit, Hash::of(b"none")).await.unwrap_err();
+        let missing = fixture.catalog.roll_back_revision(&permit, Hash::of(b"none"), None, None).await.unwrap_err();
         assert_eq!((missing.kind(), missing.code()), (ErrorKind::NotFound, "SW0685"));
     })
     .await;
@@ -276,7 +276,7 @@ proptest! {
             let mut before: BTreeMap<String, i64> = BTreeMap::new();
             for step in steps {
                 let project = project(step.iter().map(|(name, hours)| view(name, *hours)).collect(), Vec::new());
-                let planned = fixture.catalog.plan(&project).await.unwrap();
+                let planned = fixture.catalog.plan(&project, &[]).await.unwrap();
                 let applied = apply(&fixture, &project).await;
                 assert_eq!(planned, applied.changes);
                 let mut expected = Vec::new();
