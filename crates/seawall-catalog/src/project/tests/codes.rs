@@ -244,8 +244,9 @@ fn monitors() {
 
 #[test]
 fn corrections() {
-    let correction =
-        |rest: &str| format!("kind: correction\nname: c\nsource: payments\ncolumn: amount_eur\nreason: INC-1\n{rest}\n");
+    let correction = |rest: &str| {
+        format!("kind: correction\nname: c\nsource: payments\ncolumn: amount_eur\nreason: INC-1\n{rest}\n")
+    };
     check("x.yaml", &correction("divide_by: 0.5"), &[]);
     check("x.yaml", &correction("divide_by: 100").replace("amount_eur", "country"), &["SW0136 4:9"]);
     check("x.yaml", &correction("divide_by: 100").replace("amount_eur", "amount"), &["SW0135 4:9"]);
@@ -288,9 +289,10 @@ fn policies() {
     assert_eq!(parse_sources(&files, LoadOptions::default()).unwrap().project.policies.len(), 64);
     files.push(("policies/z.cedar".into(), String::new()));
     let found = parse_sources(&files, LoadOptions::default()).unwrap_err();
-    assert_eq!(found.iter().map(|d| (d.code.as_ref(), d.file.as_path())).collect::<Vec<_>>(), [
-        ("SW0183", Path::new("policies/z.cedar"))
-    ]);
+    assert_eq!(
+        found.iter().map(|d| (d.code.as_ref(), d.file.as_path())).collect::<Vec<_>>(),
+        [("SW0183", Path::new("policies/z.cedar"))]
+    );
 }
 
 #[test]
