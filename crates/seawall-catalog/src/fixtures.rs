@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use seawall_base::declare::{
-    Aggregation, Connector, Feature, FeatureRef, FeatureView, OwnRow, Source, Spine, TrainingSet, WindowEdge,
+    Aggregation, Boosting, Calibration, Connector, Feature, FeatureRef, FeatureView, MissingAction, Model, OnMissing,
+    OwnRow, ReadyWhen, Source, Spine, Trainer, TrainingSet, WindowEdge,
 };
 use seawall_base::{Clock, DrivenClock, Instant, Permit, SeededRng, Span};
 use seawall_kernel::contract::Contract;
@@ -94,6 +95,24 @@ pub(crate) fn training_set(name: &str, views: &[&str]) -> TrainingSet {
         context: Vec::new(),
         visibility_lag: Span::ZERO,
         known: seawall_base::declare::Known::InTime,
+    }
+}
+
+/// A model of a training set, without anything special about it.
+pub(crate) fn model(name: &str, training_set: &str) -> Model {
+    Model {
+        name: name.to_owned(),
+        training_set: training_set.to_owned(),
+        owner: None,
+        positive: None,
+        inputs: Vec::new(),
+        trainer: Trainer::Boosting(Boosting::default()),
+        calibration: Calibration::Platt,
+        holdout: Span(14 * Span::DAY.0),
+        rows_min: 500,
+        on_missing: OnMissing { default: MissingAction::Degrade, columns: Vec::new() },
+        ready_when: ReadyWhen::default(),
+        retrain: None,
     }
 }
 

@@ -101,6 +101,13 @@ impl Installation {
         self.catalog.apply(&permit, &loaded.project, base, &edges).await
     }
 
+    /// What [`Installation::apply`] would do, with whom it reaches.
+    pub async fn plan(&self, loaded: &Loaded) -> Result<Vec<seawall_catalog::Change>> {
+        let views = self.views_after(loaded).await?;
+        let edges = crate::lineage::edges(loaded, &views, &self.settings.project, self.engine.as_ref()).await?;
+        self.catalog.plan(&loaded.project, &edges).await
+    }
+
     /// Refuses contracts that break with what is applied: producers, readers or the tables could not follow.
     pub async fn refuse_breaking_changes(&self, loaded: &Loaded) -> Result<()> {
         let Some(active) = self.catalog.active().await? else { return Ok(()) };
@@ -125,7 +132,7 @@ impl Installation {
 
     /// Feature views as they will be numbered, with the earlier versions that training sets are bound to.
     async fn views_after(&self, loaded: &Loaded) -> Result<Vec<FeatureView>> {
-        let changes = self.catalog.plan(&loaded.project).await?;
+        let changes = self.catalog.plan(&loaded.project, &[]).await?;
         let mut views = Vec::new();
         for view in &loaded.project.feature_views {
             let change = changes.iter().find(|change| change.kind == "feature_view" && change.name == view.name);

@@ -4,17 +4,17 @@ use std::path::Path;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use seawall_base::declare::{Connector, FeatureView, LabelValue, Source, TrainingSet};
+use seawall_base::declare::{Connector, Correction, FeatureView, LabelValue, Model, Source, TrainingSet};
 use seawall_base::error::Result;
 use seawall_base::{Dataset, Engine};
-use seawall_catalog::lineage::LineageEdge;
+use seawall_catalog::lineage::{LineageEdge, SCORE, via};
 use seawall_catalog::project::Loaded;
 use seawall_pipeline::source::files;
 
 /// Rows read of a file to learn its columns.
 const SAMPLE_ROWS: usize = 16;
 
-/// Every edge of the project: source column, dataset column, feature, training-set column.
+/// Every edge of the project: source column, dataset column, feature, training-set column, model.
 pub async fn edges(
     loaded: &Loaded,
     views: &[FeatureView],
@@ -24,13 +24,22 @@ pub async fn edges(
     let mut edges = Vec::new();
     for source in &loaded.project.sources {
         let Some(dataset) = loaded.datasets.iter().find(|dataset| dataset.name == source.dataset) else { continue };
-        of_source(source, dataset, folder, engine, &mut edges).await?;
+        let mut of_rows = Vec::new();
+        of_source(source, dataset, folder, engine, &mut of_rows).await?;
+        for correction in loaded.project.corrections_of(&source.name) {
+            edges.extend(of_correction(correction, dataset, &of_rows));
+        }
+        edges.append(&mut of_rows);
     }
     for view in views {
         of_view(view, &mut edges);
     }
     for training_set in &loaded.project.training_sets {
         of_training_set(training_set, views, &loaded.datasets, engine, &mut edges).await?;
+    }
+    for model in &loaded.project.models {
+        let set = loaded.project.training_sets.iter().find(|set| set.name == model.training_set);
+        edges.extend(set.into_iter().flat_map(|set| of_model(model, set, views)));
     }
     edges.sort();
     edges.dedup();
@@ -56,7 +65,7 @@ async fn of_source(
 ) -> Result<()> {
     let (Some(sql), Some(schema)) = (&source.map, file_schema(source, folder)?) else {
         for field in dataset.schema.fields() {
-            edges.push(edge((&source.name, field.name()), (&dataset.name, field.name()), "gate"));
+            edges.push(edge((&source.name, field.name()), (&dataset.name, field.name()), via::GATE));
         }
         return Ok(());
     };
@@ -70,9 +79,32 @@ async fn of_source(
             continue;
         }
         let from = if used.table == "input" { source.name.as_str() } else { used.table.as_str() };
-        edges.push(edge((from, &used.column), (&dataset.name, &used.output), "map"));
+        edges.push(edge((from, &used.column), (&dataset.name, &used.output), via::MAP));
     }
     Ok(())
+}
+
+/// A corrected column is made of what it was made of before, and of what decides whether a row is mended; `of_source`
+/// says what the columns of the source's rows are made of.
+fn of_correction(correction: &Correction, dataset: &Dataset, of_source: &[LineageEdge]) -> Vec<LineageEdge> {
+    let how = format!("{}{}", via::CORRECTION, correction.name);
+    let only = correction.only.iter().map(|(column, _)| column.as_str());
+    let time = dataset.event_time.as_deref().filter(|_| correction.from.is_some());
+    let read: Vec<&str> = only.chain(time).chain([correction.column.as_str()]).collect();
+    let inputs = of_source.iter().filter(|input| read.contains(&input.to_column.as_str()));
+    let corrected = (dataset.name.as_str(), correction.column.as_str());
+    inputs.map(|input| edge((&input.from_object, &input.from_column), corrected, &how)).collect()
+}
+
+/// A model's score is made of its inputs and of the label that it learned.
+fn of_model(model: &Model, set: &TrainingSet, views: &[FeatureView]) -> Vec<LineageEdge> {
+    let mut columns: Vec<String> = set.context.iter().map(|(name, _)| name.clone()).collect();
+    for view in set.features.iter().filter_map(|bound| views.iter().find(|view| view.id() == bound.view)) {
+        columns.extend(view.features.iter().map(|feature| format!("{}__{}", view.name, feature.name)));
+    }
+    columns.retain(|column| model.inputs.is_empty() || model.inputs.contains(column));
+    columns.extend(set.label.iter().map(|_| "label".to_owned()));
+    columns.iter().map(|column| edge((&set.name, column), (&model.name, SCORE), via::MODEL)).collect()
 }
 
 /// The columns of a source's files, when it reads files and there is one.
@@ -90,7 +122,7 @@ fn of_view(view: &FeatureView, edges: &mut Vec<LineageEdge>) {
         used.push(&view.time);
         used.push(feature.aggregation.column().unwrap_or("*"));
         for column in used {
-            edges.push(edge((&view.from, column), (&id, &feature.name), "feature"));
+            edges.push(edge((&view.from, column), (&id, &feature.name), via::FEATURE));
         }
     }
 }
@@ -102,12 +134,12 @@ async fn of_training_set(
     engine: &dyn Engine,
     edges: &mut Vec<LineageEdge>,
 ) -> Result<()> {
-    edges.push(edge((&set.rows.from, &set.rows.at), (&set.name, "_at"), "decision time"));
+    edges.push(edge((&set.rows.from, &set.rows.at), (&set.name, "_at"), via::DECISION_TIME));
     for reference in &set.features {
         let Some(view) = views.iter().find(|view| view.id() == reference.view) else { continue };
         for feature in &view.features {
             let column = format!("{}__{}", view.name, feature.name);
-            edges.push(edge((&view.id().to_string(), &feature.name), (&set.name, &column), "training set"));
+            edges.push(edge((&view.id().to_string(), &feature.name), (&set.name, &column), via::TRAINING_SET));
         }
     }
     if let Some(label) = &set.label {
@@ -115,9 +147,9 @@ async fn of_training_set(
             LabelValue::Column(column) => column.as_str(),
             LabelValue::Present { .. } => "*",
         };
-        edges.push(edge((&label.from, column), (&set.name, "label"), "label"));
+        edges.push(edge((&label.from, column), (&set.name, "label"), via::LABEL));
         for join in &label.join {
-            edges.push(edge((&label.from, join), (&set.name, "label"), "label"));
+            edges.push(edge((&label.from, join), (&set.name, "label"), via::LABEL));
         }
     }
     let Some(spine) = datasets.iter().find(|dataset| dataset.name == set.rows.from) else { return Ok(()) };
@@ -125,7 +157,7 @@ async fn of_training_set(
         let select = format!("select ({sql}) as \"{name}\" from input");
         let map = engine.compile_map(&select, spine.schema.clone(), &[]).await?;
         for used in map.lineage() {
-            edges.push(edge((&spine.name, &used.column), (&set.name, name), "context"));
+            edges.push(edge((&spine.name, &used.column), (&set.name, name), via::CONTEXT));
         }
     }
     Ok(())

@@ -18,6 +18,31 @@ mod tests;
 /// The column that stands for the rows of an object.
 pub const ROWS: &str = "*";
 
+/// How columns are made of others.
+pub mod via {
+    /// A dataset's column of a source's, by the source's SQL.
+    pub const MAP: &str = "map";
+    /// A dataset's column of a source's, as it comes.
+    pub const GATE: &str = "gate";
+    /// A dataset's column of a source's, mended by a correction; the correction's name follows.
+    pub const CORRECTION: &str = "correction ";
+    /// A feature of a dataset's columns.
+    pub const FEATURE: &str = "feature";
+    /// A training set's column of a feature.
+    pub const TRAINING_SET: &str = "training set";
+    /// A training set's label of a dataset's columns.
+    pub const LABEL: &str = "label";
+    /// A training set's column of its rows.
+    pub const CONTEXT: &str = "context";
+    /// A training set's decision time of its rows.
+    pub const DECISION_TIME: &str = "decision time";
+    /// A model's score of a training set's columns, its label among them.
+    pub const MODEL: &str = "model";
+}
+
+/// The column of a model: what it predicts.
+pub const SCORE: &str = "score";
+
 /// One column is made of another.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
 pub struct LineageEdge {
@@ -29,7 +54,7 @@ pub struct LineageEdge {
     pub to_object: String,
     /// Its column, or `*` for its rows.
     pub to_column: String,
-    /// How: `map`, `gate`, `feature`, `label`, ...
+    /// How: one of [`via`].
     pub via: String,
 }
 
@@ -111,7 +136,7 @@ pub(crate) async fn replace(connection: &mut Connection, revision: Hash, edges: 
 }
 
 /// A breadth-first walk; every edge is given once, however many ways lead to it, so cycles end it.
-fn walk(
+pub(crate) fn walk(
     edges: &[LineageEdge],
     object: &str,
     column: Option<&str>,

@@ -6,8 +6,8 @@
 use std::str::FromStr;
 
 use seawall_base::declare::{
-    Aggregation, Available, Connector, Feature, FeatureRef, FeatureView, FileFormat, Files, Known, Label, LabelValue, OwnRow,
-    ReferenceFile, Simulator, Source, Spine, TrainingSet, WindowEdge,
+    Aggregation, Available, Connector, Feature, FeatureRef, FeatureView, FileFormat, Files, Known, Label, LabelValue,
+    OwnRow, ReferenceFile, Simulator, Source, Spine, TrainingSet, WindowEdge,
 };
 use seawall_base::{Span, VersionedName};
 

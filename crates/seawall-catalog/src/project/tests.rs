@@ -6,11 +6,15 @@ use std::path::{Path, PathBuf};
 
 use proptest::prelude::*;
 use seawall_base::Span;
-use seawall_base::declare::{Aggregation, Available, Connector, FileFormat, LabelValue, WindowEdge};
+use seawall_base::declare::{
+    Aggregation, Available, Boosting, Bounds, Calibration, CommandTrainer, Connector, Correction, FileFormat, Known,
+    LabelValue, MetricName, MissingAction, Monitor, ReadyWhen, Trainer, Triggers, WindowEdge,
+};
 
 use super::*;
 
 mod codes;
+mod owners;
 mod schemas;
 
 fn golden_folder() -> PathBuf {
@@ -102,10 +106,97 @@ fn features_and_labels_are_read_as_declared() {
     assert_eq!(label.value, LabelValue::Present { final_after: Span(45 * Span::DAY.0) });
     let kept: Vec<(&str, &str)> =
         loaded.project.other.iter().map(|other| (other.kind.as_str(), other.name.as_str())).collect();
-    assert_eq!(
-        kept,
-        [("live_view", "turnover"), ("model", "fraud"), ("test", "a_card_counts"), ("transform", "clean_refunds")]
-    );
+    assert_eq!(kept, [("live_view", "turnover"), ("test", "a_card_counts"), ("transform", "clean_refunds")]);
+    let known: Vec<Known> = loaded.project.training_sets.iter().map(|set| set.known).collect();
+    assert_eq!(known, [Known::InTime, Known::Ignore]);
+}
+
+#[test]
+fn models_are_read_with_their_defaults() {
+    let project = parse_sources(&base(), LoadOptions::default()).unwrap().project;
+    let day = |n: i64| Span(n * Span::DAY.0);
+    let fraud = project.model("fraud").unwrap();
+    assert_eq!((fraud.training_set.as_str(), &fraud.positive, fraud.inputs.len()), ("fraud", &None, 0));
+    assert_eq!(fraud.trainer, Trainer::Boosting(Boosting::default()));
+    assert_eq!((fraud.calibration, fraud.holdout, fraud.rows_min), (Calibration::Platt, day(14), 500));
+    // The columns by their names in the training set, whatever the author calls them.
+    assert_eq!(fraud.on_missing.action("card__n_1h"), MissingAction::Halt);
+    assert_eq!(fraud.on_missing.action("card__p95"), MissingAction::Accept);
+    assert_eq!(fraud.on_missing.action("is_large"), MissingAction::Degrade);
+    let auc = (MetricName::Auc, Bounds { min: Some(0.8), max: None });
+    assert_eq!((&fraud.ready_when.bounds, &fraud.ready_when.by), (&vec![auc], &vec!["country".to_owned()]));
+    let retrain = fraud.retrain.as_ref().unwrap();
+    assert_eq!((retrain.min_interval, retrain.max_interval, retrain.probation), (day(7), None, day(7)));
+    assert_eq!(retrain.triggers, Triggers { psi: Some(0.2), auc_drop: Some(0.03) });
+    assert_eq!((&retrain.approve, retrain.slice_margin), (&vec!["owner".to_owned(), "risk".to_owned()], 0.05));
+
+    let losses = project.model("losses").unwrap();
+    let command = ["python", "train.py", "--depth", "5"].map(str::to_owned).to_vec();
+    let trainer = CommandTrainer { command, timeout: Span::HOUR, memory_bytes_max: 512 << 20 };
+    assert_eq!(losses.trainer, Trainer::Command(trainer));
+    assert_eq!((losses.positive.as_deref(), losses.owner.as_deref()), (Some("label > 15"), Some("risk")));
+    assert_eq!(losses.inputs, ["is_large", "card__n_1h"]);
+    assert_eq!((losses.calibration, losses.holdout, losses.rows_min), (Calibration::Isotonic, day(7), 100));
+    assert_eq!((losses.retrain.as_ref(), &losses.ready_when), (None, &ReadyWhen::default()));
+}
+
+#[test]
+fn monitors_corrections_views_and_policies_are_read() {
+    let project = parse_sources(&base(), LoadOptions::default()).unwrap().project;
+    let monitor = project.monitor_of("payments");
+    assert_eq!((monitor.name.as_str(), monitor.quarantine_share), ("payments_arrive", 0.02));
+    assert_eq!((monitor.freshness, monitor.window), (Some(Span(30 * Span::MINUTE.0)), Span(6 * Span::HOUR.0)));
+    assert_eq!((monitor.by, monitor.owner.as_deref()), (vec!["country".to_owned()], Some("payments")));
+    assert_eq!(project.monitor_of("refunds"), Monitor::of("refunds"));
+    let corrections: Vec<&Correction> = project.corrections_of("payments").collect();
+    let [correction] = corrections.as_slice() else { panic!("{corrections:?}") };
+    assert_eq!((correction.column.as_str(), correction.divide_by), ("amount_eur", 100.0));
+    assert_eq!(correction.only, Some(("country".to_owned(), "SE".to_owned())));
+    assert_eq!(correction.from.unwrap().to_string(), "2014-03-01T00:00:00Z");
+    assert_eq!(project.corrections_of("chargebacks").count(), 0);
+    let views: Vec<(&str, &str)> = project.views.iter().map(|view| (view.name.as_str(), view.sql.as_str())).collect();
+    let by_country = "select country, count(*) as n from large_payments group by country";
+    let large = "select * from payments where amount_eur > 1000";
+    assert_eq!(views, [("large_by_country", by_country), ("large_payments", large)]);
+    let [policies] = project.policies.as_slice() else { panic!("{:?}", project.policies) };
+    assert_eq!(policies.path, "policies/engineers.cedar");
+    assert!(policies.text.starts_with("@id(\"engineers\")"));
+}
+
+/// A stored project of the first release: without the lists that came later, and with the hash that it had then.
+#[test]
+fn projects_without_the_newer_kinds_keep_their_hash() {
+    let stored = r#"{"name":"shop","contracts":[],"sources":[],"feature_views":[],"training_sets":[],"other":[]}"#;
+    let project: Project = serde_json::from_str(stored).unwrap();
+    assert_eq!(serde_json::to_string(&project).unwrap(), stored);
+    assert_eq!(project.revision_hash(), seawall_base::Hash::of(stored.as_bytes()));
+    let full = parse_sources(&base(), LoadOptions::default()).unwrap().project;
+    let text = serde_json::to_string(&full).unwrap();
+    let back: Project = serde_json::from_str(&text).unwrap();
+    assert_eq!((&back, back.revision_hash()), (&full, full.revision_hash()));
+}
+
+#[test]
+fn every_kind_and_every_policy_is_part_of_the_revision() {
+    let hash = |files: &[(PathBuf, String)]| {
+        let loaded = parse_sources(files, LoadOptions::default()).unwrap_or_else(|problems| panic!("{problems}"));
+        loaded.project.revision_hash()
+    };
+    let before = hash(&base());
+    for (path, from, to) in [
+        ("models.yaml", "rows_min: 100", "rows_min: 101"),
+        ("watch.yaml", "freshness: 30m", "freshness: 31m"),
+        ("watch.yaml", "divide_by: 100", "divide_by: 10"),
+        ("watch.yaml", "> 1000", "> 1001"),
+        ("maps/large.sql", "count(*)", "count(1)"),
+        ("policies/engineers.cedar", "engineer\"", "analyst\""),
+    ] {
+        let mut files = base();
+        let (_, text) = files.iter_mut().find(|(known, _)| known == Path::new(path)).unwrap();
+        assert!(text.contains(from), "{path} {text}");
+        *text = text.replace(from, to);
+        assert_ne!(hash(&files), before, "{path}: {from} -> {to}");
+    }
 }
 
 #[test]

@@ -13,30 +13,43 @@ use seawall_kernel::contract::Contract;
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
+use crate::lineage::LineageEdge;
 use crate::project::model::Project;
 
 mod differences;
+mod effect;
 mod plan;
 mod store;
+mod text;
 
 #[cfg(test)]
 mod tests;
 
+pub use differences::{Difference, What};
+pub use effect::{Affected, Effect};
+pub use plan::AccessLine;
 pub(crate) use store::{active_declarations, active_hash, history};
+pub use text::plan_text;
 
 /// What `apply` does to one declaration.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Change {
-    /// Kind of the declaration: `contract`, `source`, `feature_view`, `training_set`, or another kind's name.
+    /// Kind of the declaration: `contract`, `source`, `feature_view`, `training_set`, `policy`, or another kind's name.
     pub kind: String,
-    /// Its name; for a contract `id@major`.
+    /// Its name; for a contract `id@major`, for a policy file its path.
     pub name: String,
     /// What happens.
     pub what: ChangeKind,
     /// Version afterwards (before, when removed): a feature view's number, a contract's version; other kinds have none.
     pub version: Option<String>,
-    /// Why, for people: which parts differ.
+    /// Why, for people: which keys differ, from what to what.
     pub reason: String,
+    /// Every key that differs, for a declaration that changed.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub differences: Vec<Difference>,
+    /// What it reaches downstream, by column lineage.
+    #[serde(default, skip_serializing_if = "Effect::is_empty")]
+    pub effect: Effect,
 }
 
 /// What happens to a declaration.
@@ -79,6 +92,9 @@ pub struct Revision {
     pub principal: String,
     /// With which permit.
     pub permit: String,
+    /// Why, when it was not applied from declarations: a rollback.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub reason: Option<String>,
     /// What changed.
     pub changes: Vec<Change>,
 }
@@ -141,11 +157,12 @@ fn bindings(project: &Project) -> BTreeSet<VersionedName> {
 }
 
 impl Catalog {
-    /// What [`Catalog::apply`] would do, without doing it; fails as `apply` would.
-    pub async fn plan(&self, project: &Project) -> Result<Vec<Change>> {
+    /// What [`Catalog::apply`] would do, without doing it; fails as `apply` would. `edges` is the project's lineage; without
+    /// it, effects are told by that of the active revision alone.
+    pub async fn plan(&self, project: &Project, edges: &[LineageEdge]) -> Result<Vec<Change>> {
         let mut reader = self.read().await?;
         let state = store::state(&mut reader).await?;
-        Ok(plan::decide(&state, project)?.changes)
+        Ok(plan::decide(&state, project, edges)?.changes)
     }
 
     /// Makes `project` the active revision, with its column lineage. Needs a permit for `apply_project`.
@@ -159,15 +176,31 @@ impl Catalog {
         permit: &Permit,
         project: &Project,
         base: Option<Hash>,
-        lineage: &[crate::lineage::LineageEdge],
+        lineage: &[LineageEdge],
     ) -> Result<Applied> {
-        store::apply(self, permit, project, base, Some(lineage)).await
+        store::apply(self, permit, project, base, lineage).await
     }
 
-    /// Makes an earlier revision active again, with the lineage and the view versions that it had. Needs a permit for
-    /// `apply_project`; `NotFound` (SW0685) when there is no such revision.
-    pub async fn rollback(&self, permit: &Permit, revision: Hash) -> Result<Applied> {
-        store::rollback(self, permit, revision).await
+    /// Makes an earlier revision active again, with the view versions that it had and, unless `edges` replace it, its
+    /// lineage. It is a step of its own in the history, with a reason. Needs a permit for `apply_project`.
+    ///
+    /// With a `base`, it is refused as `Conflict` (SW0684) unless that revision is active; `NotFound` (SW0685) when there
+    /// is no revision `to`.
+    pub async fn roll_back_revision(
+        &self,
+        permit: &Permit,
+        to: Hash,
+        base: Option<Hash>,
+        edges: Option<&[LineageEdge]>,
+    ) -> Result<Applied> {
+        store::roll_back(self, permit, to, base, edges).await
+    }
+
+    /// The one revision whose hash begins with `prefix`: `Invalid` (SW0184) for fewer than four hexadecimal digits or when
+    /// there are several, `NotFound` (SW0685) when there is none.
+    pub async fn find_revision(&self, prefix: &str) -> Result<Hash> {
+        let mut reader = self.read().await?;
+        store::find(&mut reader, prefix).await
     }
 
     /// The active project; none before the first `apply`.

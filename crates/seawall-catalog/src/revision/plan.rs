@@ -4,11 +4,14 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use seawall_base::declare::FeatureView;
 use seawall_base::{Error, Hash, Result};
-use serde::Serialize;
+use seawall_kernel::contract::Contract;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use super::differences::differences;
+use super::differences::{differences, sentence};
+use super::effect::{Effect, Reach};
 use super::{Change, ChangeKind, bindings};
+use crate::lineage::LineageEdge;
 use crate::project::model::Project;
 
 /// A version of a feature view on record.
@@ -28,6 +31,19 @@ pub(super) struct State {
     /// The active project, its views with their real versions.
     pub(super) project: Option<Project>,
     pub(super) versions: Versions,
+    /// Lineage of the active revision.
+    pub(super) edges: Vec<LineageEdge>,
+}
+
+/// What a revision changes about the access of one principal, for people.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct AccessLine {
+    /// Who.
+    pub principal: String,
+    /// What they may see or do that they may not now, one thing each.
+    pub gains: Vec<String>,
+    /// What they may see or do now and no longer.
+    pub loses: Vec<String>,
 }
 
 /// What applying a project means.
@@ -42,8 +58,8 @@ pub(super) struct Decision {
     pub(super) changes: Vec<Change>,
 }
 
-/// Decides what applying `project` means.
-pub(super) fn decide(state: &State, project: &Project) -> Result<Decision> {
+/// Decides what applying `project`, whose lineage is `edges`, means.
+pub(super) fn decide(state: &State, project: &Project, edges: &[LineageEdge]) -> Result<Decision> {
     let mut canonical = project.clone();
     for view in &mut canonical.feature_views {
         view.version = 1;
@@ -71,7 +87,10 @@ pub(super) fn decide(state: &State, project: &Project) -> Result<Decision> {
     for view in &mut numbered.feature_views {
         view.version = current[&view.name];
     }
-    let changes = changes(state, &numbered, &new_versions)?;
+    let mut changes = changes(state, &numbered, &new_versions)?;
+    let reach = Reach::new(state.project.as_ref(), &numbered, [&state.edges, edges], &changes);
+    let effects: Vec<Effect> = changes.iter().map(|change| reach.of(change)).collect();
+    changes.iter_mut().zip(effects).for_each(|(change, effect)| change.effect = effect);
     let revision = canonical.revision_hash();
     Ok(Decision { revision, project: canonical, new_versions, current: current.into_iter().collect(), changes })
 }
@@ -189,22 +208,42 @@ fn changes(state: &State, project: &Project, new_versions: &[KnownVersion]) -> R
             what: ChangeKind::Removed,
             version: old.version,
             reason,
+            differences: Vec::new(),
+            effect: Effect::default(),
         });
     }
     Ok(changes)
 }
 
 fn compare(old: Option<&Declared>, new: &Declared, returned: bool) -> Change {
+    let mut found = Vec::new();
     let (what, reason) = match old {
         None if returned => (ChangeKind::Added, "declared again as in an earlier version".to_owned()),
         None => (ChangeKind::Added, "declared for the first time in this revision".to_owned()),
         Some(old) if old.body == new.body => (ChangeKind::Unchanged, "as in the active revision".to_owned()),
-        Some(old) if returned => {
-            (ChangeKind::Changed, format!("back to an earlier version: {}", differences(&old.body, &new.body)))
+        Some(old) => {
+            found = differences(&old.body, &new.body);
+            let back = if returned { "back to an earlier version: " } else { "" };
+            (ChangeKind::Changed, format!("{back}{}", sentence(&found)))
         }
-        Some(old) => (ChangeKind::Changed, differences(&old.body, &new.body)),
     };
-    Change { kind: new.kind.clone(), name: new.name.clone(), what, version: new.version.clone(), reason }
+    Change {
+        kind: new.kind.clone(),
+        name: new.name.clone(),
+        what,
+        version: new.version.clone(),
+        reason,
+        differences: found,
+        effect: Effect::default(),
+    }
+}
+
+/// The name of a contract in changes: `id@major`.
+pub(super) fn contract_name(contract: &Contract) -> String {
+    match contract.major() {
+        Some(major) => format!("{}@{major}", contract.id()),
+        None => contract.id().to_owned(),
+    }
 }
 
 /// Every declaration of a project, in the order in which changes are shown.
@@ -214,11 +253,7 @@ pub(super) fn declared(project: &Project) -> Result<Vec<Declared>> {
         list.push(Declared { kind: kind.to_owned(), name, version, body });
     };
     for contract in &project.contracts {
-        let name = match contract.major() {
-            Some(major) => format!("{}@{major}", contract.id()),
-            None => contract.id().to_owned(),
-        };
-        push("contract", name, Some(contract.version().to_owned()), body(contract)?);
+        push("contract", contract_name(contract), Some(contract.version().to_owned()), body(contract)?);
     }
     for source in &project.sources {
         push("source", source.name.clone(), None, body(source)?);
@@ -232,6 +267,21 @@ pub(super) fn declared(project: &Project) -> Result<Vec<Declared>> {
     }
     for set in &project.training_sets {
         push("training_set", set.name.clone(), None, body(set)?);
+    }
+    for model in &project.models {
+        push("model", model.name.clone(), None, body(model)?);
+    }
+    for monitor in &project.monitors {
+        push("monitor", monitor.name.clone(), None, body(monitor)?);
+    }
+    for correction in &project.corrections {
+        push("correction", correction.name.clone(), None, body(correction)?);
+    }
+    for view in &project.views {
+        push("view", view.name.clone(), None, body(view)?);
+    }
+    for policy in &project.policies {
+        push("policy", policy.path.clone(), None, body(policy)?);
     }
     for other in &project.other {
         push(&other.kind, other.name.clone(), None, other.body.clone());

@@ -2,6 +2,7 @@
 
 use seawall_base::declare::FeatureView;
 use seawall_base::{Error, Hash, Permit, Result};
+use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tracing::info;
 
@@ -15,42 +16,70 @@ use crate::policy::{Action, expect_action};
 use crate::project::model::Project;
 use crate::training::to_json;
 
-/// See [`Catalog::apply`]; without `edges` the revision keeps the lineage that it has.
+/// Digits that tell a revision apart from most others.
+const PREFIX_MIN: usize = 4;
+
+/// See [`Catalog::apply`].
 pub(super) async fn apply(
     catalog: &Catalog,
     permit: &Permit,
     project: &Project,
+    base: Option<Hash>,
+    edges: &[LineageEdge],
+) -> Result<Applied> {
+    expect_action(permit, &[Action::ApplyProject])?;
+    let mut write = catalog.begin().await?;
+    let state = state(write.connection()).await?;
+    expect_base(base, &state)?;
+    let decision = decide(&state, project, edges)?;
+    let activation = Activation { event: "applied", reason: None, edges: Some(edges) };
+    activate(catalog, &mut write, permit, &state, &decision, activation).await?;
+    write.commit().await?;
+    info!(revision = %decision.revision.short(), principal = permit.principal(), "revision applied");
+    Ok(Applied { revision: decision.revision, previous: state.active, changes: decision.changes })
+}
+
+/// See [`Catalog::roll_back_revision`].
+pub(super) async fn roll_back(
+    catalog: &Catalog,
+    permit: &Permit,
+    revision: Hash,
     base: Option<Hash>,
     edges: Option<&[LineageEdge]>,
 ) -> Result<Applied> {
     expect_action(permit, &[Action::ApplyProject])?;
     let mut write = catalog.begin().await?;
     let state = state(write.connection()).await?;
-    if let Some(base) = base
-        && state.active != Some(base)
-    {
-        return Err(base_moved(base, state.active));
-    }
-    let decision = decide(&state, project)?;
-    activate(catalog, &mut write, permit, &state, &decision, "applied", edges).await?;
-    write.commit().await?;
-    info!(revision = %decision.revision.short(), principal = permit.principal(), "revision applied");
-    Ok(Applied { revision: decision.revision, previous: state.active, changes: decision.changes })
-}
-
-/// See [`Catalog::rollback`].
-pub(super) async fn rollback(catalog: &Catalog, permit: &Permit, revision: Hash) -> Result<Applied> {
-    expect_action(permit, &[Action::ApplyProject])?;
-    let mut write = catalog.begin().await?;
-    let state = state(write.connection()).await?;
+    expect_base(base, &state)?;
     let project = stored_project(write.connection(), revision).await?;
-    let mut decision = decide(&state, &project)?;
+    let kept = lineage::of_revision(write.connection(), revision).await?;
+    let mut decision = decide(&state, &project, edges.unwrap_or(&kept))?;
     // The revision keeps its name even if this release would hash its content differently.
     decision.revision = revision;
-    activate(catalog, &mut write, permit, &state, &decision, "rolled_back", None).await?;
+    let from = state.active.map_or("nothing".to_owned(), |active| active.short());
+    let reason = Some(format!("rolled back from {from}"));
+    let activation = Activation { event: "rolled_back", reason, edges };
+    activate(catalog, &mut write, permit, &state, &decision, activation).await?;
     write.commit().await?;
     info!(revision = %revision.short(), principal = permit.principal(), "revision rolled back");
     Ok(Applied { revision, previous: state.active, changes: decision.changes })
+}
+
+fn expect_base(base: Option<Hash>, state: &State) -> Result<()> {
+    match base {
+        Some(base) if state.active != Some(base) => Err(base_moved(base, state.active)),
+        Some(_) | None => Ok(()),
+    }
+}
+
+/// How a revision becomes active.
+struct Activation<'a> {
+    /// Event of the audit entry.
+    event: &'static str,
+    /// Why, when it was not applied from declarations.
+    reason: Option<String>,
+    /// Its lineage; the revision keeps what it has when absent.
+    edges: Option<&'a [LineageEdge]>,
 }
 
 async fn activate(
@@ -59,8 +88,7 @@ async fn activate(
     permit: &Permit,
     state: &State,
     decision: &Decision,
-    event: &'static str,
-    edges: Option<&[LineageEdge]>,
+    activation: Activation<'_>,
 ) -> Result<()> {
     let now = catalog.now();
     let revision = decision.revision.to_string();
@@ -87,16 +115,24 @@ async fn activate(
         .await
         .during("recording the views of a revision")?;
     }
-    if let Some(edges) = edges {
+    if let Some(edges) = activation.edges {
         lineage::replace(connection, decision.revision, edges).await?;
     }
     let moved = state.active != Some(decision.revision);
-    let changes: Vec<&Change> = decision.changes.iter().filter(|change| change.what != ChangeKind::Unchanged).collect();
-    if moved {
-        insert_activation(connection, permit, &revision, state.active, &changes, now.0).await?;
+    let is_one = |change: &&Change| change.what != ChangeKind::Unchanged;
+    let changes: Vec<Change> = decision.changes.iter().filter(is_one).cloned().collect();
+    let mut detail = json!({"revision": revision, "previous": state.active, "moved": moved, "changes": changes});
+    if let Some(reason) = &activation.reason {
+        detail["reason"] = reason.as_str().into();
     }
-    let detail = json!({"revision": revision, "previous": state.active, "moved": moved, "changes": changes});
-    audit::append(write, now, Draft::of(event, permit, detail)).await
+    if moved {
+        let step = match activation.reason {
+            None => Step::Applied(changes),
+            Some(reason) => Step::Explained { reason, changes },
+        };
+        insert_activation(connection, permit, &revision, state.active, &step, now.0).await?;
+    }
+    audit::append(write, now, Draft::of(activation.event, permit, detail)).await
 }
 
 async fn insert_version(connection: &mut Connection, version: &KnownVersion, revision: &str, now: i64) -> Result<()> {
@@ -116,12 +152,22 @@ async fn insert_version(connection: &mut Connection, version: &KnownVersion, rev
     Ok(())
 }
 
+/// What `activation.changes` holds. The first release wrote lists only.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Step {
+    /// The revision was applied from declarations.
+    Applied(Vec<Change>),
+    /// It became active for a reason of its own.
+    Explained { reason: String, changes: Vec<Change> },
+}
+
 async fn insert_activation(
     connection: &mut Connection,
     permit: &Permit,
     revision: &str,
     previous: Option<Hash>,
-    changes: &[&Change],
+    step: &Step,
     now: i64,
 ) -> Result<()> {
     let row = sqlx::query("SELECT COALESCE(MAX(seq), 0) AS seq FROM activation")
@@ -138,7 +184,7 @@ async fn insert_activation(
     .bind(now)
     .bind(permit.principal())
     .bind(permit.id())
-    .bind(to_json(&changes)?)
+    .bind(to_json(step)?)
     .execute(connection)
     .await
     .during("activating a revision")?;
@@ -161,7 +207,11 @@ pub(super) async fn state(connection: &mut Connection) -> Result<State> {
         Some(revision) => Some(numbered_project(connection, revision).await?),
         None => None,
     };
-    Ok(State { active, project, versions: versions(connection).await? })
+    let edges = match active {
+        Some(revision) => lineage::of_revision(connection, revision).await?,
+        None => Vec::new(),
+    };
+    Ok(State { active, project, versions: versions(connection).await?, edges })
 }
 
 /// The versions of every feature view.
@@ -178,6 +228,27 @@ pub(super) async fn versions(connection: &mut Connection) -> Result<Versions> {
         versions.entry(row.text("name")?).or_default().push(known);
     }
     Ok(versions)
+}
+
+/// See [`Catalog::find_revision`].
+pub(super) async fn find(connection: &mut Connection, prefix: &str) -> Result<Hash> {
+    let wanted = prefix.trim().to_ascii_lowercase();
+    let is_hash = wanted.len() <= 64 && wanted.bytes().all(|byte| byte.is_ascii_hexdigit());
+    if wanted.len() < PREFIX_MIN || !is_hash {
+        return Err(Error::invalid("SW0184", format!("{prefix:?} does not name a revision"))
+            .hint(format!("give its hash, or at least {PREFIX_MIN} digits of its beginning")));
+    }
+    // No digit has a meaning in a pattern.
+    let rows = sqlx::query("SELECT hash FROM revision WHERE hash LIKE $1 ORDER BY hash LIMIT 2")
+        .bind(format!("{wanted}%"))
+        .fetch_all(connection)
+        .await
+        .during("looking a revision up")?;
+    match rows.as_slice() {
+        [] => Err(Error::not_found("SW0685", format!("there is no revision {prefix}")).hint("list the revisions")),
+        [one] => one.hash("hash"),
+        _ => Err(Error::invalid("SW0184", format!("several revisions begin with {prefix}")).hint("give more digits")),
+    }
 }
 
 async fn stored_project(connection: &mut Connection, revision: Hash) -> Result<Project> {
@@ -234,6 +305,10 @@ pub(crate) async fn history(connection: &mut Connection) -> Result<Vec<Revision>
             Some(_) => Some(row.hash("previous")?),
             None => None,
         };
+        let (reason, changes) = match row.json("changes")? {
+            Step::Applied(changes) => (None, changes),
+            Step::Explained { reason, changes } => (Some(reason), changes),
+        };
         history.push(Revision {
             seq: row.count("seq")?,
             revision: row.hash("revision")?,
@@ -241,7 +316,8 @@ pub(crate) async fn history(connection: &mut Connection) -> Result<Vec<Revision>
             at: row.instant("at")?,
             principal: row.text("principal")?,
             permit: row.text("permit")?,
-            changes: row.json("changes")?,
+            reason,
+            changes,
         });
     }
     Ok(history)

@@ -6,11 +6,14 @@ use proptest::prelude::*;
 use seawall_base::Span;
 use serde_json::json;
 
-use super::differences::differences;
+use super::differences::{differences, sentence};
 use super::*;
-use crate::fixtures::{Fixture, START, on_both, project, training_set, view};
+use crate::fixtures::{Fixture, START, model, on_both, project, training_set, view};
 use crate::lineage::{Direction, LineageEdge};
 use crate::policy::Action;
+use crate::project::PolicyFile;
+
+mod effects;
 
 async fn apply(fixture: &Fixture, project: &Project) -> Applied {
     fixture.catalog.apply(&fixture.permit(Action::ApplyProject), project, None, &[]).await.unwrap()
@@ -30,7 +33,7 @@ async fn a_first_apply_makes_everything_new() {
     on_both(async |fixture: Fixture| {
         let project = project(vec![view("card", 1)], vec![training_set("fraud", &["card@1"])]);
         assert_eq!(fixture.catalog.active().await.unwrap(), None);
-        let planned = fixture.catalog.plan(&project).await.unwrap();
+        let planned = fixture.catalog.plan(&project, &[]).await.unwrap();
         assert_eq!(fixture.catalog.active().await.unwrap(), None, "a plan changes nothing");
         let applied = apply(&fixture, &project).await;
         assert_eq!((applied.previous, &applied.changes), (None, &planned));
@@ -52,7 +55,7 @@ async fn a_changed_definition_gets_the_next_version_and_an_old_one_its_own_back(
         let two = project(vec![view("card", 2)], vec![training_set("fraud", &["card@1"])]);
         apply(&fixture, &one).await;
         let applied = apply(&fixture, &two).await;
-        assert_eq!(shown(&applied.changes), ["changed feature_view card 2: features.n.window changed"]);
+        assert_eq!(shown(&applied.changes), ["changed feature_view card 2: features.n.window: 1h -> 2h"]);
         let active = fixture.catalog.active().await.unwrap().unwrap();
         assert_eq!(active.project.feature_views[0].version, 2);
         let mut second = view("card", 2);
@@ -61,7 +64,7 @@ async fn a_changed_definition_gets_the_next_version_and_an_old_one_its_own_back(
         assert_eq!(active.views_of(active.training_set("fraud").unwrap()).unwrap(), [view("card", 1)]);
 
         let applied = apply(&fixture, &one).await;
-        let back = "changed feature_view card 1: back to an earlier version: features.n.window changed";
+        let back = "changed feature_view card 1: back to an earlier version: features.n.window: 2h -> 1h";
         assert_eq!(shown(&applied.changes), [back]);
         assert_eq!(fixture.catalog.view_versions("card").await.unwrap(), [view("card", 1), second]);
         let active = fixture.catalog.active().await.unwrap().unwrap();
@@ -90,7 +93,7 @@ async fn a_binding_that_leads_nowhere_is_refused_and_nothing_is_kept() {
             let refused = fixture.catalog.apply(&permit, &project, None, &[]).await.unwrap_err();
             assert_eq!((refused.kind(), refused.code()), (ErrorKind::Invalid, code), "{refused}");
             assert!(refused.remedy().unwrap().contains(hint), "{:?}", refused.remedy());
-            assert_eq!(fixture.catalog.plan(&project).await.unwrap_err().code(), code);
+            assert_eq!(fixture.catalog.plan(&project, &[]).await.unwrap_err().code(), code);
         };
         let bound = |id: &str| project(vec![view("card", 3)], vec![training_set("fraud", &[id])]);
         check(bound("card@4"), "SW0680", "card@1, card@2, card@3;").await;
@@ -215,7 +218,7 @@ async fn a_rollback_brings_versions_and_lineage_back() {
         let second = apply(&fixture, &project(vec![view("card", 2)], Vec::new())).await.revision;
         assert!(fixture.catalog.lineage("payments", None, Direction::Down, 9).await.unwrap().is_empty());
         fixture.pass(Span::HOUR);
-        let applied = fixture.catalog.rollback(&permit, first).await.unwrap();
+        let applied = fixture.catalog.roll_back_revision(&permit, first, None, None).await.unwrap();
         assert_eq!((applied.revision, applied.previous), (first, Some(second)));
         let active = fixture.catalog.active().await.unwrap().unwrap();
         assert_eq!((active.revision, active.views.as_slice()), (first, [view("card", 1)].as_slice()));
@@ -228,37 +231,135 @@ async fn a_rollback_brings_versions_and_lineage_back() {
             [(1, first, None, hour(0)), (2, second, Some(first), hour(1)), (3, first, Some(second), hour(2))]
         );
         assert_eq!(fixture.events().await, ["applied", "applied", "rolled_back"]);
-        let missing = fixture.catalog.rollback(&permit, Hash::of(b"none")).await.unwrap_err();
+        let missing = fixture.catalog.roll_back_revision(&permit, Hash::of(b"none"), None, None).await.unwrap_err();
         assert_eq!((missing.kind(), missing.code()), (ErrorKind::NotFound, "SW0685"));
     })
     .await;
 }
 
+#[tokio::test]
+async fn a_rollback_is_a_step_with_a_reason_and_minds_its_base() {
+    on_both(async |fixture: Fixture| {
+        let permit = fixture.permit(Action::ApplyProject);
+        let first = apply(&fixture, &project(vec![view("card", 1)], Vec::new())).await.revision;
+        let second = apply(&fixture, &project(vec![view("card", 2)], Vec::new())).await.revision;
+        let moved = fixture.catalog.roll_back_revision(&permit, first, Some(first), None).await.unwrap_err();
+        assert_eq!((moved.kind(), moved.code()), (ErrorKind::Conflict, "SW0684"));
+        let denied = fixture.catalog.roll_back_revision(&fixture.permit(Action::Ingest), first, None, None).await;
+        assert_eq!(denied.unwrap_err().code(), "SW0611");
+        let rolled = fixture.catalog.roll_back_revision(&permit, first, Some(second), None).await.unwrap();
+        let back = "changed feature_view card 1: back to an earlier version: features.n.window: 2h -> 1h";
+        assert_eq!(shown(&rolled.changes), [back]);
+        let history = fixture.catalog.revisions().await.unwrap();
+        let reasons: Vec<Option<&str>> = history.iter().map(|step| step.reason.as_deref()).collect();
+        assert_eq!(reasons, [None, None, Some(format!("rolled back from {}", second.short()).as_str())]);
+        assert_eq!(shown(&history[2].changes), [back]);
+        let entries = fixture.catalog.audit(9, 0).await.unwrap();
+        assert!(entries[2].detail.contains(&format!("rolled back from {}", second.short())), "{}", entries[2].detail);
+        // Forward again works the same way.
+        fixture.catalog.roll_back_revision(&permit, second, Some(first), None).await.unwrap();
+        assert_eq!(fixture.catalog.active_revision().await.unwrap(), Some(second));
+        fixture.catalog.verify_audit().await.unwrap();
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rollback_brings_models_and_policies_back() {
+    let fixture = Fixture::in_memory().await;
+    let permit = fixture.permit(Action::ApplyProject);
+    let mut one = project(vec![view("card", 1)], vec![training_set("fraud", &["card@1"])]);
+    one.models.push(model("fraud", "fraud"));
+    one.policies.push(PolicyFile { path: "policies/a.cedar".to_owned(), text: "// one".to_owned() });
+    let first = apply(&fixture, &one).await.revision;
+    let mut two = one.clone();
+    two.models[0].rows_min = 9;
+    two.policies.clear();
+    apply(&fixture, &two).await;
+    fixture.catalog.roll_back_revision(&permit, first, None, None).await.unwrap();
+    let active = fixture.catalog.active().await.unwrap().unwrap();
+    assert_eq!((active.revision, &active.project), (first, &one));
+}
+
+#[tokio::test]
+async fn revisions_are_found_by_how_they_begin() {
+    on_both(async |fixture: Fixture| {
+        let first = apply(&fixture, &project(vec![view("card", 1)], Vec::new())).await.revision;
+        let find = async |prefix: &str| fixture.catalog.find_revision(prefix).await;
+        assert_eq!(find(&first.to_string()).await.unwrap(), first);
+        assert_eq!(find(&first.short()).await.unwrap(), first);
+        assert_eq!(find(&first.to_string()[..4].to_uppercase()).await.unwrap(), first);
+        for (wrong, code) in
+            [("", "SW0184"), (&first.to_string()[..3], "SW0184"), ("%%%%", "SW0184"), ("lots", "SW0184")]
+        {
+            assert_eq!(find(wrong).await.unwrap_err().code(), code, "{wrong}");
+        }
+        let other = if first.to_string().starts_with('0') { "1111" } else { "0000" };
+        let missing = find(other).await.unwrap_err();
+        assert_eq!((missing.kind(), missing.code()), (ErrorKind::NotFound, "SW0685"));
+        // A second revision with the same beginning, as chance would make it.
+        let twin = format!("{}{}", &first.to_string()[..8], "0".repeat(56));
+        let mut write = fixture.catalog.begin().await.unwrap();
+        sqlx::query("INSERT INTO revision (hash, project, created_at) VALUES ($1, '{}', 0)")
+            .bind(twin)
+            .execute(write.connection())
+            .await
+            .unwrap();
+        write.commit().await.unwrap();
+        assert_eq!(find(&first.to_string()[..8]).await.unwrap_err().code(), "SW0184");
+        assert_eq!(find(&first.short()).await.unwrap(), first);
+    })
+    .await;
+}
+
+/// Steps that the first release wrote have neither reasons nor effects.
+#[test]
+fn changes_of_the_first_release_are_read() {
+    let stored = json!({"kind": "source", "name": "s", "what": "changed", "version": null, "reason": "map changed"});
+    let change: Change = serde_json::from_value(stored.clone()).unwrap();
+    assert!(change.differences.is_empty() && change.effect.is_empty());
+    assert_eq!(serde_json::to_value(&change).unwrap(), stored);
+}
+
 #[test]
 fn differences_are_named_by_path() {
     let check = |old: serde_json::Value, new: serde_json::Value, expected: &str| {
-        assert_eq!(differences(&old, &new), expected);
+        assert_eq!(sentence(&differences(&old, &new)), expected);
     };
-    check(json!({"a": 1}), json!({"a": 2}), "a changed");
-    check(json!({"a": 1, "b": null}), json!({"b": 1, "c": 1}), "a removed, b changed, c added");
+    check(json!({"a": 1}), json!({"a": 2}), "a: 1 -> 2");
+    check(
+        json!({"a": 1, "b": null}),
+        json!({"b": true, "c": "x"}),
+        "a: 1 -> nothing, b: nothing -> true, c: nothing -> x",
+    );
     check(
         json!({"features": [{"name": "n", "window": "1h"}, {"name": "old"}]}),
         json!({"features": [{"name": "n", "window": "2h"}, {"name": "new"}]}),
-        "features.n.window changed, features.new added, features.old removed",
+        "features.n.window: 1h -> 2h, features.new added, features.old removed",
     );
-    check(json!({"list": [1, 2]}), json!({"list": [1, 3]}), "list changed");
+    check(json!({"list": [1, 2]}), json!({"list": [1, 3]}), "list: [1,2] -> [1,3]");
     check(json!({"list": [{"name": "a"}, {"name": "a"}]}), json!({"list": [{"name": "a"}]}), "list changed");
     check(
         json!({"list": [{"name": "a"}, {"name": "b"}]}),
         json!({"list": [{"name": "b"}, {"name": "a"}]}),
         "order changed",
     );
-    let many = |value: i64| (0..9).map(|n| (format!("k{n}"), json!(value))).collect::<serde_json::Map<_, _>>();
     check(
-        json!(many(1)),
-        json!(many(2)),
-        "k0 changed, k1 changed, k2 changed, k3 changed, k4 changed, k5 changed, and 3 more",
+        json!({"features": [{"view": "card@1", "entity": ["card_id"]}]}),
+        json!({"features": [{"view": "card@2", "entity": ["card_id"]}]}),
+        "features.card.view: card@1 -> card@2",
     );
+    check(
+        json!({"bounds": [["auc", {"min": 0.8}]], "only": ["country", "SE"]}),
+        json!({"bounds": [["auc", {"min": 0.9}], ["brier", {"max": 1}]], "only": ["country", "NO"]}),
+        "bounds.auc.min: 0.8 -> 0.9, bounds.brier added, only: [\"country\",\"SE\"] -> [\"country\",\"NO\"]",
+    );
+    check(json!({"sql": "select\n  1"}), json!({"sql": "select\n  2"}), "sql: select 1 -> select 2");
+    let long = |end: &str| json!({"sql": format!("select {}{end}", "a, ".repeat(99))});
+    check(long("b"), long("c"), "sql changed");
+    let many = |value: i64| (0..9).map(|n| (format!("k{n}"), json!(value))).collect::<serde_json::Map<_, _>>();
+    let named: Vec<String> = (0..6).map(|n| format!("k{n}: 1 -> 2")).collect();
+    check(json!(many(1)), json!(many(2)), &format!("{}, and 3 more", named.join(", ")));
 }
 
 proptest! {
@@ -276,7 +377,7 @@ proptest! {
             let mut before: BTreeMap<String, i64> = BTreeMap::new();
             for step in steps {
                 let project = project(step.iter().map(|(name, hours)| view(name, *hours)).collect(), Vec::new());
-                let planned = fixture.catalog.plan(&project).await.unwrap();
+                let planned = fixture.catalog.plan(&project, &[]).await.unwrap();
                 let applied = apply(&fixture, &project).await;
                 assert_eq!(planned, applied.changes);
                 let mut expected = Vec::new();

@@ -7,7 +7,8 @@ use clap::Args;
 use seawall_base::Error;
 use seawall_base::error::Result;
 use seawall_catalog::project::{self, Diagnostics, Loaded};
-use seawall_catalog::{Change, ChangeKind};
+use seawall_catalog::revision::plan_text;
+use seawall_catalog::{AccessLine, ChangeKind};
 use serde_json::json;
 
 use crate::assemble;
@@ -91,18 +92,24 @@ impl Check {
                 "sources": project.sources.len(),
                 "feature_views": project.feature_views.len(),
                 "training_sets": project.training_sets.len(),
+                "models": project.models.len(),
+                "monitors": project.monitors.len(),
+                "corrections": project.corrections.len(),
+                "views": project.views.len(),
+                "policies": project.policies.len(),
                 "other": project.other.len(),
                 "warnings": loaded.warnings,
             }))?;
             return Ok(Exit::Ok);
         }
         println!(
-            "{}: {} contracts, {} sources, {} feature views, {} training sets: no problems",
+            "{}: {} contracts, {} sources, {} feature views, {} training sets, {} models: no problems",
             project.name,
             project.contracts.len(),
             project.sources.len(),
             project.feature_views.len(),
-            project.training_sets.len()
+            project.training_sets.len(),
+            project.models.len()
         );
         for warning in &loaded.warnings {
             println!("warning[{}]: {}", warning.code, warning.message);
@@ -122,12 +129,13 @@ impl Plan {
         };
         let installation = global.open().await?;
         installation.refuse_breaking_changes(&loaded).await?;
-        let changes = installation.catalog.plan(&loaded.project).await?;
+        let changes = installation.plan(&loaded).await?;
         let any = changes.iter().any(|change| change.what != ChangeKind::Unchanged);
+        let access: Vec<AccessLine> = Vec::new();
         if global.json() {
-            print_json(&json!({"changes": any, "plan": changes}))?;
+            print_json(&json!({"changes": any, "plan": changes, "access": access}))?;
         } else {
-            print_changes(&changes);
+            print!("{}", plan_text(&changes, &access));
         }
         Ok(if any && self.detailed_exitcode { Exit::Changes } else { Exit::Ok })
     }
@@ -145,33 +153,9 @@ impl Apply {
             print_json(&applied)?;
             return Ok(Exit::Ok);
         }
-        print_changes(&applied.changes);
+        print!("{}", plan_text(&applied.changes, &[]));
         println!("revision {} is active", applied.revision.short());
         Ok(Exit::Ok)
-    }
-}
-
-fn print_changes(changes: &[Change]) {
-    let mut unchanged = 0;
-    for change in changes {
-        let sign = match change.what {
-            ChangeKind::Added => '+',
-            ChangeKind::Changed => '~',
-            ChangeKind::Removed => '-',
-            ChangeKind::Unchanged => {
-                unchanged += 1;
-                continue;
-            }
-        };
-        let version = match (change.kind.as_str(), &change.version) {
-            (_, None) => String::new(),
-            ("feature_view", Some(version)) => format!("@{version}"),
-            (_, Some(version)) => format!(" ({version})"),
-        };
-        println!("{sign} {} {}{version}: {}", change.kind, change.name, change.reason);
-    }
-    if unchanged > 0 {
-        println!("  {unchanged} unchanged");
     }
 }
 

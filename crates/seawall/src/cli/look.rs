@@ -191,7 +191,7 @@ impl Status {
         let running = crate::client::Running::find(&installation.settings.data);
         let drifted = match crate::assemble::load(&installation.settings) {
             Ok(loaded) => {
-                let changes = installation.catalog.plan(&loaded.project).await?;
+                let changes = installation.catalog.plan(&loaded.project, &[]).await?;
                 changes.iter().any(|change| change.what != seawall_catalog::ChangeKind::Unchanged)
             }
             Err(_) => true,

@@ -36,6 +36,30 @@ fn a_changed_view_gets_the_next_version_and_the_bound_one_stays() {
 }
 
 #[test]
+fn a_plan_tells_what_differs_and_whom_it_reaches() {
+    let project = Project::events();
+    let model = "kind: model\nname: next_amount\ntraining_set: next_amount\nowner: risk\npositive: label > 10\n";
+    std::fs::write(project.path().join("model.yaml"), model).unwrap();
+    let first = project.run(&["plan"]).expect(0).stdout;
+    assert!(first.contains("+ model next_amount: declared"), "{first}");
+    assert!(!first.contains("reaches"), "{first}");
+    project.run(&["apply"]).expect(0);
+    let contract = EVENTS_CONTRACT.replace("maximum: 1000", "maximum: 2000");
+    std::fs::write(project.path().join("contracts/events.odcs.yaml"), contract).unwrap();
+    let plan = project.run(&["plan"]).expect(0).stdout;
+    assert!(plan.contains("properties.amount.logicalTypeOptions.maximum: 1000 -> 2000"), "{plan}");
+    let reached = "    reaches features users@1.last_amount, users@1.sum_24h; training set next_amount; model next_amount (owner risk)\n";
+    assert!(plan.contains(reached), "{plan}");
+    let json = project.run(&["plan", "--output", "json"]).expect(0).json();
+    let changed = json["plan"].as_array().unwrap().iter().find(|change| change["what"] == "changed").unwrap();
+    assert_eq!(changed["effect"]["models"], serde_json::json!([{"name": "next_amount", "owner": "risk"}]));
+    assert_eq!(changed["differences"][0]["to"], "2000");
+    assert_eq!(json["access"], serde_json::json!([]));
+    let lineage = project.run(&["lineage", "next_amount", "--output", "json"]).expect(0).stdout;
+    assert!(lineage.contains("\"score\""), "{lineage}");
+}
+
+#[test]
 fn a_new_view_is_filled_from_the_tables_and_a_running_server_switches_to_it() {
     let project = Project::events();
     project.run(&["apply"]).expect(0);

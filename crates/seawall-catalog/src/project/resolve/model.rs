@@ -186,12 +186,7 @@ impl<'a> Resolver<'a> {
         inputs
     }
 
-    fn on_missing(
-        &mut self,
-        node: &Node,
-        columns: &SetColumns<'_>,
-        inputs: &[String],
-    ) -> Vec<(String, MissingAction)> {
+    fn on_missing(&mut self, node: &Node, columns: &SetColumns<'_>, inputs: &[String]) -> Vec<(String, MissingAction)> {
         let mut actions: Vec<(String, MissingAction)> = Vec::new();
         let entries = node.get("on_missing").map(Node::entries).unwrap_or_default();
         for entry in entries.iter().filter(|entry| entry.key != "default") {

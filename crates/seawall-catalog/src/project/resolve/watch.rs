@@ -57,11 +57,11 @@ impl<'a> Resolver<'a> {
                 .help("write for example `only: {country: SE}`, and one correction per value");
             return None;
         }
-        if let Some(from) = node.get("from").filter(|from| !self.report.has_error_at(from.place)) {
-            if let Err(error) = Instant::from_str(from.text().unwrap_or_default()) {
-                self.report.adopt_error(&error, from.place);
-                return None;
-            }
+        if let Some(from) = node.get("from").filter(|from| !self.report.has_error_at(from.place))
+            && let Err(error) = Instant::from_str(from.text().unwrap_or_default())
+        {
+            self.report.adopt_error(&error, from.place);
+            return None;
         }
         self.read(declaration, read::correction)
     }

@@ -140,7 +140,6 @@ fn training_sets() {
 
 #[test]
 fn declarations_that_are_kept() {
-    check("x.yaml", "kind: model\nname: m\ntraining_set: frod\n", &["SW0138 3:15"]);
     check(
         "x.yaml",
         "kind: live_view\nname: l\nfrom: refunds\nwindow: 1m\ncolumns: {n: {count: \"*\"}}\n",
@@ -148,6 +147,152 @@ fn declarations_that_are_kept() {
     );
     check("x.yaml", "kind: test\nname: t\ngiven: {cards: []}\nexpect: 1\n", &["SW0134 3:9"]);
     check("x.yaml", "kind: transform\nname: t\nsql: select 1\nto: cards\n", &["SW0134 4:5"]);
+}
+
+fn model(rest: &str) -> String {
+    format!("kind: model\nname: m\ntraining_set: fraud\n{rest}\n")
+}
+
+/// A model over a training set of its own, whose label and knowledge are `set_rest`.
+fn model_of(set_rest: &str, rest: &str) -> String {
+    format!("kind: model\nname: m\ntraining_set: s\n{rest}\n---\n{}", set(&format!("features: [card@1]\n{set_rest}")))
+}
+
+#[test]
+fn models() {
+    check("x.yaml", &model(""), &[]);
+    check("x.yaml", &model("").replace("fraud", "frod"), &["SW0138 3:15"]);
+    check("x.yaml", &model("inputs: [n_1h, card__p95, is_large]"), &[]);
+    check("x.yaml", &model("inputs: [n_1h, card__n_1h]"), &["SW0129 4:16"]);
+    check("x.yaml", &model("inputs: [label, country, payment_id]"), &["SW0138 4:10", "SW0138 4:26"]);
+    check("x.yaml", &model("inputs: []"), &["SW0125 4:9"]);
+    check("x.yaml", &model("on_missing: {n_1h: halt, card__n_1h: accept}"), &["SW0129 4:27"]);
+    check("x.yaml", &model("inputs: [p95]\non_missing: {n_1h: halt, p95: halt}"), &["SW0173 5:14"]);
+    check("x.yaml", &model("ready_when: {auc: {min: 0.8}, by: [payment_id, is_large, idle_s]}"), &[]);
+    check("x.yaml", &model("ready_when: {auc: {min: 0.8}, by: [shop]}"), &["SW0138 4:37"]);
+    check("x.yaml", &model("ready_when: {recall: {min: 0.8}}"), &["SW0123 4:14"]);
+    check("x.yaml", &model("ready_when: {auc: {}}"), &["SW0174 4:14"]);
+    check("x.yaml", &model("ready_when: {auc: {min: 0.8, max: 0.7}}"), &["SW0174 4:19"]);
+    check("x.yaml", &model("ready_when: {auc: {min: 1.8}}"), &["SW0125 4:25"]);
+    check("x.yaml", &model("retrain: {max_interval: 6d}"), &["SW0175 4:25"]);
+    check("x.yaml", &model("retrain: {min_interval: 5d, max_interval: 6d, probation: 0s, approve: []}"), &[]);
+    check("x.yaml", &model("retrain: {triggers: {error_rise: 0.1}}"), &["SW0123 4:22"]);
+    check("x.yaml", &model("retrain:"), &[]);
+    check("x.yaml", &model("trainer: {command: [], timeout: 1m}"), &["SW0125 4:20"]);
+    check("x.yaml", &model("trainer: {command: [a], boosting: {}}"), &["SW0141 4:11"]);
+    check("x.yaml", &model("trainer: {boosting: {leaves: 1, learning_rate: 0}}"), &["SW0125 4:30", "SW0125 4:48"]);
+    for (size, expected) in [
+        ("2GiB", &[][..]),
+        ("9999999TiB", &[]),
+        ("2", &["SW0125 4:33"]),
+        ("2GB", &["SW0177 4:33"]),
+        ("0GiB", &["SW0177 4:33"]),
+        ("99999999TiB", &["SW0177 4:33"]),
+    ] {
+        check("x.yaml", &model(&format!("trainer: {{command: [a], memory: {size}}}")), expected);
+    }
+}
+
+#[test]
+fn models_know_their_positive_class() {
+    let by_column = |column: &str| format!("label: {{from: chargebacks, join: payment_id, column: {column}}}");
+    check("x.yaml", &model_of("", ""), &["SW0170 3:15"]);
+    check("x.yaml", &model_of(&by_column("loss"), ""), &["SW0171 1:1"]);
+    check("x.yaml", &model_of(&by_column("loss"), "positive: label > 15"), &[]);
+    check("x.yaml", &model_of(&by_column("loss"), "positive: loss > 15"), &["SW0171 4:11"]);
+    check("x.yaml", &model_of(&by_column("loss"), "positive: \"'label' = 'a'\""), &["SW0171 4:11"]);
+    check("x.yaml", &model_of(&by_column("los"), ""), &["SW0135 10:54"]);
+    let boolean = "    properties:\n      - {name: payment_id, logicalType: string}\n      - {name: lost, logicalType: boolean}\n";
+    let mut files = base_with("x.odcs.yaml", &contract(&format!("  - name: more\n{boolean}")));
+    let text = model_of("label: {from: more, join: payment_id, column: lost}", "");
+    files.push(("x.yaml".into(), text));
+    parse_sources(&files, LoadOptions::default()).unwrap_or_else(|problems| panic!("{problems}"));
+}
+
+#[test]
+fn models_in_hindsight_are_not_retrained() {
+    let label = "label: {from: chargebacks, join: payment_id, present: true, absent: false, final_after: 45d}";
+    let in_hindsight = format!("{label}\nknown: ignore");
+    check("x.yaml", &model_of(&in_hindsight, ""), &[]);
+    check("x.yaml", &model_of(&in_hindsight, "retrain: {}"), &["SW0176 4:1"]);
+    check("x.yaml", &model_of(&format!("{label}\nknown: in_time"), "retrain: {}"), &[]);
+    check("x.yaml", &set("features: [card@1]\nknown: later"), &["SW0125 5:8"]);
+}
+
+#[test]
+fn features_of_several_views_are_named_in_full() {
+    let other = format!("---\n{}", view("{n_1h: {count: '*', window: 1h}}"));
+    let two = |rest: &str| {
+        let label = "label: {from: chargebacks, join: payment_id, present: true, absent: false, final_after: 45d}";
+        model_of(label, rest).replace("[card@1]", "[card@1, v@1]") + &other
+    };
+    check("x.yaml", &two("inputs: [card__n_1h, v__n_1h, sum_24h]"), &[]);
+    check("x.yaml", &two("inputs: [n_1h]"), &["SW0172 4:10"]);
+    check("x.yaml", &two("ready_when: {by: [n_1h]}"), &["SW0172 4:19"]);
+}
+
+#[test]
+fn monitors() {
+    let monitor = |rest: &str| format!("kind: monitor\nname: m\n{rest}\n");
+    check("x.yaml", &monitor("dataset: chargebacks\nby: [loss]"), &[]);
+    check("x.yaml", &monitor("dataset: chargeback"), &["SW0134 3:10"]);
+    check("x.yaml", &monitor("dataset: chargebacks\nby: [los, loss, loss]"), &["SW0135 4:6", "SW0129 4:17"]);
+    check("x.yaml", &monitor("dataset: chargebacks\nquarantine_share: 1.5"), &["SW0125 4:19"]);
+    // The sound project monitors payments; what comes later in the order of files is reported.
+    check("x.yaml", &monitor("dataset: payments"), &["SW0129 3:10"]);
+}
+
+#[test]
+fn corrections() {
+    let correction = |rest: &str| {
+        format!("kind: correction\nname: c\nsource: payments\ncolumn: amount_eur\nreason: INC-1\n{rest}\n")
+    };
+    check("x.yaml", &correction("divide_by: 0.5"), &[]);
+    check("x.yaml", &correction("divide_by: 100").replace("amount_eur", "country"), &["SW0136 4:9"]);
+    check("x.yaml", &correction("divide_by: 100").replace("amount_eur", "amount"), &["SW0135 4:9"]);
+    check("x.yaml", &correction("divide_by: 100").replace("source: payments", "source: payment"), &["SW0178 3:9"]);
+    for zero in ["0", "0.0", "-0.0"] {
+        check("x.yaml", &correction(&format!("divide_by: {zero}")), &["SW0179 6:12"]);
+    }
+    check("x.yaml", &correction("divide_by: .inf"), &["SW0125 6:12"]);
+    check("x.yaml", &correction(""), &["SW0124 1:1"]);
+    check("x.yaml", &correction("divide_by: 100\nonly: {}"), &["SW0179 7:7"]);
+    check("x.yaml", &correction("divide_by: 100\nonly: {country: SE, card_id: 1}"), &["SW0179 7:7"]);
+    check("x.yaml", &correction("divide_by: 100\nonly: {shop: SE}"), &["SW0135 7:8"]);
+    check("x.yaml", &correction("divide_by: 100\nfrom: 2014-03-01"), &["SW0107 7:7"]);
+}
+
+#[test]
+fn views() {
+    let view = |name: &str, sql: &str| format!("---\nkind: view\nname: {name}\nsql: {sql}\n");
+    check("x.yaml", &view("v", "with p as (select 1) select * from p"), &[]);
+    check("x.yaml", &view("v", "(select 1) union (select 2);"), &[]);
+    check("x.yaml", &view("payments", "select 1"), &["SW0180 3:7"]);
+    check("x.yaml", &view("payments__quarantine", "select 1"), &["SW0128 3:7"]);
+    check("x.yaml", &view("v", "drop table payments"), &["SW0181 4:6"]);
+    check("x.yaml", &view("v", "select 1; select 2"), &["SW0181 4:6"]);
+    check("x.yaml", &view("v", "select ';'"), &[]);
+    check("x.yaml", &view("v", "select * from v"), &["SW0182 3:7"]);
+    check("x.yaml", &(view("a", "select * from b") + &view("b", "select * from a, payments")), &["SW0182 3:7"]);
+    check("x.yaml", "kind: view\nname: v\nfile: maps/none.sql\n", &["SW0132 3:7"]);
+    check("x.yaml", "kind: view\nname: v\n", &["SW0141 1:1"]);
+}
+
+#[test]
+fn policies() {
+    check("policies/more.cedar", "permit (principal, action, resource);", &[]);
+    check("more.cedar", "", &["SW0183 1:1"]);
+    check("policies/team/more.cedar", "", &["SW0183 1:1"]);
+    check("policies/large.cedar", &"// 456789\n".repeat(27_000), &["SW0183 1:1"]);
+    let mut files = base();
+    files.extend((0..63).map(|n| (PathBuf::from(format!("policies/p{n}.cedar")), String::new())));
+    assert_eq!(parse_sources(&files, LoadOptions::default()).unwrap().project.policies.len(), 64);
+    files.push(("policies/z.cedar".into(), String::new()));
+    let found = parse_sources(&files, LoadOptions::default()).unwrap_err();
+    assert_eq!(
+        found.iter().map(|d| (d.code.as_ref(), d.file.as_path())).collect::<Vec<_>>(),
+        [("SW0183", Path::new("policies/z.cedar"))]
+    );
 }
 
 #[test]

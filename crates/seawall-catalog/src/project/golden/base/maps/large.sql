@@ -1,0 +1,1 @@
+select country, count(*) as n from large_payments group by country
