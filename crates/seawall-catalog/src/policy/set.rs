@@ -229,7 +229,7 @@ impl Compiled {
     /// Every row policy must be a filter, for every table and whoever asks.
     fn check_rows(&self, problems: &mut Vec<PolicyProblem>) {
         for table in self.shape.tables.iter().filter(|table| table.kind != TableKind::System) {
-            let refused = match self.residuals_for_anybody(table) {
+            let residuals = match self.residuals_for_anybody(table) {
                 Ok(residuals) => residuals,
                 Err(cause) => {
                     let message = format!("row policies of {} cannot be evaluated: {cause}", table.name);
@@ -238,7 +238,7 @@ impl Compiled {
                     continue;
                 }
             };
-            for residual in refused {
+            for residual in residuals {
                 let Err(filter::Untranslatable(what)) = filter::condition(&residual, Asker::Any) else { continue };
                 let Some(statement) = self.statements.get(residual.id()) else { continue };
                 let message = format!("{what} cannot be a row filter");
