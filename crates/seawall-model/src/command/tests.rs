@@ -164,7 +164,8 @@ async fn a_trainer_that_ended_leaves_nobody_behind() {
 #[tokio::test]
 async fn a_trainer_that_nobody_waits_for_is_killed() {
     let bench = Bench::new(&format!("{FAMILY} wait"));
-    let waited = tokio::time::timeout(std::time::Duration::from_millis(1_500), bench.run(&trainer(&["./train.sh"])));
+    let trainer = trainer(&["./train.sh"]);
+    let waited = tokio::time::timeout(Duration::from_millis(1_500), bench.run(&trainer));
     assert!(waited.await.is_err());
     assert_eq!(bench.survivors(), Vec::<String>::new());
     assert_eq!(bench.leftovers(), 0);
