@@ -119,7 +119,10 @@ async fn the_same_job_gives_the_same_digest() {
         let bytes = std::fs::read(file_of(&one, first.digest)).unwrap();
         assert_eq!((Hash::of(&bytes), bytes.len() as u64), (first.digest, first.bytes));
         let unseen = if calibration == Calibration::None { 0 } else { 400 };
-        assert_eq!((&first.report["rows"], &first.report["calibration_rows"]), (&json!(2_000 - unseen), &json!(unseen)));
+        assert_eq!(
+            (&first.report["rows"], &first.report["calibration_rows"]),
+            (&json!(2_000 - unseen), &json!(unseen))
+        );
     }
 }
 
@@ -271,7 +274,8 @@ fn fixture_job(trainer: Trainer, calibration: Calibration) -> TrainingJob {
 #[tokio::test]
 async fn a_command_trains_and_its_model_scores() {
     let root = tempfile::tempdir().unwrap();
-    let trainer = copying(root.path(), "lightgbm.onnx", "cp \"$SEAWALL_JOB\" \"$(dirname \"$SEAWALL_JOB\")/training.parquet\" .");
+    let trainer =
+        copying(root.path(), "lightgbm.onnx", "cp \"$SEAWALL_JOB\" \"$(dirname \"$SEAWALL_JOB\")/training.parquet\" .");
     let models = open(root.path());
     let job = fixture_job(trainer, Calibration::Platt);
     let trained = models.train(&permit(), &job).await.unwrap();

@@ -73,8 +73,7 @@ async fn hands_files_over_and_back() {
         assert!(output.log.contains(line), "{line} is not in {}", output.log);
     }
     let environment = fs::read_to_string(bench.project().join("environment")).unwrap();
-    let allowed =
-        ["PATH", "HOME", "LANG", "SEAWALL_JOB", "SEAWALL_OUT", "TMPDIR", "PWD", "OLDPWD", "SHLVL", "_"];
+    let allowed = ["PATH", "HOME", "LANG", "SEAWALL_JOB", "SEAWALL_OUT", "TMPDIR", "PWD", "OLDPWD", "SHLVL", "_"];
     for line in environment.lines() {
         assert!(allowed.contains(&line.split('=').next().unwrap()), "{line}");
     }
@@ -130,7 +129,9 @@ async fn only_the_end_of_the_log_is_kept() {
     let bench = Bench::new("i=0; while [ $i -lt 20000 ]; do echo \"line $i\"; i=$((i+1)); done; exit 1");
     let error = bench.run(&trainer(&["./train.sh"])).await.unwrap_err().to_string();
     assert!(error.contains("line 19999") && !error.contains("line 100\n") && error.len() < 6_000);
-    let bench = Bench::new("head -c 1000000 /dev/zero | tr '\\0' x; cd \"$SEAWALL_OUT\"; echo x > model.onnx; echo '{}' > metrics.json");
+    let bench = Bench::new(
+        "head -c 1000000 /dev/zero | tr '\\0' x; cd \"$SEAWALL_OUT\"; echo x > model.onnx; echo '{}' > metrics.json",
+    );
     assert_eq!(bench.run(&trainer(&["./train.sh"])).await.unwrap().log.len(), LOG_BYTES_MAX);
 }
 
@@ -163,7 +164,8 @@ async fn a_trainer_that_ended_leaves_nobody_behind() {
 #[tokio::test]
 async fn a_trainer_that_nobody_waits_for_is_killed() {
     let bench = Bench::new(&format!("{FAMILY} wait"));
-    let waited = tokio::time::timeout(std::time::Duration::from_millis(1_500), bench.run(&trainer(&["./train.sh"])));
+    let trainer = trainer(&["./train.sh"]);
+    let waited = tokio::time::timeout(Duration::from_millis(1_500), bench.run(&trainer));
     assert!(waited.await.is_err());
     assert_eq!(bench.survivors(), Vec::<String>::new());
     assert_eq!(bench.leftovers(), 0);

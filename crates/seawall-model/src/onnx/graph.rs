@@ -51,6 +51,9 @@ pub fn prepare(model: &mut ModelProto, inputs: &[Input], known: &dyn Fn(&str) ->
     if tensors(graph).any(|t| t.data_location == Some(tensor_proto::DataLocation::External as i32)) {
         return Err(broken("it keeps constants in other files; export it as a single file"));
     }
+    if !tensors(graph).all(is_whole) {
+        return Err(broken("a constant has fewer values than its shape says"));
+    }
     let constants: HashSet<&str> = graph.initializer.iter().map(|t| t.name.as_str()).collect();
     graph.input.retain(|input| !constants.contains(input.name.as_str()));
     let feed = feed(&graph.input, inputs)?;
@@ -90,6 +93,22 @@ fn tensors(graph: &GraphProto) -> impl Iterator<Item = &TensorProto> {
         node.attribute.iter().flat_map(|a| a.t.iter().chain(&a.tensors)).chain(inner)
     });
     graph.initializer.iter().chain(in_nodes)
+}
+
+/// Whether a constant brings the values of its shape, so that nobody makes room for what is not there.
+fn is_whole(tensor: &TensorProto) -> bool {
+    let values = tensor.dims.iter().try_fold(1u64, |product, size| product.checked_mul(u64::try_from(*size).ok()?));
+    let lists = [
+        // The smallest numbers take half a byte.
+        2 * tensor.raw_data.len(),
+        tensor.float_data.len(),
+        tensor.int32_data.len(),
+        tensor.string_data.len(),
+        tensor.int64_data.len(),
+        tensor.double_data.len(),
+        tensor.uint64_data.len(),
+    ];
+    values.is_some_and(|values| values <= lists.iter().map(|length| *length as u64).sum())
 }
 
 fn feed(declared: &[ValueInfoProto], inputs: &[Input]) -> Result<Feed> {
