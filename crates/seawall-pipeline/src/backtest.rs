@@ -5,7 +5,7 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{Array, RecordBatch};
+use arrow::array::RecordBatch;
 use seawall_base::declare::Known;
 use seawall_base::error::Result;
 use seawall_base::watch::{Alternative, Estimate, Evaluation, Period, Signal};
@@ -176,6 +176,7 @@ impl Pipeline {
         let policy = policy_of(model);
         let performance = Some(Measured { evaluation: comparison.champion.clone(), window: period });
         let situation = Situation {
+            model: model.model.name.clone(),
             now: period.to,
             champion: Some(current.state.clone()),
             performance,
@@ -197,7 +198,7 @@ impl Pipeline {
             month: month_name(period.from),
             decision: "keep".into(),
             trigger: None,
-            signal: Some(signal),
+            signal,
             auc_gain: comparison.auc_gain,
             reason: "nothing was due".into(),
             rejected: Vec::new(),

@@ -11,8 +11,6 @@ mod hours;
 mod performance;
 mod reach;
 mod served;
-#[cfg(test)]
-mod tests;
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -278,8 +276,9 @@ impl Pipeline {
         let Some(policy) = policy else { return Ok(()) };
         let watch = monitor.performance.get(name);
         view.performance = watch.and_then(|watch| watch.measured(model, champion.version, now, policy.evaluate));
-        if let Some(measured) = &view.performance {
-            let signal = performance_signal(policy, name, champion, measured, now);
+        if let Some(measured) = &view.performance
+            && let Some(signal) = performance_signal(policy, name, champion, measured, now)
+        {
             self.parts.catalog.record_signals(&permit, std::slice::from_ref(&signal)).await?;
             if signal.breached {
                 let found = self.found_in_model(model, CauseKind::Performance, &signal, measured.window.from);
@@ -330,7 +329,7 @@ impl Pipeline {
         Ok(Some(ChampionState {
             version,
             promoted_at,
-            claimed: kept.evaluation,
+            claimed: kept.evaluation.clone(),
             probation_until: probation.filter(|_| !is_settled).map(|span| promoted_at + span),
             former: aliases.former,
         }))

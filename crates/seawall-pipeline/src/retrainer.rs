@@ -68,6 +68,7 @@ impl Pipeline {
         let name = &model.model.name;
         let decisions = self.parts.catalog.decisions(Some(name)).await?;
         let situation = Situation {
+            model: name.clone(),
             now,
             champion: self.champion_state(model).await?,
             performance: view.performance.clone(),

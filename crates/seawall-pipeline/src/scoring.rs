@@ -25,9 +25,6 @@ use crate::pipeline::Pipeline;
 use crate::revision::{DeclaredModel, Revision, all_nullable, project, with_times};
 use crate::serving::{Answer, Decisions};
 
-#[cfg(test)]
-mod tests;
-
 /// Reason codes kept with a prediction.
 const REASONS_MAX: usize = 4;
 

@@ -13,7 +13,7 @@ use seawall_base::error::Result;
 use seawall_base::{Clock, Dataset, Error, OsRng, Partition, Permit, Rng};
 use seawall_catalog::policy::{Action, Principal, Role};
 use seawall_catalog::project::{self, LoadOptions, Loaded};
-use seawall_catalog::{ActiveProject, Applied, Catalog};
+use seawall_catalog::{AccessLine, ActiveProject, Applied, Catalog};
 use seawall_kernel::contract::{self, Change, Contract};
 use seawall_lake::query::DataFusionEngine;
 use seawall_lake::table::DeltaStore;
@@ -59,6 +59,7 @@ impl Installation {
         let engine = Arc::new(DataFusionEngine::new(tables.clone(), seawall_lake::query::EngineOptions::default())?);
         let work = settings.data.join("models").join("work");
         let models = Arc::new(Models::open(&settings.data.join("models"), &work, &settings.project)?);
+        crate::governance::install(&catalog).await?;
         Ok(Installation { settings: settings.clone(), catalog, tables, engine, models })
     }
 
@@ -97,8 +98,29 @@ impl Installation {
         let base = self.catalog.active_revision().await?;
         self.refuse_breaking_changes(loaded).await?;
         let views = self.views_after(loaded).await?;
+        let policies = crate::governance::compiled(&loaded.project, &views)?;
         let edges = crate::lineage::edges(loaded, &views, &self.settings.project, self.engine.as_ref()).await?;
-        self.catalog.apply(&permit, &loaded.project, base, &edges).await
+        let applied = self.catalog.apply(&permit, &loaded.project, base, &edges).await?;
+        self.catalog.install_policies(policies);
+        Ok(applied)
+    }
+
+    /// Who gains and who loses access when the declarations become active.
+    pub async fn access_lines(&self, loaded: &Loaded) -> Result<Vec<AccessLine>> {
+        let views = self.views_after(loaded).await?;
+        crate::governance::access_lines(&self.catalog, &loaded.project, &views).await
+    }
+
+    /// Makes an earlier revision active again.
+    pub async fn roll_back_revision(&self, prefix: &str, reason: &str) -> Result<Applied> {
+        let to = self.catalog.find_revision(prefix).await?;
+        let permit = self.permit(Action::RollBack, &to.to_string()).await?;
+        tracing::info!(revision = %to.short(), permit = permit.id(), reason, "rolling the declarations back");
+        let permit = self.permit(Action::ApplyProject, reason).await?;
+        let base = self.catalog.active_revision().await?;
+        let applied = self.catalog.roll_back_revision(&permit, to, base, None).await?;
+        crate::governance::install(&self.catalog).await?;
+        Ok(applied)
     }
 
     /// What [`Installation::apply`] would do, with whom it reaches.
@@ -202,6 +224,17 @@ fn describe(change: &Change) -> String {
         Kind::BecamePersonal => format!("column {column} becomes personal, but earlier rows hold it in the clear"),
         Kind::NoLongerPersonal => format!("column {column} is not personal any more"),
     }
+}
+
+/// Who answers for each dataset.
+fn owners(contracts: &[Contract]) -> BTreeMap<String, String> {
+    let mut owners = BTreeMap::new();
+    for contract in contracts {
+        if let Some(owner) = project::owner_of(contract) {
+            owners.extend(contract.object_names().into_iter().map(|name| (name, owner.clone())));
+        }
+    }
+    owners
 }
 
 /// The principal of commands run by hand.

@@ -3,6 +3,7 @@
 mod assemble;
 mod cli;
 mod client;
+mod governance;
 mod lineage;
 mod output;
 mod progress;

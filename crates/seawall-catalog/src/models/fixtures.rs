@@ -131,7 +131,7 @@ pub(crate) fn signal(hours: i64, value: f64) -> Signal {
 }
 
 pub(crate) fn person(name: &str, role: Role) -> Principal {
-    Principal { name: name.to_owned(), role }
+    Principal { name: name.to_owned(), role, groups: Vec::new() }
 }
 
 impl Fixture {

@@ -2,6 +2,7 @@
 
 use arrow::array::AsArray;
 use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
+use arrow::record_batch::RecordBatch;
 use arrow::util::pretty::pretty_format_batches;
 use seawall_base::{Cut, Hash, Offset, Partition, TableName, TableVersion};
 use serde_json::json;

@@ -43,8 +43,3 @@ fn set_depends(set: &ServedSet, dataset: &str, column: Option<&str>, features: &
         && context_columns.into_iter().any(|edge| column.is_none_or(|column| edge.column == column));
     through_feature || through_context
 }
-
-/// Models that are reached from `dataset`.
-pub(super) fn models_reached(revision: &Revision, dataset: &str) -> Vec<String> {
-    reach(revision, dataset, None).models
-}

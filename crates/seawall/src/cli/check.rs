@@ -8,7 +8,7 @@ use seawall_base::Error;
 use seawall_base::error::Result;
 use seawall_catalog::project::{self, Diagnostics, Loaded};
 use seawall_catalog::revision::plan_text;
-use seawall_catalog::{AccessLine, ChangeKind};
+use seawall_catalog::ChangeKind;
 use serde_json::json;
 
 use crate::assemble;
@@ -46,14 +46,6 @@ pub struct Schema {
     /// Print instead of writing files
     #[arg(long)]
     print: bool,
-}
-
-/// Explain an error code.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  seawall explain SW0123")]
-pub struct Explain {
-    /// The code
-    code: String,
 }
 
 /// Loads the project; on problems prints them and gives the exit for it.
@@ -131,7 +123,7 @@ impl Plan {
         installation.refuse_breaking_changes(&loaded).await?;
         let changes = installation.plan(&loaded).await?;
         let any = changes.iter().any(|change| change.what != ChangeKind::Unchanged);
-        let access: Vec<AccessLine> = Vec::new();
+        let access = installation.access_lines(&loaded).await?;
         if global.json() {
             print_json(&json!({"changes": any, "plan": changes, "access": access}))?;
         } else {
@@ -190,18 +182,3 @@ impl Schema {
     }
 }
 
-impl Explain {
-    pub(super) fn run(&self, global: &Global) -> Result<Exit> {
-        let code = self.code.to_ascii_uppercase();
-        let text = project::explain(&code).ok_or_else(|| {
-            Error::not_found("SW0903", format!("there is no error code {code:?}"))
-                .hint("codes read SW and four digits; every error prints its own")
-        })?;
-        if global.json() {
-            print_json(&json!({"code": code, "text": text}))?;
-        } else {
-            println!("{}", text.trim_end());
-        }
-        Ok(Exit::Ok)
-    }
-}

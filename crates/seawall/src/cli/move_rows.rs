@@ -116,7 +116,7 @@ impl Replay {
         let pipeline = start_driven(&installation, &clock).await?;
         let streams = streams(&pipeline).await?;
         let bar = Bar::new("replay");
-        let options = replay::Options { slice_rows: self.slice_rows };
+        let options = replay::Options { slice_rows: self.slice_rows, ..replay::Options::default() };
         let on_progress = |progress: &replay::Progress| bar.replayed(progress);
         let facts = replay::replay(&pipeline, &permit, &clock, &streams, options, &on_progress).await?;
         bar.done();

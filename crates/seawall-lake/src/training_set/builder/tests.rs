@@ -355,7 +355,8 @@ async fn availability_can_be_ignored_to_show_what_a_leak_is_worth() {
     for (row, id) in texts(&built, "payment_id").into_iter().enumerate() {
         let me: usize = id.unwrap()[1..].parse().unwrap();
         let seen: Vec<usize> = (0..count).filter(|i| *i != me && cards[*i] == cards[me] && at[*i] <= at[me]).collect();
-        let inside = |window: i64| seen.iter().copied().filter(move |i| at[*i] > at[me] - window);
+        let times = &at;
+        let inside = |window: i64| seen.iter().copied().filter(move |i| times[*i] > times[me] - window);
         assert_eq!(counts.value(row), inside(60).count() as i64, "payment {me}");
         let sum = inside(20).map(|i| amounts[i]).reduce(|a, b| a + b);
         assert_eq!(sums[row], sum, "payment {me}");

@@ -17,12 +17,9 @@ fn options(days: i64, payments_per_day: u32) -> Options {
     Options { seed: 9, start: DEFAULT_START, length, payments_per_day, faults: Fault::ALL.to_vec() }
 }
 
-/// The declarations that describe data; those that watch it and learn from it build on them.
 fn parsed(options: &Options) -> Loaded {
-    let about_data = |path: &str| !path.starts_with("models/") && path != "monitors.yaml";
     let files: Vec<(PathBuf, String)> = project(options)
         .into_iter()
-        .filter(|(path, _)| about_data(path))
         .map(|(path, text)| (PathBuf::from(path), text))
         .collect();
     parse_sources(&files, LoadOptions::default()).unwrap_or_else(|diagnostics| panic!("{diagnostics:?}"))
