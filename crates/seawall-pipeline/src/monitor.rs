@@ -30,7 +30,7 @@ use performance::PerformanceWatch;
 use served::ServedWatch;
 
 pub(crate) use performance::positives;
-pub(crate) use served::{Baseline, baseline, read_baseline};
+pub(crate) use served::{baseline, read_baseline};
 
 /// How often the monitor looks.
 pub const TICK: Span = Span(Span::HOUR.0);

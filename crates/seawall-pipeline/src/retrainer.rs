@@ -539,7 +539,24 @@ impl Labelled {
     }
 }
 
-/// The labelled rows among those of a training set, oldest first, without the periods of `faults`.
+/// The first decisions of all: their windows reach before the first row, so that their features are not what serving
+/// sees ever after.
+fn warm_up(model: &DeclaredModel, first: Option<i64>) -> Option<(Period, Alternative)> {
+    let windowed = |feature: &seawall_base::declare::Feature| {
+        use seawall_base::declare::Aggregation;
+        let is_window = !matches!(feature.aggregation, Aggregation::Latest { .. } | Aggregation::TimeSince);
+        feature.window.filter(|_| is_window)
+    };
+    let windows = model.set.views.iter().flat_map(|view| view.view().features.iter().filter_map(windowed));
+    let (longest, first) = (windows.max()?, Instant(first?));
+    let period = Period { from: first, to: first + longest };
+    let what = format!("decisions from {} to {}", period.from, period.to);
+    let why = format!("warm-up: windows of up to {longest} reach before the first row");
+    Some((period, Alternative { what, why }))
+}
+
+/// The labelled rows among those of a training set, oldest first, without the warm-up and the
+/// periods of `faults`.
 pub(crate) async fn labelled_rows(
     model: &DeclaredModel,
     rows: RecordBatch,
@@ -555,6 +572,8 @@ pub(crate) async fn labelled_rows(
         }
     };
     let times = instants(&rows, "_at")?.clone();
+    let mut faults = faults;
+    faults.extend(warm_up(model, times.iter().flatten().min()));
     let faulty = |at: i64| faults.iter().any(|(period, _)| period.from.0 <= at && at < period.to.0);
     let mut kept: Vec<u32> = Vec::new();
     for (row, flag) in flags.iter().enumerate() {

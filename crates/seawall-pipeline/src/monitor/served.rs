@@ -111,7 +111,7 @@ impl ServedWatch {
                 window,
             };
             signals.push(signal("psi", drift.psi, psi_max.max(drift.psi_limit_by_chance), drift.breaches(psi_max)));
-            signals.push(signal("robust_distance", drift.robust_distance, f64::INFINITY, false));
+            signals.push(signal("robust_distance", drift.robust_distance, f64::MAX, false));
             let null_limit = drift.reference_null_rate + NULL_RATE_RISE;
             let nulls_rose = drift.null_significant && drift.null_rate > null_limit;
             signals.push(signal("null_rate", drift.null_rate, null_limit, nulls_rose));

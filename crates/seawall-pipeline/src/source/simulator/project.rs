@@ -19,8 +19,9 @@ pub fn project(options: &Options) -> Vec<(&'static str, String)> {
         ("features/merchant.yaml", MERCHANT.to_owned()),
         ("features/device.yaml", DEVICE.to_owned()),
         ("training_sets/fraud.yaml", FRAUD.to_owned()),
-        ("models/fraud.yaml", MODEL.to_owned()),
+        ("models/fraud.yaml", MODEL.replace("ROWS_MIN", &(options.payments_per_day * DAYS_TO_LEARN).to_string())),
         ("monitors.yaml", MONITORS.to_owned()),
+        ("policies/analysts.cedar", ANALYSTS.to_owned()),
     ]
 }
 
@@ -197,6 +198,23 @@ context:
   hour: extract(hour from requested_at)
 ";
 
+/// Days of final outcomes before the first training: a week of warm-up, and enough frauds to learn from and to hold out.
+const DAYS_TO_LEARN: u32 = 22;
+
+const ANALYSTS: &str = "\
+// Analysts see the last characters of cards, nobody's e-mail address, and the payments of their own categories: groups
+// are named after merchant categories.
+@mask(\"show-last-4\")
+forbid (principal in Role::\"analyst\", action == Action::\"read_raw\", resource)
+when { resource.classification == \"restricted\" };
+
+forbid (principal in Role::\"analyst\", action == Action::\"read_raw\", resource)
+when { resource.classification == \"personal\" };
+
+forbid (principal in Role::\"analyst\", action == Action::\"read_row\", resource is Row_payments)
+unless { resource has merchant_category && principal.groups.contains(resource.merchant_category) };
+";
+
 const MODEL: &str = "\
 # The probability that a payment will be charged back.
 kind: model
@@ -206,7 +224,7 @@ owner: risk-team
 trainer: {boosting: {trees: 120, learning_rate: 0.1, leaves: 12}}
 calibration: platt
 holdout: 5d
-rows_min: 3000
+rows_min: ROWS_MIN
 on_missing: {default: accept}
 ready_when: {auc: {min: 0.8}}
 retrain:
