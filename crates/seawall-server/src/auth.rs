@@ -10,7 +10,7 @@ use seawall_catalog::policy::{Action, Principal};
 /// Who may ask.
 #[derive(Clone)]
 pub enum Access {
-    /// Every request acts as this principal. Only for a server that listens on loopback.
+    /// A request without a token acts as this principal. Only for a server that listens on loopback.
     Open(Principal),
     /// Every request needs a token.
     Tokens,
@@ -20,6 +20,8 @@ impl Access {
     /// Whoever sent `headers`.
     pub async fn principal(&self, catalog: &Catalog, headers: &HeaderMap) -> Result<Principal> {
         match self {
+            // Who shows a token acts with its rights, also where none is asked for.
+            Access::Open(_) if headers.contains_key(AUTHORIZATION) => catalog.authenticate(bearer(headers)?).await,
             Access::Open(principal) => Ok(principal.clone()),
             Access::Tokens => catalog.authenticate(bearer(headers)?).await,
         }

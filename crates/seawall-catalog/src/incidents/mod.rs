@@ -40,6 +40,9 @@ impl Kept {
     }
 }
 
+/// What a remedy's command says where the id of its incident belongs, which the reporter does not know.
+pub const THIS_INCIDENT: &str = "INCIDENT";
+
 impl Catalog {
     /// Opens an incident and gives it its id; what `incident.id` holds does not matter. Returns whether it is new.
     ///
@@ -130,8 +133,11 @@ fn merge(known: &Incident, report: &Incident) -> Incident {
     merged
 }
 
-/// Orders evidence by time, newest last, and drops what is too much.
+/// Names the incident in its remedy; orders evidence by time, newest last, and drops what is too much.
 fn keep_newest(incident: &mut Incident) {
+    if let Some(command) = &mut incident.remedy.command {
+        *command = command.replace(THIS_INCIDENT, &incident.id);
+    }
     incident.evidence.sort_by_key(|signal| signal.at);
     let excess = incident.evidence.len().saturating_sub(EVIDENCE_MAX);
     incident.evidence.drain(..excess);

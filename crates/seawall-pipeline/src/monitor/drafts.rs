@@ -2,6 +2,7 @@
 
 use seawall_base::watch::{Advice, Alternative, Blast, CauseKind, Incident, Period, Remedy, Signal};
 use seawall_base::{Instant, RowId};
+use seawall_catalog::incidents::THIS_INCIDENT;
 
 /// What the monitor found, before it is told in words.
 pub(super) struct Found {
@@ -88,7 +89,7 @@ impl Found {
             CauseKind::UnitChange => (
                 "correct",
                 "divide the column by the factor after the source's map, until the producer is repaired",
-                Some("seawall incident remedy INCIDENT --run".to_owned()),
+                Some(format!("seawall incident remedy {THIS_INCIDENT} --run")),
             ),
             CauseKind::Quarantine => (
                 "fix_source",

@@ -132,7 +132,8 @@ pub(super) async fn query(State(app): State<App>, headers: HeaderMap, body: Byte
     let system = parts.catalog.system_tables_for(&principal).await?;
     let rows_max = body.rows_max.unwrap_or(Some(ROWS_DEFAULT));
     let versions = body.versions.into_iter().map(|(table, version)| (table, TableVersion(version))).collect();
-    let query = Sql { sql: body.sql, system, rows_max, versions, ..Sql::default() };
+    let views = app.pipeline.revision().views_sql.clone();
+    let query = Sql { sql: body.sql, system, views, versions, rows_max };
     let result = parts.engine.query(&permit, query).await?;
     if prefers_arrow(&headers) {
         let provenance = Provenance { truncated: Some(result.truncated), ..Provenance::default() };
