@@ -166,10 +166,10 @@ fn models() {
     check("x.yaml", &model("inputs: [n_1h, card__n_1h]"), &["SW0129 4:16"]);
     check("x.yaml", &model("inputs: [label, country, payment_id]"), &["SW0138 4:10", "SW0138 4:26"]);
     check("x.yaml", &model("inputs: []"), &["SW0125 4:9"]);
-    check("x.yaml", &model("on_missing: {n_1h: halt, card__n_1h: accept}"), &["SW0129 4:27"]);
+    check("x.yaml", &model("on_missing: {n_1h: halt, card__n_1h: accept}"), &["SW0129 4:26"]);
     check("x.yaml", &model("inputs: [p95]\non_missing: {n_1h: halt, p95: halt}"), &["SW0173 5:14"]);
     check("x.yaml", &model("ready_when: {auc: {min: 0.8}, by: [payment_id, is_large, idle_s]}"), &[]);
-    check("x.yaml", &model("ready_when: {auc: {min: 0.8}, by: [shop]}"), &["SW0138 4:37"]);
+    check("x.yaml", &model("ready_when: {auc: {min: 0.8}, by: [shop]}"), &["SW0138 4:36"]);
     check("x.yaml", &model("ready_when: {recall: {min: 0.8}}"), &["SW0123 4:14"]);
     check("x.yaml", &model("ready_when: {auc: {}}"), &["SW0174 4:14"]);
     check("x.yaml", &model("ready_when: {auc: {min: 0.8, max: 0.7}}"), &["SW0174 4:19"]);
