@@ -17,7 +17,7 @@ rows = pandas.read_parquet(job_path.parent / job["training"]["file"])
 
 names = [column["name"] for column in job["inputs"]]
 categorical = [at for at, column in enumerate(job["inputs"]) if column["type"] == "categorical"]
-inputs, label = rows[names].to_numpy("float32"), rows["label"].to_numpy()
+inputs, label = rows[names].to_numpy("float32"), rows["label"].to_numpy("int64")
 
 # The newest tenth tells when to stop. The rows come oldest first.
 split = len(rows) * 9 // 10
