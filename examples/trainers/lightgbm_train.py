@@ -25,12 +25,16 @@ model = lightgbm.LGBMClassifier(
     n_estimators=500, learning_rate=0.05, num_leaves=31, random_state=job["seed"] % 2**31,
     deterministic=True, force_row_wise=True, n_jobs=1, verbose=-1,
 )
-newest = (inputs[split:], label[split:])
 stop = lightgbm.early_stopping(30, verbose=False)
-model.fit(inputs[:split], label[:split], categorical_feature=categorical, eval_set=[newest], callbacks=[stop])
+model.fit(
+    inputs[:split], label[:split], categorical_feature=categorical,
+    eval_X=inputs[split:], eval_y=label[split:], callbacks=[stop],
+)
 
-exported = convert_lightgbm(model, initial_types=[("input", FloatTensorType([None, len(names)]))], zipmap=False)
+# Without a name the exporter draws one at random, and equal jobs would give different models.
+takes = [("input", FloatTensorType([None, len(names)]))]
+exported = convert_lightgbm(model, name=job["model"]["name"], initial_types=takes, zipmap=False)
 (out / "model.onnx").write_bytes(exported.SerializeToString())
-auc = roc_auc_score(newest[1], model.predict_proba(newest[0])[:, 1])
+auc = roc_auc_score(label[split:], model.predict_proba(inputs[split:])[:, 1])
 (out / "metrics.json").write_text(json.dumps({"auc": auc, "trees": model.best_iteration_}))
 print(f"{split} rows, {model.best_iteration_} trees, AUC {auc:.4f} on the newest {len(rows) - split}")

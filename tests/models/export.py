@@ -61,7 +61,7 @@ def export_sklearn(name, model, missing=0.0, zipmap=False, inputs=None):
     model.fit(rows, label)
     inputs = inputs or [("input", FloatTensorType([None, len(COLUMNS)]))]
     options = {id(model): {"zipmap": zipmap}}
-    exported = convert_sklearn(model, initial_types=inputs, options=options, target_opset=OPSET)
+    exported = convert_sklearn(model, name, inputs, options=options, target_opset=OPSET)
     write(name, exported, rows[:ROWS], model.predict_proba(rows[:ROWS])[:, 1])
 
 
@@ -73,7 +73,7 @@ def export_lightgbm(name, missing, zipmap, categories=None):
     )
     model.fit(rows, label, categorical_feature=categories or [])
     inputs = [("input", LightgbmFloat([None, len(COLUMNS)]))]
-    exported = convert_lightgbm(model, initial_types=inputs, zipmap=zipmap, target_opset=15)
+    exported = convert_lightgbm(model, name, inputs, zipmap=zipmap, target_opset=15)
     write(name, exported, rows[:ROWS], model.predict_proba(rows[:ROWS])[:, 1])
 
 
@@ -139,7 +139,7 @@ def export_broken():
     rows, label = make_rows(300, 0.0)
     inputs = [("input", FloatTensorType([None, len(COLUMNS)]))]
     model = make_pipeline(StandardScaler(), SVC(probability=True, random_state=7)).fit(rows, label)
-    exported = convert_sklearn(model, initial_types=inputs, options={"zipmap": False}, target_opset=OPSET)
+    exported = convert_sklearn(model, "svm", inputs, options={"zipmap": False}, target_opset=OPSET)
     (HERE / "broken" / "svm.onnx").write_bytes(exported.SerializeToString())
 
 
