@@ -30,7 +30,7 @@ async fn issued(records: Vec<(String, Value)>) -> Result<Value> {
 fn forms() -> &'static [(Vec<u8>, Vec<Range<usize>>); 2] {
     static FORMS: OnceLock<[(Vec<u8>, Vec<Range<usize>>); 2]> = OnceLock::new();
     FORMS.get_or_init(|| {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let certificate = runtime.block_on(issued(records())).unwrap();
         let spans = |file: &str, write: fn(&Value) -> String| {
             let place = |record: &Value| {
@@ -181,7 +181,7 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(64))]
     #[test]
     fn any_numbers_and_texts_can_be_certified(numbers in prop::collection::vec(any::<f64>(), 0..6), name in ".*", text in ".*") {
-        let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let record = json!({"numbers": numbers, name.clone(): text});
         let certificate = runtime.block_on(issued(vec![(name.clone(), record)])).unwrap();
         prop_assert_eq!(verify_decision_certificate(certificate.to_string().as_bytes()).unwrap(), [name]);

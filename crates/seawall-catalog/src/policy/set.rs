@@ -92,6 +92,8 @@ impl PolicySet {
     }
 }
 
+const NEVER_APPLIES: &str = "this policy can never apply";
+
 fn replaces_default(path: &str) -> bool {
     path.rsplit('/').next() == Some(DEFAULT_FILE)
 }
@@ -99,7 +101,12 @@ fn replaces_default(path: &str) -> bool {
 fn sorted(mut problems: Vec<PolicyProblem>) -> Vec<PolicyProblem> {
     problems.sort();
     problems.dedup();
-    problems
+    // That a policy can never apply follows from what else is wrong on its line.
+    let follows = |one: &PolicyProblem| {
+        let beside = |other: &&PolicyProblem| other.file == one.file && other.line == one.line && *other != one;
+        one.message == NEVER_APPLIES && problems.iter().any(|other| beside(&other) && other.message != NEVER_APPLIES)
+    };
+    problems.iter().filter(|one| !follows(one)).cloned().collect()
 }
 
 impl Compiled {
@@ -318,7 +325,7 @@ fn bare(message: &str) -> String {
 fn doubt(warning: &ValidationWarning) -> Option<&'static str> {
     match warning {
         ValidationWarning::ImpossiblePolicy(_) | ValidationWarning::InvalidActionApplication(_) => {
-            Some("this policy can never apply")
+            Some(NEVER_APPLIES)
         }
         ValidationWarning::BidiCharsInString(_) | ValidationWarning::BidiCharsInIdentifier(_) => {
             Some("characters that reverse the direction of writing hide what this policy says")

@@ -10,7 +10,7 @@ use super::*;
 use crate::policy::decide::{SOME_ROW, Subject, uid};
 use crate::policy::set::PolicySet;
 use crate::policy::shape::{ColumnShape, READ_ROW, Shape, TableKind, TableShape};
-use crate::policy::{Principal, Role};
+use crate::policy::{PolicyProblem, Principal, Role};
 
 type Row = BTreeMap<&'static str, Literal>;
 
@@ -40,9 +40,13 @@ fn shape() -> Shape {
 
 /// Policies in the place of the default ones, beside the rights that owners must keep.
 fn compile(policies: &str) -> PolicySet {
+    try_compile(policies).unwrap_or_else(|problems| panic!("{policies}\n{problems:#?}"))
+}
+
+fn try_compile(policies: &str) -> Result<PolicySet, Vec<PolicyProblem>> {
     let owner = r#"permit (principal in Role::"owner", action, resource);"#;
     let files = [("policies/default.cedar".to_owned(), format!("{owner}\n{policies}"))];
-    PolicySet::compile(&files, &shape()).unwrap_or_else(|problems| panic!("{policies}\n{problems:#?}"))
+    PolicySet::compile(&files, &shape())
 }
 
 fn rows_of(set: &PolicySet, principal: &Principal) -> Predicate {
@@ -242,7 +246,14 @@ proptest! {
         rows in prop::collection::vec(any_row(), 10),
     ) {
         let text = policies.join("\n");
-        let set = compile(&text);
+        // A policy that can never apply, such as `has n && !(has n)`, is refused; only for that is a set of these left out.
+        let set = match try_compile(&text) {
+            Ok(set) => set,
+            Err(problems) => {
+                prop_assert!(problems.iter().all(|one| one.message.contains("can never apply")), "{problems:?}");
+                return Ok(());
+            }
+        };
         for principal in principals() {
             let filter = rows_of(&set, &principal);
             for row in &rows {
@@ -325,7 +336,7 @@ fn what_has_no_translation_is_refused_where_it_stands() {
     );
     check(
         "resource has flag && (resource.flag == (principal.name == \"ada\" && resource.flag))",
-        "`resource.flag == principal.name == \"ada\" && resource.flag`",
+        "`resource.flag == (principal.name == \"ada\") && resource.flag`",
     );
     check("principal.name == \"ada\" || resource has n && resource.n * 2 == 4", "`resource.n * 2 == 4`");
 }

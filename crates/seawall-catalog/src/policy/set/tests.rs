@@ -72,9 +72,9 @@ fn a_policy_that_does_not_fit_the_project_is_refused() {
     );
     check(
         r#"forbid (principal, action == Action::"reed_rows", resource);"#,
-        (2, 29),
+        (2, 30),
         "unrecognized action",
-        "read_rows",
+        "read_row",
     );
     check(
         "forbid (principal, action == Action::\"read_row\", resource is Row_payments)\n  when { resource.country == \"de\" };",

@@ -37,7 +37,7 @@ fn a_statement_that_does_not_parse_is_shown_at_its_place() {
     };
     check("permit (principal, action, resource);\n\n  permit (principle, action, resource);", (3, 11), "principle");
     check("permit (principal, action, resource)", (1, 37), "unexpected end of input");
-    check("permit (principal == ?principal, action, resource);", (1, 1), "template");
+    check("permit (principal == ?principal, action, resource);", (1, 22), "template");
     check("permit (principal, action, resource) when { \"open };", (1, 45), "invalid token");
 }
 
