@@ -162,7 +162,8 @@ impl Compiled {
         for error in result.validation_errors() {
             let Some(statement) = self.statements.get(error.policy_id()) else { continue };
             let message = bare(&error.to_string());
-            let hint = self.hint_for(statement).or_else(|| error.help().map(|help| help.to_string()));
+            let help = error.help().map(|help| help.to_string().replace("`e has", "`resource has"));
+            let hint = self.hint_for(statement).or(help);
             problems.push(statement.problem("SW0614", source::label(error), message, hint));
         }
         for warning in result.validation_warnings() {

@@ -102,3 +102,21 @@ async fn only_fitting_names_expiries_and_permits_make_a_token() {
     assert!(fixture.catalog.tokens().await.unwrap().is_empty());
     assert!(fixture.events().await.is_empty());
 }
+
+#[tokio::test]
+async fn a_token_puts_its_principal_into_groups() {
+    on_both(async |fixture: Fixture| {
+        let permit = fixture.permit(Action::ManageTokens);
+        let groups = ["fr", "de", "fr"].map(str::to_owned);
+        let token = fixture.catalog.create_token(&permit, "ada", Role::Analyst, &groups, None).await.unwrap();
+        let principal = fixture.catalog.authenticate(&token.secret).await.unwrap();
+        assert_eq!(principal, Principal::new("ada", Role::Analyst).in_groups(["de", "fr"]));
+        assert_eq!(fixture.catalog.tokens().await.unwrap()[0].groups, ["de", "fr"]);
+        let many: Vec<String> = (0..=GROUPS_MAX).map(|n| format!("g{n}")).collect();
+        for refused in [&["a\nb".to_owned()][..], &[String::new()], &many] {
+            let error = fixture.catalog.create_token(&permit, "ada", Role::Analyst, refused, None).await.unwrap_err();
+            assert_eq!(error.code(), "SW0633");
+        }
+    })
+    .await;
+}
