@@ -136,7 +136,7 @@ impl Pipeline {
         }
         let state = ChampionState { version: 1, promoted_at: from, claimed, probation_until: None, former: None };
         let decision = MonthDecision {
-            month: month_name(from - Span(1)),
+            month: month_name(from - Span(15 * Span::DAY.0)),
             decision: "first".into(),
             trigger: Some("first".into()),
             signal: None,
@@ -371,7 +371,8 @@ fn vectors_of(
 fn months(from: Instant, end: Instant) -> Vec<Period> {
     let mut months = Vec::new();
     let mut start = from;
-    while start <= end {
+    // The rest of a day after the last month is no month.
+    while start + Span::DAY <= end {
         let next = next_month(start);
         months.push(Period { from: start, to: next });
         start = next;

@@ -35,6 +35,8 @@ impl Pipeline {
         let revision = self.revision();
         let Control { monitor, last } = &mut *control;
         self.watch_log(monitor, &revision, now).await?;
+        // Another process may have promoted or rolled back.
+        self.refresh_champions().await?;
         self.follow_champions(monitor, &revision).await?;
         self.look_at_datasets(monitor, &revision, now).await?;
         let is_new_day = last.is_none_or(|last| last.floor(Span::DAY) != now.floor(Span::DAY));

@@ -264,7 +264,9 @@ impl Pipeline {
         for (metric, cause) in [("psi", CauseKind::FeatureDrift), ("null_rate", CauseKind::NullRate)] {
             for signal in drift.iter().filter(|signal| signal.metric == metric) {
                 let key = key(cause, name, signal.column.as_deref(), None);
-                if signal.breached && !excused {
+                // Drift by itself is a signal; it is an incident where the policy acts on it.
+                let acts = metric != "psi" || policy.is_some_and(|policy| policy.triggers.psi.is_some());
+                if signal.breached && !excused && acts {
                     self.tell(self.found_in_model(model, cause, signal, signal.window.from), now).await?;
                 } else if !signal.breached {
                     self.close_by_key(open, &key, "what is served is as it was trained on", now).await?;

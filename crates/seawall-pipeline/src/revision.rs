@@ -33,6 +33,8 @@ pub struct Revision {
     pub models: BTreeMap<String, Arc<DeclaredModel>>,
     /// How each dataset is watched.
     pub monitors: BTreeMap<String, Monitor>,
+    /// Datasets for which a monitor is declared.
+    pub watched: std::collections::BTreeSet<String>,
     /// How often everything is looked at: hourly where somebody declared a monitor, daily otherwise.
     pub tick: Span,
     /// Named queries.
@@ -170,6 +172,7 @@ impl Revision {
             leaking_sets,
             models,
             monitors,
+            watched: declared.monitors.iter().map(|monitor| monitor.dataset.clone()).collect(),
             tick: if declared.monitors.is_empty() { Span::DAY } else { crate::monitor::TICK },
             views_sql: declared.queries.iter().map(|view| (view.name.clone(), view.sql.clone())).collect(),
             owners: declared.owners.clone(),

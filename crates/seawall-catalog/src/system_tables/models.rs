@@ -118,7 +118,7 @@ pub(super) async fn incidents(connection: &mut Connection) -> Result<RecordBatch
         .instant_maybe("closed_at", |one| one.closed.as_ref().map(|closed| closed.at))
         .text_maybe("closed_by", |one| one.closed.as_ref().map(|closed| closed.by.clone()))
         .text("remedy", |one| one.remedy.action.clone())
-        .text("body", |one| json(one))
+        .text("body", json)
         .finish()
 }
 

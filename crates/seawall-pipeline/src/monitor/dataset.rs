@@ -50,7 +50,10 @@ impl Look<'_> {
         let baseline = watch.baseline(self.now, self.faults).clone();
         self.freshness(watch, &mut verdict);
         self.volume(watch, &mut verdict);
-        self.units(watch, &current, &baseline, &mut verdict);
+        // What is usual for a number is only known to be steady where somebody declared a monitor.
+        if self.revision.watched.contains(self.dataset) {
+            self.units(watch, &current, &baseline, &mut verdict);
+        }
         self.shares(watch, &current, &baseline, &mut verdict);
         verdict
     }
@@ -282,8 +285,10 @@ fn not_the_unit(change: &seawall_kernel::drift::unit::UnitChange) -> Vec<Alterna
         alternative(
             "prices or behaviour changed",
             format!(
-                "divided by {} the values are as before (distance {:.2} decades), as they come they are not ({:.2})",
-                change.factor, change.explained, change.unexplained
+                "dividing by {} explains {:.0} % of the distance to the values before; {:.2} decades are left",
+                change.factor,
+                change.explained * 100.0,
+                change.unexplained
             ),
         ),
         alternative("other rows came", "the change is in the values of the same slice".to_owned()),

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use seawall_base::error::Result;
 use seawall_base::watch::{CauseKind, Closed, Incident as Told};
-use seawall_base::{Error, Instant, SystemClock};
+use seawall_base::{Error, ErrorKind, Instant, SystemClock};
 use seawall_catalog::policy::Action;
 use serde_json::json;
 
@@ -180,6 +180,10 @@ fn correction(incident: &Told) -> Result<(String, String)> {
 
 async fn remedy(global: &Global, installation: &Installation, id: &str, run: bool) -> Result<Exit> {
     let incident = installation.catalog.incident(id).await?;
+    if let Some(closed) = &incident.closed {
+        return Err(Error::new(ErrorKind::Conflict, "SW0849", format!("{id} is closed: {}", closed.reason))
+            .hint("what is over needs no remedy: it would change values that are right"));
+    }
     let (path, declaration) = correction(&incident)?;
     if !run {
         if global.json() {

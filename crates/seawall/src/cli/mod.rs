@@ -137,7 +137,7 @@ pub enum Command {
     Approve(model::Approve),
     /// Promote an approved proposal
     Promote(model::Promote),
-    /// Bring back a model, a revision, or everything as it was at a moment
+    /// Bring back an earlier champion or an earlier revision
     #[command(subcommand)]
     Rollback(rollback::Rollback),
     /// What went wrong, once per cause, and what to do about it

@@ -1,4 +1,4 @@
-//! `rollback`: an earlier champion, an earlier revision, or everything as it was at a moment.
+//! `rollback`: an earlier champion, or an earlier revision.
 
 use clap::Subcommand;
 use seawall_base::error::Result;
