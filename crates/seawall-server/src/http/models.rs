@@ -157,7 +157,6 @@ pub(super) async fn account(
     let catalog = &app.pipeline.parts().catalog;
     let permit = app.access.permit(catalog, &headers, Action::ReadRows, &id).await?;
     let account = app.pipeline.account_of(&permit, &id).await?;
-    let permit = app.access.permit(catalog, &headers, Action::ReadMetadata, &id).await?;
     let certificate = catalog.decision_certificate(&permit, account.records.clone()).await?;
     Ok(Json(json!({"account": account, "certificate": certificate})))
 }

@@ -51,7 +51,6 @@ impl Explain {
                 let account = pipeline.account_of(&permit, id).await;
                 pipeline.stop().await?;
                 let account = account?;
-                let permit = installation.permit(Action::ReadMetadata, id).await?;
                 let certificate = installation.catalog.decision_certificate(&permit, account.records.clone()).await?;
                 json!({"account": account, "certificate": certificate})
             }
