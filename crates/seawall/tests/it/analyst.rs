@@ -17,7 +17,8 @@ struct Hidden {
 fn hidden() -> Hidden {
     let demo = demo();
     let column = |sql: &str| -> Vec<String> {
-        let text = |row: serde_json::Value| row.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned();
+        let text =
+            |row: serde_json::Value| row.as_object().unwrap().values().next().unwrap().as_str().unwrap().to_owned();
         demo.rows(sql).into_iter().map(text).collect()
     };
     let other = "from payments where merchant_category <> 'electronics' order by _lsn desc limit 1";
@@ -50,14 +51,29 @@ const ANSWERED: &[(&str, &str)] = &[
     ("select count(*) as n from payments where merchant_category <> 'electronics'", "| 0 "),
     ("select min(card_id), max(card_id), array_agg(distinct merchant_category) from payments", "*******"),
     ("select card_id, sum(amount_eur) from payments group by card_id limit 50", "*******"),
-    ("select p.card_id, p.merchant_category, c.reason from payments p join chargebacks c using (payment_id) limit 99", "***"),
-    ("select c.payment_id, p.merchant_category from chargebacks c left join payments p using (payment_id) where p.merchant_category <> 'electronics'", "no rows"),
+    (
+        "select p.card_id, p.merchant_category, c.reason from payments p join chargebacks c using (payment_id) limit 99",
+        "***",
+    ),
+    (
+        "select c.payment_id, p.merchant_category from chargebacks c left join payments p using (payment_id) where p.merchant_category <> 'electronics'",
+        "no rows",
+    ),
     ("with mine as (select * from payments) select distinct merchant_category, card_id from mine limit 99", "***"),
     ("select * from (select card_id, merchant_category from payments) as inside limit 99", "*******"),
     ("select payment_id from payments where card_id in (select card_id from payments) limit 9", "pay-"),
-    ("select card_id, row_number() over (partition by card_id order by requested_at) as nth from payments limit 99", "***"),
-    ("select first_value(merchant_category) over (order by _lsn), lag(card_id) over (order by _lsn) from payments limit 99", "electronics"),
-    ("select card_id, merchant_category from payments union all select card_id, merchant_category from fraud__served limit 99", "***"),
+    (
+        "select card_id, row_number() over (partition by card_id order by requested_at) as nth from payments limit 99",
+        "***",
+    ),
+    (
+        "select first_value(merchant_category) over (order by _lsn), lag(card_id) over (order by _lsn) from payments limit 99",
+        "electronics",
+    ),
+    (
+        "select card_id, merchant_category from payments union all select card_id, merchant_category from fraud__served limit 99",
+        "***",
+    ),
     ("select merchant_category from payments union select merchant_category from fraud__training_set", "electronics"),
     ("select card_id, merchant_category from payments order by card_id desc, merchant_category desc limit 99", "***"),
     ("select card_id, merchant_category from payments order by merchant_category limit 99 offset 8000", "electronics"),
@@ -65,7 +81,10 @@ const ANSWERED: &[(&str, &str)] = &[
     ("select encode(cast(card_id as bytea), 'base64') as coded from payments limit 9", "coded"),
     ("select customer_email from payments where customer_email is not null limit 9", "no rows"),
     ("select max(customer_email) as worst, count(customer_email) as n from payments", "| 0 "),
-    ("explain select card_id from payments where merchant_category <> 'electronics' and card_id = 'card-000044'", "TableScan"),
+    (
+        "explain select card_id from payments where merchant_category <> 'electronics' and card_id = 'card-000044'",
+        "TableScan",
+    ),
     ("select * from payments__quarantine limit 500", "electronics"),
     ("select count(*) as n from payments__quarantine where _raw not like '%electronics%'", "| 0 "),
     ("select * from fraud__served limit 200", "electronics"),
@@ -134,7 +153,15 @@ fn nothing_hidden_comes_out_of_any_query_or_command() {
     let of_payment = format!("select * from payments where payment_id = '{}'", hidden.payment);
     let commands: &[(&[&str], i32)] = &[
         (&["query", "select * from payments limit 99", "--at-version", "payments=1"], 0),
-        (&["query", "select distinct merchant_category from fraud__training_set", "--at-version", "fraud__training_set=1"], 0),
+        (
+            &[
+                "query",
+                "select distinct merchant_category from fraud__training_set",
+                "--at-version",
+                "fraud__training_set=1",
+            ],
+            0,
+        ),
         (&["query", &of_payment], 0),
         (&["query", "select * from payments limit 99", "--output", "json"], 0),
         (&["quarantine", "list", "payments", "--limit", "500"], 0),
@@ -156,7 +183,8 @@ fn nothing_hidden_comes_out_of_any_query_or_command() {
 #[test]
 fn the_rows_behind_a_feature_are_those_that_one_may_see() {
     let (demo, hidden) = (demo(), hidden());
-    let arguments = ["token", "create", "--name", "eve", "--role", "analyst", "--group", "electronics", "--output", "json"];
+    let arguments =
+        ["token", "create", "--name", "eve", "--role", "analyst", "--group", "electronics", "--output", "json"];
     let made = demo.run(&arguments).expect(0).json();
     let entity = format!("card_id={}", hidden.card);
     let at = ["--entity", &entity, "--at", "2026-06-15T00:00:00Z", "--output", "json"];

@@ -17,7 +17,9 @@ struct Living {
 impl Living {
     /// Starts it and waits until it serves.
     fn start(home: &Path) -> Living {
-        let arguments = ["demo", "--quick", "--listen", "127.0.0.1:0", "--data-dir", home.to_str().unwrap()];
+        let report = home.join("report.html");
+        let on = ["--data-dir", home.to_str().unwrap(), "--report", report.to_str().unwrap()];
+        let arguments = [&["demo", "--quick", "--listen", "127.0.0.1:0"], &on[..]].concat();
         let log = std::fs::File::create(home.join("demo.log")).unwrap();
         let child = seawall().args(arguments).stdout(Stdio::null()).stderr(log).stdin(Stdio::null()).spawn().unwrap();
         let mut living = Living { child, home: home.to_owned() };
@@ -99,7 +101,8 @@ fn check_incident(incident: &Value) {
     assert_eq!((incident["source"].as_str(), incident["column"].as_str()), (Some("payments"), Some("amount_eur")));
     assert_eq!(incident["factor"], 100.0);
     assert!(incident["first_bad"]["offset"].as_u64().unwrap() > 0, "{incident}");
-    let listed = |key: &str| incident["blast"][key].as_array().unwrap().iter().filter_map(Value::as_str).collect::<Vec<_>>();
+    let listed =
+        |key: &str| incident["blast"][key].as_array().unwrap().iter().filter_map(Value::as_str).collect::<Vec<_>>();
     assert!(listed("features").contains(&"card@1.mean_7d"), "{incident}");
     assert_eq!((listed("models"), listed("training_sets")), (vec!["fraud"], vec!["fraud"]));
     assert!(listed("owners").contains(&"payments-team"), "{incident}");

@@ -211,7 +211,9 @@ fn the_first_version_is_built_again_bit_for_bit_and_has_a_card() {
     assert_eq!(again["digest_kept"], again["digest_rebuilt"]);
     assert_eq!(again["content_kept"], again["content_rebuilt"]);
     let card = demo.run(&["model", "card", "fraud@1"]).expect(0).stdout;
-    for part in ["# fraud version 1", again["digest_kept"].as_str().unwrap(), "## Evaluation", "olivia", "## Known limits"] {
+    for part in
+        ["# fraud version 1", again["digest_kept"].as_str().unwrap(), "## Evaluation", "olivia", "## Known limits"]
+    {
         assert!(card.contains(part), "{part} is not in:\n{card}");
     }
 }
