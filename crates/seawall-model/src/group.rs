@@ -86,7 +86,8 @@ fn marked(mark: &str) -> Vec<String> {
 
 /// Kills processes and, by negative numbers, groups. Those that ended meanwhile are no failure.
 fn kill(numbers: &[String]) {
-    let mut command = shell("kill -KILL -- \"$@\"");
+    // Not `-KILL --`: dash takes the dashes for a number.
+    let mut command = shell("kill -s KILL -- \"$@\"");
     command.arg("kill").args(numbers).stdin(Stdio::null());
     if let Err(error) = command.status() {
         tracing::warn!(%error, "the shell that ends a trainer's processes does not start");

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use seawall_base::error::Result;
 use seawall_base::online::FeatureStatus;
-use seawall_base::{Error, Instant, Permit, TableName, VersionedName};
+use seawall_base::{Error, ErrorKind, Instant, Permit, TableName, VersionedName};
 use seawall_kernel::feature::{Decisions, Explanation, ViewPlan, entity_keys, explain, sweep};
 use serde_json::json;
 
@@ -60,11 +60,29 @@ impl Pipeline {
                 .hint(format!("feature views: {}", known.join(", ")))
         })?;
         let plan = ViewPlan::compile(declared, &revision.dataset(&declared.from)?.dataset)?;
+        check_shown(permit, &plan)?;
         let table = TableName::dataset(&declared.from)?;
         let snapshot = self.parts.tables.snapshot(&table, None).await?;
         let rows = self.parts.tables.scan(permit, &table, snapshot.version, Some(&plan.input_columns())).await?;
         Ok((Arc::new(plan), rows))
     }
+}
+
+/// Refuses whoever may not see every row of the view's dataset, and each column that its values come from: a value, and
+/// the rows behind it, rest on all of them. The entity's key may be masked, because who asks names it.
+fn check_shown(permit: &Permit, plan: &ViewPlan) -> Result<()> {
+    let view = plan.view();
+    let values = plan.input_columns().into_iter().filter(|column| !view.entity.contains(column));
+    let shown = permit.grants().table(&view.from).is_some_and(|grant| {
+        let whole = |column: String| !grant.masks.contains_key(&column) && !grant.hidden.contains(&column);
+        grant.rows.is_none() && values.into_iter().all(whole)
+    });
+    if shown {
+        return Ok(());
+    }
+    let message = format!("{} may not see every row and value of {} behind {}", permit.principal(), view.from, view.id());
+    Err(Error::new(ErrorKind::Denied, "SW0610", message)
+        .hint("a feature rests on all of them; ask an owner for a token that reads the whole dataset"))
 }
 
 /// An explanation as JSON: instants as text, values as text.

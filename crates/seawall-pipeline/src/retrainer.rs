@@ -147,6 +147,9 @@ impl Pipeline {
             Err(error) if matches!(error.kind(), ErrorKind::Invalid | ErrorKind::NotFound) => {
                 let mut decision = self.draft(model, policy, &asked, now, DecisionKind::TrainingFailed).await?;
                 decision.reason = format!("[{}] {}", error.code(), error.message());
+                // The end of a trainer's log goes to Seawall's own log only: it may hold rows, which no record keeps.
+                let cause = std::error::Error::source(&error).map(ToString::to_string).unwrap_or_default();
+                tracing::warn!(model = %model.model.name, code = error.code(), "{}: {cause}", error.message());
                 let decision = self.parts.catalog.record_decision(&permit, &decision).await?;
                 return Ok(Attempt { decision, version: None });
             }

@@ -5,14 +5,17 @@ use std::sync::Arc;
 
 use clap::Subcommand;
 use seawall_base::error::Result;
-use seawall_base::{Error, Instant, SystemClock};
+use seawall_base::{Error, ErrorKind, Instant, SystemClock};
+use seawall_catalog::certificate::{
+    is_decision_certificate, verify_decision_certificate, verify_decision_certificate_of,
+};
 use seawall_catalog::policy::Action;
 use seawall_pipeline::pipeline::Options;
 use seawall_pipeline::verify::{Certificate, SkewReport, verify_certificate};
 use serde_json::json;
 
 use crate::cli::Global;
-use crate::output::{Exit, count, print_json};
+use crate::output::{Exit, count, print_json, report};
 
 /// Proofs.
 #[derive(Debug, Subcommand)]
@@ -94,9 +97,12 @@ async fn skew(global: &Global, only: Option<&str>, file: Option<&PathBuf>, at: O
 }
 
 fn check_certificate(global: &Global, file: &PathBuf, key: Option<&str>) -> Result<Exit> {
-    let text = std::fs::read_to_string(file)
+    let bytes = std::fs::read(file)
         .map_err(|e| Error::not_found("SW0907", format!("cannot read {}", file.display())).because(e))?;
-    let certificate: Certificate = serde_json::from_str(&text)
+    if is_decision_certificate(&bytes) {
+        return check_decision(global, &bytes, key);
+    }
+    let certificate: Certificate = serde_json::from_slice(&bytes)
         .map_err(|e| Error::corrupt("SW0861", "the file is not a skew certificate").because(e))?;
     verify_certificate(&certificate, key)?;
     let claims = &certificate.claims;
@@ -114,6 +120,37 @@ fn check_certificate(global: &Global, file: &PathBuf, key: Option<&str>) -> Resu
         count(claims.report.parity_compared),
         count(claims.report.parity_differing)
     );
+    if key.is_none() {
+        println!("note: compare the key with the installation's own; --key does it here");
+    }
+    Ok(Exit::Ok)
+}
+
+/// Checks the certificate of a prediction's account; one that does not hold is a breach that names the record.
+fn check_decision(global: &Global, bytes: &[u8], key: Option<&str>) -> Result<Exit> {
+    let checked = match key {
+        Some(key) => verify_decision_certificate_of(bytes, key),
+        None => verify_decision_certificate(bytes),
+    };
+    let records = match checked {
+        Ok(records) => records,
+        Err(error) if error.kind() == ErrorKind::Corrupt => {
+            report(&error, global.output);
+            return Ok(Exit::Breach);
+        }
+        Err(error) => return Err(error),
+    };
+    let certificate: serde_json::Value = serde_json::from_slice(bytes)
+        .map_err(|e| Error::corrupt("SW0861", "the file is not a certificate").because(e))?;
+    let signer = certificate["public_key"].as_str().unwrap_or_default();
+    if global.json() {
+        print_json(&json!({"valid": true, "signed_by": signer, "records": records}))?;
+        return Ok(Exit::Ok);
+    }
+    println!("the certificate is intact, signed by {signer}");
+    for record in &records {
+        println!("  {record}: as it was signed");
+    }
     if key.is_none() {
         println!("note: compare the key with the installation's own; --key does it here");
     }

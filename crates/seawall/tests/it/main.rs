@@ -2,12 +2,16 @@
 
 #![allow(clippy::unwrap_used, reason = "a test that panics fails")]
 
+mod analyst;
 mod answers;
+mod break_it;
 mod commands;
 mod declarations;
 mod demo;
 mod flights;
 mod kill;
+mod models;
 mod my_file;
 mod serve;
 mod support;
+mod trainers;

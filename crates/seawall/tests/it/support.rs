@@ -38,7 +38,14 @@ impl Said {
 
 /// Runs a command to its end.
 pub fn run<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Said {
-    let output = seawall().args(arguments).stdin(Stdio::null()).output().expect("the binary runs");
+    run_as(None, arguments)
+}
+
+/// Runs a command to its end, with a token.
+pub fn run_as<S: AsRef<std::ffi::OsStr>>(token: Option<&str>, arguments: &[S]) -> Said {
+    let mut command = seawall();
+    command.envs(token.map(|token| ("SEAWALL_TOKEN", token)));
+    let output = command.args(arguments).stdin(Stdio::null()).output().expect("the binary runs");
     Said {
         code: output.status.code().unwrap_or(-1),
         stdout: String::from_utf8_lossy(&output.stdout).into_owned(),
