@@ -7,8 +7,8 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::array::TimestampMicrosecondArray;
+use arrow::array::{Array, ArrayRef, BooleanArray, Int32Array, Int64Array, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use seawall_base::error::Result;
@@ -122,7 +122,8 @@ pub fn rows_behind(batches: &[RecordBatch], kept_end: u64) -> Result<u64> {
 /// Appends the frame of a restore. Nothing else may write to the log, tables must hold all of it, and the checkpoints of
 /// the online store must be gone: it is rebuilt from the log by the next start, which also finishes the tables.
 pub async fn append(log: &dyn Log, permit: &Permit, restore: Restore, arrival: Instant) -> Result<()> {
-    let instants = |at: Instant| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(vec![at.0]).with_timezone("UTC")) };
+    let instants =
+        |at: Instant| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(vec![at.0]).with_timezone("UTC")) };
     let columns = vec![
         instants(restore.at),
         Arc::new(StringArray::from(vec![restore.reason.clone()])) as ArrayRef,

@@ -103,7 +103,8 @@ async fn plan(installation: &Installation, at: Instant) -> Result<Plan> {
     let history = catalog.revisions().await?;
     let then = history.iter().rev().find(|revision| revision.at <= at).map(|revision| revision.revision);
     let then = then.ok_or_else(|| {
-        Error::not_found("SW0877", format!("nothing was applied yet at {at}")).hint("`seawall status` names the first revision")
+        Error::not_found("SW0877", format!("nothing was applied yet at {at}"))
+            .hint("`seawall status` names the first revision")
     })?;
     let now = active.revision;
     let revision = (now != then).then_some(RevisionMove { now, then });

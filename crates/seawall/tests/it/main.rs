@@ -9,5 +9,6 @@ mod demo;
 mod flights;
 mod kill;
 mod my_file;
+mod rollback;
 mod serve;
 mod support;
