@@ -77,7 +77,10 @@ impl Pipeline {
                 true => format!("\"{name}\" is null"),
                 false => {
                     let text = array_value_to_string(values, 0)?.replace('\'', "''");
-                    format!("cast(\"{name}\" as varchar) = cast(arrow_cast('{text}', '{}') as varchar)", values.data_type())
+                    format!(
+                        "cast(\"{name}\" as varchar) = cast(arrow_cast('{text}', '{}') as varchar)",
+                        values.data_type()
+                    )
                 }
             });
         }

@@ -106,8 +106,12 @@ impl Pipeline {
             return Err(Error::invalid("SW0872", "there is no decision with a final outcome").hint("replay first"));
         };
         let (mut current, first) = self.first_champion(permit, &model, from).await?;
-        let mut test =
-            Backtest { model: model.model.name.clone(), from: from.to_string(), months: Vec::new(), decisions: vec![first] };
+        let mut test = Backtest {
+            model: model.model.name.clone(),
+            from: from.to_string(),
+            months: Vec::new(),
+            decisions: vec![first],
+        };
         let mut last_attempt = None;
         for period in months(from, end) {
             progress(&month_name(period.from));
@@ -277,8 +281,7 @@ impl Pipeline {
         let mut plan = crate::training::plan(&revision, &model.set, built_at);
         plan.training_set.known = known;
         let built = self.parts.engine.training_set(permit, &plan).await?;
-        let mut labelled =
-            labelled_rows(model, built.rows, built.fingerprint, TableVersion(0), Vec::new()).await?;
+        let mut labelled = labelled_rows(model, built.rows, built.fingerprint, TableVersion(0), Vec::new()).await?;
         // What was decided after that instant was not there yet.
         let end = labelled.at.partition_point(|at| *at < built_at);
         labelled.rows = labelled.rows.slice(0, end);

@@ -51,7 +51,11 @@ impl Pipeline {
         sweep(&plan, &rows, &decisions)
     }
 
-    pub(crate) async fn history_of(&self, permit: &Permit, view: &VersionedName) -> Result<(Arc<ViewPlan>, Vec<RecordBatch>)> {
+    pub(crate) async fn history_of(
+        &self,
+        permit: &Permit,
+        view: &VersionedName,
+    ) -> Result<(Arc<ViewPlan>, Vec<RecordBatch>)> {
         self.catch_up().await?;
         let revision = self.revision();
         let declared = revision.views.iter().find(|declared| declared.id() == *view).ok_or_else(|| {
@@ -80,7 +84,8 @@ fn check_shown(permit: &Permit, plan: &ViewPlan) -> Result<()> {
     if shown {
         return Ok(());
     }
-    let message = format!("{} may not see every row and value of {} behind {}", permit.principal(), view.from, view.id());
+    let message =
+        format!("{} may not see every row and value of {} behind {}", permit.principal(), view.from, view.id());
     Err(Error::new(ErrorKind::Denied, "SW0610", message)
         .hint("a feature rests on all of them; ask an owner for a token that reads the whole dataset"))
 }

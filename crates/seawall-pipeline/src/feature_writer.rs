@@ -13,6 +13,7 @@ use tokio::sync::{mpsc, watch};
 use tracing::warn;
 
 use crate::frame::Frame;
+use crate::restore::Withdrawn;
 use crate::table_writer::conform;
 
 /// Entries read from the log at once.
@@ -54,6 +55,7 @@ pub struct FeatureWriter {
     tables: Arc<dyn TableStore>,
     online: Arc<dyn OnlineStore>,
     permit: Permit,
+    withdrawn: Arc<Withdrawn>,
     next_entry: u64,
     cut: Cut,
     /// Schemas of tables, by dataset.
@@ -69,6 +71,7 @@ impl FeatureWriter {
         tables: Arc<dyn TableStore>,
         online: Arc<dyn OnlineStore>,
         permit: Permit,
+        withdrawn: Arc<Withdrawn>,
         checkpoint_interval: Duration,
     ) -> (Handle, tokio::task::JoinHandle<Result<()>>) {
         let (alive, closed) = mpsc::channel(1);
@@ -79,6 +82,7 @@ impl FeatureWriter {
             tables,
             online,
             permit,
+            withdrawn,
             next_entry: 0,
             cut,
             schemas: HashMap::new(),
@@ -131,6 +135,10 @@ impl FeatureWriter {
         }
         self.advance(&end);
         if let Some(rows) = frame.numbered_accepted(entry)? {
+            let rows = self.withdrawn.keep(&frame.header.dataset, rows)?;
+            if rows.num_rows() == 0 {
+                return Ok(());
+            }
             let rows = self.in_table_schema(&frame.header.dataset, rows).await?;
             self.online.receive(&frame.header.dataset, &rows, &self.cut).await?;
         }

@@ -5,6 +5,7 @@
 //! identity of their own in a frame: the log numbers them, accepted rows first, then quarantined ones.
 //! The layout is documented in `docs/formats.md`.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
@@ -12,7 +13,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use seawall_base::error::Result;
-use seawall_base::{Error, Hash, LogEntry, Offset, Partition, StagedFile, column};
+use seawall_base::{Error, Hash, Instant, LogEntry, Offset, Partition, StagedFile, TableVersion, column};
 use seawall_catalog::{Counts, RuleFailures};
 use serde::{Deserialize, Serialize};
 
@@ -47,6 +48,29 @@ pub struct Header {
     /// Set when this frame halts the dataset, or lets it go on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub halt: Option<Halt>,
+    /// Set when this frame brings tables back: rows behind the kept ends are withdrawn from here on.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub restore: Option<Restore>,
+}
+
+/// Tables brought back to what they showed at a moment.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restore {
+    /// The moment.
+    pub at: Instant,
+    /// Why.
+    pub reason: String,
+    /// Datasets that lose rows.
+    pub tables: BTreeMap<String, Restored>,
+}
+
+/// One table of a [`Restore`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Restored {
+    /// Rows of the live partition from this offset up to the frame are withdrawn.
+    pub kept_end: u64,
+    /// The newest version that shows the withdrawn rows.
+    pub version_before: TableVersion,
 }
 
 /// How far a driven stream has come.
@@ -132,6 +156,14 @@ impl Frame {
         }
         let header = serde_json::from_slice(header).map_err(|e| corrupt("its header is not JSON").because(e))?;
         Ok(Frame { header, accepted: decode_batch(accepted)?, quarantined: decode_batch(quarantined)? })
+    }
+
+    /// Reads the header of a payload only.
+    pub fn decode_header(payload: &[u8]) -> Result<Header> {
+        let corrupt = |what: &str| Error::corrupt("SW0802", format!("a log frame is damaged: {what}"));
+        let rest = payload.strip_prefix(MAGIC).ok_or_else(|| corrupt("it does not begin with SWF1"))?;
+        let (header, _) = take_part(rest).ok_or_else(|| corrupt("its header is cut off"))?;
+        serde_json::from_slice(header).map_err(|e| corrupt("its header is not JSON").because(e))
     }
 
     /// The accepted rows with their identity, in the table's schema.

@@ -609,6 +609,7 @@ fn frame(
         files: incoming.files.clone(),
         load: None,
         halt: None,
+        restore: None,
     };
     Frame { header, accepted, quarantined }
 }

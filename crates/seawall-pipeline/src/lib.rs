@@ -20,6 +20,7 @@ pub mod load;
 mod monitor;
 pub mod pipeline;
 pub mod replay;
+pub mod restore;
 pub mod retrainer;
 pub mod revision;
 pub mod scoring;

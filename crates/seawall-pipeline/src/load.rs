@@ -102,6 +102,7 @@ impl Pipeline {
             files: Vec::new(),
             load: Some(Load { partition, file: file.hash, staged, end, staged_rows: rows }),
             halt: None,
+            restore: None,
         };
         let frame = Frame { header, accepted: None, quarantined };
         let mut order = self.order.lock().await;

@@ -206,7 +206,8 @@ impl Pipeline {
     async fn close_by_key(&self, open: &[Incident], key: &str, reason: &str, now: Instant) -> Result<()> {
         for incident in open.iter().filter(|incident| incident.key == key) {
             let permit = self.control_permit(Action::ManageIncidents, &incident.subject);
-            let closed = Closed { at: now, by: seawall_catalog::policy::SYSTEM_PRINCIPAL.into(), reason: reason.into() };
+            let closed =
+                Closed { at: now, by: seawall_catalog::policy::SYSTEM_PRINCIPAL.into(), reason: reason.into() };
             self.parts.catalog.close_incident(&permit, &incident.id, closed).await?;
             tracing::info!(incident = %incident.id, reason, "incident closed");
         }

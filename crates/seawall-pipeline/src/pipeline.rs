@@ -20,6 +20,7 @@ use crate::control::Control;
 use crate::feature_writer::{self, FeatureWriter};
 use crate::frame::{Frame, Halt, Header};
 use crate::gate::{self, Incoming, Order, Receipt};
+use crate::restore::Withdrawn;
 use crate::revision::{Declared, Revision};
 use crate::scoring::Champions;
 use crate::table_writer::{self, TableWriter};
@@ -73,6 +74,8 @@ pub struct Pipeline {
     pub(crate) permit: Permit,
     pub(crate) champions: Champions,
     pub(crate) control: tokio::sync::Mutex<Control>,
+    /// What restores withdrew; a restore never comes while a pipeline runs.
+    pub(crate) withdrawn: Arc<Withdrawn>,
     tasks: Vec<JoinHandle<Result<()>>>,
 }
 
@@ -82,7 +85,8 @@ impl Pipeline {
         let permit = parts.catalog.system_permit(Action::WriteTable, "*");
         let revision = Arc::new(Revision::compile(declared, &parts.engine).await?);
         ensure_tables(&parts, &revision, &permit).await?;
-        let order = recover(&parts, &revision, &permit).await?;
+        let withdrawn = Arc::new(Withdrawn::read(parts.log.as_ref()).await?);
+        let order = recover(&parts, &revision, &permit, &withdrawn).await?;
         crate::training::resolve_intents(&parts).await?;
         let (table_writer, table_task) = TableWriter::start(
             parts.log.clone(),
@@ -98,6 +102,7 @@ impl Pipeline {
             parts.tables.clone(),
             parts.online.clone(),
             permit.clone(),
+            withdrawn.clone(),
             options.checkpoint_interval,
         );
         // Nobody is answered from a state that lags behind what was acknowledged before the restart.
@@ -114,6 +119,7 @@ impl Pipeline {
             table_writer,
             feature_writer,
             permit,
+            withdrawn,
             tasks: vec![table_task, feature_task],
         };
         pipeline.refresh_champions().await?;
@@ -160,7 +166,7 @@ impl Pipeline {
         if changed.is_empty() {
             return Ok(());
         }
-        let mut recovered = recover(&self.parts, revision, &self.permit).await?;
+        let mut recovered = recover(&self.parts, revision, &self.permit, &self.withdrawn).await?;
         for name in changed {
             match recovered.dedup.remove(name) {
                 Some(index) => order.dedup.insert(name.clone(), index),
@@ -215,6 +221,7 @@ impl Pipeline {
             files: Vec::new(),
             load: None,
             halt: Some(Halt::Resumed),
+            restore: None,
         };
         let frame = Frame { header, accepted: None, quarantined: None };
         order.note(&frame);
@@ -249,6 +256,11 @@ impl Pipeline {
     pub async fn accounting(&self) -> Accounting {
         let order = self.order.lock().await;
         Accounting { counts: order.counts.clone(), halted: order.halted.clone() }
+    }
+
+    /// The newest arrival that was stamped.
+    pub async fn last_arrival(&self) -> Option<seawall_base::Instant> {
+        self.order.lock().await.last_arrival
     }
 
     /// Commits and checkpoints everything, then ends the tasks. The first failure of a task is returned.
@@ -305,6 +317,8 @@ pub struct Accounting {
 }
 
 async fn ensure_tables(parts: &Parts, revision: &Revision, permit: &Permit) -> Result<()> {
+    let restores = with_system_columns(&crate::restore::schema());
+    parts.tables.ensure(permit, &TableName::new(crate::restore::TABLE)?, restores, &[]).await?;
     for dataset in revision.datasets.values() {
         let dataset = &dataset.dataset;
         let table = TableName::dataset(&dataset.name)?;
@@ -366,7 +380,7 @@ pub(crate) fn with_system_columns(frame: &arrow::datatypes::SchemaRef) -> arrow:
 }
 
 /// Rebuilds deduplication, positions, loads and halts from the whole log.
-async fn recover(parts: &Parts, revision: &Revision, permit: &Permit) -> Result<Order> {
+async fn recover(parts: &Parts, revision: &Revision, permit: &Permit, withdrawn: &Withdrawn) -> Result<Order> {
     let mut order = Order { next_load: 1, ..Order::default() };
     let mut next = 0;
     loop {
@@ -375,7 +389,8 @@ async fn recover(parts: &Parts, revision: &Revision, permit: &Permit) -> Result<
             return Ok(order);
         }
         for entry in &entries {
-            let frame = Frame::decode(&entry.payload)?;
+            let mut frame = Frame::decode(&entry.payload)?;
+            frame.accepted = withdrawn.keep_accepted(&frame, entry)?;
             let dataset = revision.datasets.get(&frame.header.dataset).map(Arc::as_ref);
             order.recover(&frame, dataset)?;
             if let (Some(load), Some(dataset)) = (&frame.header.load, dataset) {

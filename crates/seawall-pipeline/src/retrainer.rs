@@ -11,9 +11,7 @@ use arrow::compute::concat_batches;
 use seawall_base::declare::Retrain;
 use seawall_base::engine::Fingerprint;
 use seawall_base::error::Result;
-use seawall_base::watch::{
-    Alternative, Comparison, Decision, DecisionKind, Evaluation, Incident, Period, Trigger,
-};
+use seawall_base::watch::{Alternative, Comparison, Decision, DecisionKind, Evaluation, Incident, Period, Trigger};
 use seawall_base::{Error, ErrorKind, Hash, Instant, Permit, Scorer, Span, TableVersion, TrainingJob};
 use seawall_catalog::decisions::Proposal;
 use seawall_catalog::models::{ModelVersion, NewModelVersion};
@@ -339,8 +337,7 @@ impl Pipeline {
                 let permit = permit.await?;
                 let catalog = &self.parts.catalog;
                 let (binds, reason) = (decision.binds, &approver.reason);
-                let state =
-                    catalog.approve(&permit, &approver.principal, groups, &decision.id, binds, reason).await?;
+                let state = catalog.approve(&permit, &approver.principal, groups, &decision.id, binds, reason).await?;
                 missing = state.proposal.missing;
             }
             if missing.is_empty() {
@@ -368,7 +365,10 @@ impl Pipeline {
         let declared = revision.model(model)?;
         if declared.model.definition_hash() != kept.definition_hash {
             return Err(Error::new(ErrorKind::Conflict, "SW0843", format!("model {model} is declared otherwise now"))
-                .hint(format!("`seawall rollback revision {}` brings its declaration back", kept.fingerprint.revision)));
+                .hint(format!(
+                    "`seawall rollback revision {}` brings its declaration back",
+                    kept.fingerprint.revision
+                )));
         }
         let set = &declared.set;
         let mut plan = crate::training::plan(&revision, set, kept.fingerprint.built_at);

@@ -324,7 +324,11 @@ fn correction_sql(correction: &Correction, schema: &SchemaRef, event_time: &Opti
     }
     if let (Some(from), Some(time)) = (correction.from, event_time) {
         known(time)?;
-        conditions.push(format!("cast({} as timestamp) >= cast({} as timestamp)", quoted(time), text(&from.to_string())));
+        conditions.push(format!(
+            "cast({} as timestamp) >= cast({} as timestamp)",
+            quoted(time),
+            text(&from.to_string())
+        ));
     }
     let condition = if conditions.is_empty() { "true".to_owned() } else { conditions.join(" and ") };
     let column = quoted(&correction.column);
@@ -415,8 +419,11 @@ impl DeclaredModel {
         let mut fields = Vec::with_capacity(kept.len());
         for column in kept.iter().chain(&inputs) {
             let field = set.served_schema.field_with_name(column).map_err(|_| {
-                Error::invalid("SW0838", format!("model {} needs the column {column:?}", model.name))
-                    .hint(format!("columns of {}: {}", set.training_set.name, set.value_columns().join(", ")))
+                Error::invalid("SW0838", format!("model {} needs the column {column:?}", model.name)).hint(format!(
+                    "columns of {}: {}",
+                    set.training_set.name,
+                    set.value_columns().join(", ")
+                ))
             })?;
             if fields.len() < kept.len() {
                 fields.push(field.clone().with_nullable(true));

@@ -186,6 +186,7 @@ impl Pipeline {
             files: Vec::new(),
             load: None,
             halt: None,
+            restore: None,
         };
         let frame = Frame { header, accepted: Some(with_times(&rows, arrivals.clone(), arrivals)?), quarantined: None };
         order.note(&frame);

@@ -130,6 +130,7 @@ impl Pipeline {
             files: Vec::new(),
             load: None,
             halt: None,
+            restore: None,
         };
         let accepted = with_times(&answer.rows, arrivals.clone(), arrivals)?;
         let frame = Frame { header, accepted: Some(accepted), quarantined: None };

@@ -19,7 +19,7 @@ use seawall_catalog::{Catalog, FrameFacts, TableCommit};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, warn};
 
-use crate::frame::Frame;
+use crate::frame::{Frame, Restore};
 
 /// Entries read from the log at once.
 const ENTRIES_PER_READ: usize = 256;
@@ -200,6 +200,9 @@ impl TableWriter {
         if let Some(rows) = frame.numbered_accepted(entry)? {
             self.put_rows(&TableName::new(header.dataset.as_str())?, rows, &live_end).await?;
         }
+        if let Some(restore) = &header.restore {
+            self.withdraw(restore, &live_end).await?;
+        }
         if let Some(load) = &header.load {
             let table = TableName::new(header.dataset.as_str())?;
             self.put_staged(&table, &load.staged, &Cut::of(load.partition, load.end)).await?;
@@ -213,6 +216,32 @@ impl TableWriter {
                 }
                 None => self.put_rows(&table, rows, &live_end).await?,
             }
+        }
+        Ok(())
+    }
+
+    /// Makes versions that do not show what a restore withdraws. The frame is the intent: a crash is made good when it is
+    /// read again, and a table that covers it already stays as it is.
+    async fn withdraw(&mut self, restore: &Restore, live_end: &Cut) -> Result<()> {
+        self.commit_until_done().await?;
+        for (dataset, kept_end) in crate::restore::kept_ends(restore) {
+            let table = TableName::new(dataset)?;
+            let newest = self.tables.snapshot(&table, None).await?;
+            if newest.cut.covers(live_end) {
+                continue;
+            }
+            let mut batches = Vec::new();
+            for rows in self.tables.scan(&self.permit, &table, newest.version, None).await? {
+                let keep = |partition, offset| partition != Partition::LIVE || offset < kept_end;
+                batches.push(crate::restore::keep_where(&rows, keep)?);
+            }
+            let mut until = newest.cut.clone();
+            until.join(live_end);
+            let append = Append { batches, staged: Vec::new(), from: newest.cut, until };
+            let version = self.tables.replace(&self.permit, &table, append).await?;
+            let snapshot = self.tables.snapshot(&table, Some(version)).await?;
+            record_version(&self.catalog, &self.permit, &table, &snapshot, self.clock.now()).await?;
+            self.buffers.remove(&table);
         }
         Ok(())
     }

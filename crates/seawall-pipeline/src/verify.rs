@@ -103,11 +103,11 @@ impl Pipeline {
         let set = revision.training_set(training_set)?.clone();
         let mut report = SkewReport::default();
         let (served, served_input) = self.recorded(permit, &set, &mut report).await?;
-        let histories = self.histories(permit, &set).await?;
+        let histories = self.histories(permit, &set, self.withdrawn.len()).await?;
 
         let mut inputs = vec![served_input];
         inputs.extend(histories.values().map(|history| history.input.clone()));
-        let refolded = refold(&set, &histories, &served, &served.known, Some(&served.cuts))?;
+        let refolded = self.refold_in_phases(permit, &set, &histories, &served, &mut inputs).await?;
         let features = feature_columns(&set, &served.rows)?;
         report.replayed = served.rows.num_rows() as u64;
         report.mismatched = count_differences(&features, &refolded, &mut report.mismatched_features)?;
@@ -190,7 +190,40 @@ impl Pipeline {
         Ok((recorded, input))
     }
 
-    async fn histories(&self, permit: &Permit, set: &ServedSet) -> Result<BTreeMap<String, History>> {
+    /// The features refolded from what was visible when each vector was served: rows that a restore withdrew later were.
+    async fn refold_in_phases(
+        &self,
+        permit: &Permit,
+        set: &ServedSet,
+        newest: &BTreeMap<String, History>,
+        served: &Recorded,
+        inputs: &mut Vec<PinnedInput>,
+    ) -> Result<Vec<RecordBatch>> {
+        let present = self.withdrawn.len();
+        let phases: Vec<usize> = served.cuts.iter().map(|cut| self.withdrawn.phase(cut)).collect();
+        let now = refold(set, newest, served, &served.known, Some(&served.cuts))?;
+        let mut refolded = vec![now];
+        let mut place = HashMap::from([(present, 0)]);
+        for phase in &phases {
+            if place.contains_key(phase) {
+                continue;
+            }
+            let then = self.histories(permit, set, *phase).await?;
+            inputs.extend(then.values().map(|history| history.input.clone()));
+            place.insert(*phase, refolded.len());
+            refolded.push(refold(set, &then, served, &served.known, Some(&served.cuts))?);
+        }
+        let wanted: Vec<(usize, usize)> = phases.iter().enumerate().map(|(row, phase)| (place[phase], row)).collect();
+        let mut chosen = Vec::with_capacity(set.views.len());
+        for view in 0..set.views.len() {
+            let versions: Vec<&RecordBatch> = refolded.iter().map(|views| &views[view]).collect();
+            chosen.push(arrow::compute::interleave_record_batch(&versions, &wanted)?);
+        }
+        Ok(chosen)
+    }
+
+    /// The rows that were visible in a phase, see [`crate::restore::Withdrawn::phase`].
+    async fn histories(&self, permit: &Permit, set: &ServedSet, phase: usize) -> Result<BTreeMap<String, History>> {
         let mut columns: BTreeMap<String, Vec<String>> = BTreeMap::new();
         for view in &set.views {
             let wanted = columns.entry(view.dataset().to_owned()).or_default();
@@ -203,7 +236,8 @@ impl Pipeline {
         let mut histories = BTreeMap::new();
         for (dataset, columns) in columns {
             let table = TableName::dataset(&dataset)?;
-            let snapshot = self.parts.tables.snapshot(&table, None).await?;
+            let version = self.withdrawn.version_in(phase, &dataset);
+            let snapshot = self.parts.tables.snapshot(&table, version).await?;
             let rows = self.parts.tables.scan(permit, &table, snapshot.version, Some(&columns)).await?;
             let input = PinnedInput { table: dataset.clone(), version: snapshot.version, cut: snapshot.cut };
             histories.insert(dataset, History { rows, input });

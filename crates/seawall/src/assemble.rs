@@ -189,7 +189,7 @@ impl Installation {
 
 /// Every dataset that the contracts describe, with the major version of its contract. Contracts that do not compile
 /// any more describe none.
-fn datasets_of(contracts: &[Contract]) -> Vec<(Dataset, u32)> {
+pub(crate) fn datasets_of(contracts: &[Contract]) -> Vec<(Dataset, u32)> {
     let mut datasets = Vec::new();
     for contract in contracts {
         for object in contract.object_names() {

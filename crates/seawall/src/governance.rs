@@ -70,8 +70,7 @@ fn shape(project: &Project, views: &[FeatureView]) -> Shape {
             tables.extend(dataset_tables(gate.dataset(), &column_labels(object), owner.as_deref()));
         }
     }
-    let datasets: Vec<TableShape> =
-        tables.iter().filter(|table| table.kind == TableKind::Dataset).cloned().collect();
+    let datasets: Vec<TableShape> = tables.iter().filter(|table| table.kind == TableKind::Dataset).cloned().collect();
     for set in &project.training_sets {
         let Some(spine) = datasets.iter().find(|table| table.dataset == set.rows.from) else { continue };
         let columns = vector_columns(set, spine, &datasets, views);
@@ -175,8 +174,13 @@ fn vector_columns(
 }
 
 fn computed(name: String, spine: &TableShape, sql: &str) -> ColumnShape {
-    let mut column =
-        ColumnShape { name, data_type: DataType::Utf8, classification: None, tags: Vec::new(), derived_from: Vec::new() };
+    let mut column = ColumnShape {
+        name,
+        data_type: DataType::Utf8,
+        classification: None,
+        tags: Vec::new(),
+        derived_from: Vec::new(),
+    };
     for base in spine.columns.iter().filter(|base| sql.contains(base.name.as_str())) {
         if base.classification.is_some() || !base.tags.is_empty() {
             column.classification = column.classification.or_else(|| base.classification.clone());

@@ -325,9 +325,7 @@ fn bare(message: &str) -> String {
 /// What a warning of the validator means here; none when it does not matter.
 fn doubt(warning: &ValidationWarning) -> Option<&'static str> {
     match warning {
-        ValidationWarning::ImpossiblePolicy(_) | ValidationWarning::InvalidActionApplication(_) => {
-            Some(NEVER_APPLIES)
-        }
+        ValidationWarning::ImpossiblePolicy(_) | ValidationWarning::InvalidActionApplication(_) => Some(NEVER_APPLIES),
         ValidationWarning::BidiCharsInString(_) | ValidationWarning::BidiCharsInIdentifier(_) => {
             Some("characters that reverse the direction of writing hide what this policy says")
         }

@@ -19,6 +19,7 @@ fn header(counts: Counts) -> Header {
         files: vec![Hash::of(b"file")],
         load: None,
         halt: None,
+        restore: None,
     }
 }
 

@@ -66,7 +66,9 @@ impl Found {
             CauseKind::Quarantine => {
                 format!("{:.0} % of the rows of {source} break a rule on {column}", value * 100.0)
             }
-            CauseKind::Rejection => format!("{:.0} % of the rows of {source} are rejected as whole batches", value * 100.0),
+            CauseKind::Rejection => {
+                format!("{:.0} % of the rows of {source} are rejected as whole batches", value * 100.0)
+            }
             CauseKind::Freshness => {
                 format!("{source} has sent nothing to {} for {:.1} h", self.subject, value / 3600.0)
             }
@@ -74,7 +76,9 @@ impl Found {
             CauseKind::ClockAhead => {
                 format!("{:.0} % of the rows of {source} carry an event time ahead of their arrival", value * 100.0)
             }
-            CauseKind::NullRate => format!("{column} is missing in {:.0} % of the vectors of {}", value * 100.0, self.subject),
+            CauseKind::NullRate => {
+                format!("{column} is missing in {:.0} % of the vectors of {}", value * 100.0, self.subject)
+            }
             CauseKind::FeatureDrift => {
                 format!("{column} is served otherwise than {} was trained on (PSI {value:.2})", self.subject)
             }

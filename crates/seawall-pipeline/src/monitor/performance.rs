@@ -104,13 +104,7 @@ impl PerformanceWatch {
 
     /// How good `version` was over the newest `length` of decisions whose outcome is final at `now`; none when there
     /// are no such decisions.
-    pub(super) fn measured(
-        &self,
-        model: &DeclaredModel,
-        version: u32,
-        now: Instant,
-        length: Span,
-    ) -> Option<Measured> {
+    pub(super) fn measured(&self, model: &DeclaredModel, version: u32, now: Instant, length: Span) -> Option<Measured> {
         let label = model.set.training_set.label.as_ref()?;
         let final_after = match &label.value {
             LabelValue::Present { final_after } => *final_after,

@@ -52,8 +52,8 @@ pub(super) async fn close(
     headers: HeaderMap,
     body: Bytes,
 ) -> Result<Json<Value>, Failure> {
-    let body: CloseBody =
-        serde_json::from_slice(&body).map_err(|error| bad_json(&error, r#"{"reason": "the producer was repaired"}"#))?;
+    let body: CloseBody = serde_json::from_slice(&body)
+        .map_err(|error| bad_json(&error, r#"{"reason": "the producer was repaired"}"#))?;
     let parts = app.pipeline.parts();
     let principal = app.access.principal(&parts.catalog, &headers).await?;
     let permit = parts.catalog.authorize(&principal, Action::ManageIncidents, &id).await?;

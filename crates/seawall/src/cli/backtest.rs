@@ -94,7 +94,9 @@ impl Leak {
                 count(line.rows)
             );
         }
-        println!("claimed: AUC on the hold-out of its own training set; served: the same model on the vectors really served");
+        println!(
+            "claimed: AUC on the hold-out of its own training set; served: the same model on the vectors really served"
+        );
         Ok(Exit::Ok)
     }
 }

@@ -6,9 +6,9 @@ use std::path::PathBuf;
 use clap::Args;
 use seawall_base::Error;
 use seawall_base::error::Result;
+use seawall_catalog::ChangeKind;
 use seawall_catalog::project::{self, Diagnostics, Loaded};
 use seawall_catalog::revision::plan_text;
-use seawall_catalog::ChangeKind;
 use serde_json::json;
 
 use crate::assemble;
@@ -181,4 +181,3 @@ impl Schema {
         Ok(Exit::Ok)
     }
 }
-

@@ -253,9 +253,11 @@ struct Tokens {
 async fn tokens(installation: &Installation) -> Result<Tokens> {
     let permit = installation.permit(Action::ManageTokens, "demo").await?;
     let mut made = Vec::new();
-    for (name, role, group) in
-        [("olivia", Role::Owner, None), ("ravi", Role::Engineer, Some("risk")), ("ana", Role::Analyst, Some("electronics"))]
-    {
+    for (name, role, group) in [
+        ("olivia", Role::Owner, None),
+        ("ravi", Role::Engineer, Some("risk")),
+        ("ana", Role::Analyst, Some("electronics")),
+    ] {
         let groups: Vec<String> = group.iter().map(|group| (*group).to_owned()).collect();
         made.push(installation.catalog.create_token(&permit, name, role, &groups, None).await?.secret);
     }

@@ -92,7 +92,12 @@ fn print_account(account: &Value) {
     };
     let text = |value: &Value| value.as_str().map_or_else(|| value.to_string(), str::to_owned);
     let prediction = record("prediction");
-    println!("{} by {}@{}", text(&account["prediction_id"]), text(&account["model"]), text(&prediction["model_version"]));
+    println!(
+        "{} by {}@{}",
+        text(&account["prediction_id"]),
+        text(&account["model"]),
+        text(&prediction["model_version"])
+    );
     println!("  at {}, knowing what was available before {}", text(&prediction["_at"]), text(&prediction["_known_at"]));
     println!("  probability {}  ({})", text(&prediction["probability"]), text(&prediction["status"]));
     println!("  reasons {}", text(&prediction["reasons"]));

@@ -206,13 +206,18 @@ async fn remedy(global: &Global, installation: &Installation, id: &str, run: boo
         Err(diagnostics) => {
             // Nothing of a remedy that does not hold stays behind.
             std::fs::remove_file(&target)?;
-            return Err(Error::invalid("SW0849", format!("the remedy of {id} does not fit the declarations:\n{}", diagnostics.render(false)))
-                .hint("mend the declarations, then run the remedy again"));
+            return Err(Error::invalid(
+                "SW0849",
+                format!("the remedy of {id} does not fit the declarations:\n{}", diagnostics.render(false)),
+            )
+            .hint("mend the declarations, then run the remedy again"));
         }
     };
     let applied = installation.apply(&loaded).await?;
     if global.json() {
-        print_json(&json!({"incident": id, "file": path, "declaration": declaration, "run": true, "revision": applied.revision}))?;
+        print_json(
+            &json!({"incident": id, "file": path, "declaration": declaration, "run": true, "revision": applied.revision}),
+        )?;
     } else {
         println!("{path} is written and applied as revision {}", applied.revision.short());
         println!("a running server switches within a second; the incident closes by itself when the values are back");

@@ -12,6 +12,7 @@ mod look;
 mod model;
 mod move_rows;
 mod rollback;
+mod rollback_to;
 mod serve;
 mod token;
 mod training_set;

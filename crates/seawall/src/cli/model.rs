@@ -66,7 +66,9 @@ Trains once on what was known and once on everything (`known: ignore`), and scor
 
 /// Train a model now.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  seawall train fraud\n\nProposes the new version or holds it back; exits with 1 when the training failed, 4 when approvals are missing.")]
+#[command(
+    after_help = "Example:\n  seawall train fraud\n\nProposes the new version or holds it back; exits with 1 when the training failed, 4 when approvals are missing."
+)]
 pub struct Train {
     /// The model
     name: String,
@@ -105,7 +107,9 @@ pub struct Approve {
 
 /// Promote an approved proposal.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  seawall promote DEC-3\n\nThe last approval promotes by itself; this is for a promotion that was cut off.")]
+#[command(
+    after_help = "Example:\n  seawall promote DEC-3\n\nThe last approval promotes by itself; this is for a promotion that was cut off."
+)]
 pub struct Promote {
     /// The proposal
     decision: String,
@@ -155,7 +159,8 @@ async fn list(global: &Global) -> Result<Exit> {
             "aliases": aliases, "versions": versions.len(),
         }));
         if !global.json() {
-            let champion = aliases.champion.map_or("no champion yet".to_owned(), |version| format!("champion @{version}"));
+            let champion =
+                aliases.champion.map_or("no champion yet".to_owned(), |version| format!("champion @{version}"));
             let owner = model.owner.as_deref().unwrap_or("nobody");
             println!("{:<20} {champion:<18} {} versions, owned by {owner}", model.name, versions.len());
         }
@@ -443,7 +448,11 @@ impl Approve {
         } else if self.reject {
             println!("{id} is refused: {}", self.reason);
         } else if answer["complete"] == json!(true) {
-            println!("{id} is approved; {}@{} is champion", proposal.decision.model, proposal.decision.version.unwrap_or(0));
+            println!(
+                "{id} is approved; {}@{} is champion",
+                proposal.decision.model,
+                proposal.decision.version.unwrap_or(0)
+            );
         } else {
             println!("{id} still waits for {}", answer["proposal"]["missing"]);
         }

@@ -3,7 +3,7 @@
 use clap::Subcommand;
 use seawall_base::error::Result;
 use seawall_base::watch::{Decision, Trigger};
-use seawall_base::{Error, SystemClock};
+use seawall_base::{Error, Instant, SystemClock};
 use seawall_catalog::policy::Action;
 use serde_json::json;
 
@@ -40,6 +40,23 @@ The files of the project stay as they are: `seawall plan` shows how they differ.
         #[arg(long)]
         reason: String,
     },
+    /// Models, declarations and tables together, as they were at a moment
+    #[command(after_help = "\
+Example:
+  seawall rollback to 2024-05-01T12:00:00Z --reason 'the producer sent test rows'
+  seawall rollback to 2024-05-01T12:00:00Z --reason 'the producer sent test rows' --run
+
+Without --run it says what would happen. With --run no server may run on the data folder.")]
+    To {
+        /// The moment, RFC 3339
+        time: Instant,
+        /// Why
+        #[arg(long)]
+        reason: String,
+        /// Do it
+        #[arg(long)]
+        run: bool,
+    },
 }
 
 impl Rollback {
@@ -47,6 +64,7 @@ impl Rollback {
         match self {
             Rollback::Model { name, to, reason } => model(global, name, *to, reason).await,
             Rollback::Revision { hash, reason } => revision(global, hash, reason).await,
+            Rollback::To { time, reason, run } => super::rollback_to::run(global, *time, reason, *run).await,
         }
     }
 }

@@ -102,7 +102,9 @@ async fn live(
         take_injections(&mut world, data, now)?;
         let until = now + Span::HOUR;
         let mut streams = Vec::new();
-        for (source, stream) in [("chargebacks", simulator::Stream::Chargebacks), ("payments", simulator::Stream::Payments)] {
+        for (source, stream) in
+            [("chargebacks", simulator::Stream::Chargebacks), ("payments", simulator::Stream::Payments)]
+        {
             let delivered = world.batch_between(stream, now, until);
             let batches = delivered.into_iter().map(|one| (one.rows, one.arrivals)).collect();
             let mut stream = Stream::of_arrivals(pipeline, source, batches).await?;

@@ -51,9 +51,8 @@ fn escape(text: &str) -> String {
 
 fn headline(story: &Story) -> String {
     let incidents = story.alarms.incidents;
-    let tile = |number: String, label: &str| {
-        format!("<li><b>{}</b><span>{}</span></li>", escape(&number), escape(label))
-    };
+    let tile =
+        |number: String, label: &str| format!("<li><b>{}</b><span>{}</span></li>", escape(&number), escape(label));
     let found = story.faults.iter().filter(|fault| fault.detected).count();
     let tiles = [
         tile(count(story.ingest.received), "rows received, every one accounted for"),
@@ -87,7 +86,11 @@ fn ingest(story: &Story) -> String {
         true => "exactly what the simulator sent, kind by kind",
         false => "NOT what the simulator sent",
     };
-    let _ = write!(html, "<p>{} rows: {verdict}.</p>\n<table><tr><th>fate</th><th>rows</th><th></th></tr>", count(i.received));
+    let _ = write!(
+        html,
+        "<p>{} rows: {verdict}.</p>\n<table><tr><th>fate</th><th>rows</th><th></th></tr>",
+        count(i.received)
+    );
     for (name, rows, class) in parts {
         let share = rows as f64 / i.received.max(1) as f64 * 100.0;
         let _ = write!(
@@ -118,7 +121,8 @@ fn faults(story: &Story) -> String {
          <th>noticed</th><th>after</th><th>what Seawall says</th><th>what to do</th></tr>",
     );
     for fault in &story.faults {
-        let kind = serde_json::to_value(fault.kind).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
+        let kind =
+            serde_json::to_value(fault.kind).ok().and_then(|v| v.as_str().map(str::to_owned)).unwrap_or_default();
         let noticed = fault.incident.clone().unwrap_or_else(|| fault.outcome.to_owned());
         let after = match fault.delay_s {
             None => "-".to_owned(),
@@ -176,7 +180,9 @@ fn decision_item(decision: &Decision, story: &Story) -> String {
     );
     if let Some(comparison) = &decision.comparison {
         let auc = |evaluation: &seawall_base::watch::Evaluation| {
-            evaluation.auc().map_or("-".to_owned(), |auc| format!("{:.3} ({:.3} to {:.3})", auc.value, auc.low, auc.high))
+            evaluation
+                .auc()
+                .map_or("-".to_owned(), |auc| format!("{:.3} ({:.3} to {:.3})", auc.value, auc.low, auc.high))
         };
         let _ = write!(
             html,
@@ -222,12 +228,24 @@ fn performance_chart(story: &Story, truth: &Truth, signals: &[Signal]) -> String
     );
     let _ = write!(svg, "<line class=\"axis\" x1=\"40\" y1=\"{0:.1}\" x2=\"680\" y2=\"{0:.1}\"/>", y(0.0));
     let limit = first.limit;
-    let _ = write!(svg, "<line class=\"limit\" x1=\"40\" y1=\"{0:.1}\" x2=\"680\" y2=\"{0:.1}\"/><text x=\"44\" y=\"{1:.1}\">limit {limit}</text>", y(limit), y(limit) - 4.0);
-    for fault in truth.faults.iter().filter(|fault| fault.fault == seawall_pipeline::source::simulator::Fault::FraudChange) {
+    let _ = write!(
+        svg,
+        "<line class=\"limit\" x1=\"40\" y1=\"{0:.1}\" x2=\"680\" y2=\"{0:.1}\"/><text x=\"44\" y=\"{1:.1}\">limit {limit}</text>",
+        y(limit),
+        y(limit) - 4.0
+    );
+    for fault in
+        truth.faults.iter().filter(|fault| fault.fault == seawall_pipeline::source::simulator::Fault::FraudChange)
+    {
         let at = x(fault.start);
-        let _ = write!(svg, "<line class=\"fault\" x1=\"{at:.1}\" y1=\"10\" x2=\"{at:.1}\" y2=\"170\"/><text x=\"{:.1}\" y=\"182\">fraud changes</text>", at - 30.0);
+        let _ = write!(
+            svg,
+            "<line class=\"fault\" x1=\"{at:.1}\" y1=\"10\" x2=\"{at:.1}\" y2=\"170\"/><text x=\"{:.1}\" y=\"182\">fraud changes</text>",
+            at - 30.0
+        );
     }
-    let points: Vec<String> = drops.iter().map(|signal| format!("{:.1},{:.1}", x(signal.at), y(signal.value))).collect();
+    let points: Vec<String> =
+        drops.iter().map(|signal| format!("{:.1},{:.1}", x(signal.at), y(signal.value))).collect();
     let _ = write!(svg, "<polyline class=\"line\" points=\"{}\"/>", points.join(" "));
     for decision in story.models.told.iter().filter(|decision| decision.kind == DecisionKind::Promote) {
         let at = x(decision.at);
@@ -298,6 +316,7 @@ fn proof(story: &Story, certificate: Option<&str>) -> String {
             escape(hash)
         );
     }
-    let _ = writeln!(html, "<p class=\"small\">Seed {}; the same seed gives the same page.</p>\n</section>", story.seed);
+    let _ =
+        writeln!(html, "<p class=\"small\">Seed {}; the same seed gives the same page.</p>\n</section>", story.seed);
     html
 }

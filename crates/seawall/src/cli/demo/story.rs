@@ -364,12 +364,16 @@ async fn late_rows(fault: &FaultTruth, installation: &Installation) -> Result<u6
     );
     let permit = installation.permit(Action::ReadRows, "payments").await?;
     let found = installation.engine.query(&permit, Query { sql, ..Query::default() }).await?;
-    let rows = found.batches.first().and_then(|batch| batch.column(0).as_any().downcast_ref::<arrow::array::Int64Array>().cloned());
+    let rows = found
+        .batches
+        .first()
+        .and_then(|batch| batch.column(0).as_any().downcast_ref::<arrow::array::Int64Array>().cloned());
     Ok(rows.map_or(0, |rows| rows.value(0).max(0) as u64))
 }
 
 fn alarms(incidents: &[Incident], truth: &Truth) -> Alarms {
-    let founded = |incident: &&Incident| truth.faults.iter().any(|fault| is_about(incident, fault) || follows(incident, fault));
+    let founded =
+        |incident: &&Incident| truth.faults.iter().any(|fault| is_about(incident, fault) || follows(incident, fault));
     let unfounded: Vec<&Incident> = incidents.iter().filter(|incident| !founded(incident)).collect();
     Alarms {
         incidents: incidents.len() as u64,
@@ -430,4 +434,3 @@ async fn models(installation: &Installation) -> Result<Models> {
         told,
     })
 }
-

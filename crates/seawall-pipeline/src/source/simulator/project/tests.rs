@@ -18,10 +18,8 @@ fn options(days: i64, payments_per_day: u32) -> Options {
 }
 
 fn parsed(options: &Options) -> Loaded {
-    let files: Vec<(PathBuf, String)> = project(options)
-        .into_iter()
-        .map(|(path, text)| (PathBuf::from(path), text))
-        .collect();
+    let files: Vec<(PathBuf, String)> =
+        project(options).into_iter().map(|(path, text)| (PathBuf::from(path), text)).collect();
     parse_sources(&files, LoadOptions::default()).unwrap_or_else(|diagnostics| panic!("{diagnostics:?}"))
 }
 
