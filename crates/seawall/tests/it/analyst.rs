@@ -93,7 +93,10 @@ const ANSWERED: &[(&str, &str)] = &[
     ("select merchant_category, count(*), avg(amount_eur) from fraud__training_set group by 1", "electronics"),
     ("select table_name, column_name from information_schema.columns limit 500", "payments"),
     ("select a.card_id from payments a, payments b where a.card_id = b.card_id and a._lsn < b._lsn limit 9", "***"),
-    ("select count(*) as n from chargebacks c where exists (select 1 from payments p where p.payment_id = c.payment_id and p.merchant_category <> 'electronics')", "| 0 "),
+    (
+        "select count(*) as n from chargebacks c where exists (select 1 from payments p where p.payment_id = c.payment_id and p.merchant_category <> 'electronics')",
+        "| 0 ",
+    ),
     ("select * from payments natural join fraud__served limit 20", ""),
 ];
 
