@@ -188,7 +188,7 @@ impl Asked {
             Some(running) => By::Server(running),
             None => {
                 let pipeline = installation.start(Arc::new(SystemClock), Options::default()).await?;
-                By::Here(Box::new(App::new(Arc::new(pipeline), Access::Open(crate::assemble::local_principal()))))
+                By::Here(Box::new(App::new(Arc::new(pipeline), Access::Open(installation.principal().await?))))
             }
         };
         let revision = match &by {
