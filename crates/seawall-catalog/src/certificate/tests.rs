@@ -25,9 +25,12 @@ async fn issued(records: Vec<(String, Value)>) -> Result<Value> {
     certificate
 }
 
+/// Bytes of a certificate, and where its records lie.
+type Form = (Vec<u8>, Vec<Range<usize>>);
+
 /// The two forms of one certificate, each with where its records lie, found by their text.
-fn forms() -> &'static [(Vec<u8>, Vec<Range<usize>>); 2] {
-    static FORMS: OnceLock<[(Vec<u8>, Vec<Range<usize>>); 2]> = OnceLock::new();
+fn forms() -> &'static [Form; 2] {
+    static FORMS: OnceLock<[Form; 2]> = OnceLock::new();
     FORMS.get_or_init(|| {
         let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
         let certificate = runtime.block_on(issued(records())).unwrap();

@@ -266,7 +266,7 @@ fn first_of_run<'a>(
     bad: impl Fn(&&RecentRow) -> bool,
 ) -> Option<&'a RecentRow> {
     let slice: Vec<&'a RecentRow> = rows.iter().copied().filter(|row| within(row, unit)).collect();
-    let is_bad: Vec<bool> = slice.iter().map(|row| bad(row)).collect();
+    let is_bad: Vec<bool> = slice.iter().map(bad).collect();
     let mut bad_after = 0usize;
     let mut first = None;
     for at in (0..slice.len()).rev() {

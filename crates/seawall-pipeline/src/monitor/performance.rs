@@ -44,7 +44,7 @@ impl PerformanceWatch {
             rows.column_by_name("probability").and_then(|c| c.as_any().downcast_ref()).ok_or_else(missing)?;
         let version: &Int32Array =
             rows.column_by_name("model_version").and_then(|c| c.as_any().downcast_ref()).ok_or_else(missing)?;
-        for row in 0..rows.num_rows() {
+        for (row, key) in keys.into_iter().enumerate() {
             if probability.is_null(row) {
                 continue;
             }
@@ -53,7 +53,7 @@ impl PerformanceWatch {
                 values.is_valid(row).then(|| arrow::util::display::array_value_to_string(values, row).ok())?
             };
             self.predictions.entry(at.value(row)).or_default().push(Predicted {
-                key: keys[row],
+                key,
                 version: version.value(row) as u32,
                 probability: probability.value(row),
                 slices: model.model.ready_when.by.iter().map(slice).collect(),

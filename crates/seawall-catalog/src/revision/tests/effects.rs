@@ -212,7 +212,7 @@ fn long_lists_of_features_are_counted() {
         differences: Vec::new(),
         effect,
     };
-    let text = plan_text(&[change.clone()], &[]);
+    let text = plan_text(std::slice::from_ref(&change), &[]);
     assert!(text.ends_with("card@1.f6, card@1.f7 and 2 more\n"), "{text}");
     let json = serde_json::to_value(&change).unwrap();
     assert_eq!(json["effect"]["features"][0], json!({"name": "card@1.f0", "owner": null}));

@@ -309,10 +309,10 @@ fn proof(story: &Story, certificate: Option<&str>) -> String {
         count(s.parity_differing)
     );
     if let Some(hash) = certificate {
-        let _ = write!(
+        let _ = writeln!(
             html,
             "<p>Signed certificate <code>{}</code>. <code>seawall verify skew fraud --certificate FILE</code> writes it, \
-             <code>seawall verify certificate FILE</code> checks it offline.</p>\n",
+             <code>seawall verify certificate FILE</code> checks it offline.</p>",
             escape(hash)
         );
     }
