@@ -174,14 +174,14 @@ async fn unseen_texts_and_missing_values_are_scored_alike() {
     let trained = models.train(&permit(), &job(boosting(), Calibration::None, 1_000)).await.unwrap();
     let scorer = models.load(trained.digest).unwrap();
     let columns: Vec<(&str, ArrayRef)> = vec![
-        ("text", Arc::new(StringArray::from(vec![Some("new"), None, Some("z")]))),
-        ("amount", Arc::new(Float64Array::from(vec![0.5, 0.5, 0.5]))),
-        ("count", Arc::new(Int64Array::from(vec![1, 1, 1]))),
+        ("text", Arc::new(StringArray::from(vec![Some("new"), None, Some("z"), Some("x")]))),
+        ("amount", Arc::new(Float64Array::from(vec![0.5; 4]))),
+        ("count", Arc::new(Int64Array::from(vec![1; 4]))),
     ];
     let rows = RecordBatch::try_from_iter_with_nullable(columns.into_iter().map(|(n, c)| (n, c, true))).unwrap();
     let scores = scorer.score(&rows).unwrap();
     assert_eq!(scores.raw[0], scores.raw[1]);
-    assert!(scores.raw[2] > scores.raw[0], "z was mostly positive");
+    assert!(scores.raw[2] > scores.raw[3], "z was mostly positive, x was not");
     let reasons = scorer.explain(&rows, 3).unwrap();
     let value = |row: usize| reasons[row].iter().find(|r| r.input == "text").unwrap().value.clone();
     assert_eq!((value(0), value(1)), (Some("new".to_owned()), None));

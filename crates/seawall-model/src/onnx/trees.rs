@@ -292,16 +292,44 @@ impl<'a> Parser<'a> {
                 found.ok_or_else(|| anyhow!("tree {} leads to node {id}, which is not there", self.tree_ids[at]))
             };
             let (yes, no) = (child(self.yes_ids[at])?, child(self.no_ids[at])?);
-            for child in [yes, no] {
-                // One parent per node and none for the roots: whatever is reached from a root ends.
-                let twice = std::mem::replace(&mut is_child[child], true);
-                ensure!(!twice, "tree {} comes to a node in two ways", self.tree_ids[at]);
-            }
+            (is_child[yes], is_child[no]) = (true, true);
             let input = usize::try_from(self.inputs[at])?;
             nodes.push(Node::Branch { test, input, value: self.values[at], yes, no, missing_yes: self.missing[at] });
         }
         let roots = self.roots(&is_child)?;
+        self.check_ends(&nodes, &roots)?;
         Ok((nodes, roots, leaves, self.outputs))
+    }
+
+    /// Whatever is reached from a root ends. A node may have several parents: tests for one of several categories share
+    /// what follows them.
+    fn check_ends(&self, nodes: &[Node], roots: &[usize]) -> TractResult<()> {
+        const NEW: u8 = 0;
+        const ON_THE_WAY: u8 = 1;
+        const DONE: u8 = 2;
+        let mut seen = vec![NEW; nodes.len()];
+        for root in roots {
+            let mut path = vec![(*root, false)];
+            while let Some((at, is_left)) = path.pop() {
+                if is_left {
+                    seen[at] = DONE;
+                    continue;
+                }
+                ensure!(seen[at] != ON_THE_WAY, "tree {} runs in circles", self.tree_ids[at]);
+                if seen[at] == DONE {
+                    continue;
+                }
+                seen[at] = ON_THE_WAY;
+                path.push((at, true));
+                if let Node::Branch { yes, no, .. } = &nodes[at] {
+                    for child in [*yes, *no] {
+                        ensure!(seen[child] != ON_THE_WAY, "tree {} runs in circles", self.tree_ids[at]);
+                        path.push((child, false));
+                    }
+                }
+            }
+        }
+        Ok(())
     }
 
     /// Weights, those of one leaf together, and the range of each leaf.
@@ -326,7 +354,7 @@ impl<'a> Parser<'a> {
         Ok((listed.into_iter().map(|(_, output, weight)| (output, weight)).collect(), ranges))
     }
 
-    /// The one node of each tree that is nobody's child.
+    /// The one node of each tree that is nobody's child: the first that is listed.
     fn roots(&self, is_child: &[bool]) -> TractResult<Vec<usize>> {
         let mut trees: Vec<i64> = self.tree_ids.to_vec();
         trees.sort_unstable();
@@ -334,7 +362,9 @@ impl<'a> Parser<'a> {
         let mut roots: Vec<(i64, usize)> =
             (0..is_child.len()).filter(|at| !is_child[*at]).map(|at| (self.tree_ids[at], at)).collect();
         roots.sort_unstable();
-        let one_each = roots.len() == trees.len() && roots.iter().zip(&trees).all(|((tree, _), other)| tree == other);
+        let is_first = |at: usize| self.tree_ids.iter().position(|tree| *tree == self.tree_ids[at]) == Some(at);
+        let one_each = roots.len() == trees.len()
+            && roots.iter().zip(&trees).all(|((tree, at), other)| tree == other && is_first(*at));
         ensure!(one_each, "a tree does not have exactly one root");
         Ok(roots.into_iter().map(|(_, at)| at).collect())
     }
