@@ -34,6 +34,7 @@ fn features_and_queries_come_as_arrow_when_asked() {
     let now = status["now"].as_str().unwrap();
     let event = json!({"event_id": "e1", "happened_at": now, "user_id": "u1", "amount": 5.0});
     server.post("/v1/datasets/events/events", &event.to_string());
+    server.folded();
 
     let rows = json!([{"event_id": "e9", "user_id": "u1", "amount": 3.0}]);
     let vectors = arrow(&server, "/v1/features", &json!({"training_set": "next_amount", "rows": rows}));

@@ -14,15 +14,7 @@ fn send(server: &Server, id: &str, amount: f64) -> Value {
     let event = json!({"event_id": id, "happened_at": at, "user_id": "u1", "amount": amount});
     let (status, receipt) = server.post("/v1/datasets/events/events", &format!("{event}\n"));
     assert_eq!(status, 200, "{receipt}");
-    // What is acknowledged is durable; a moment later it is folded, too.
-    for _ in 0..500 {
-        let status: Value = serde_json::from_str(&server.get("/v1/status").1).unwrap();
-        let progress = &status["progress"];
-        if progress["folded_entries"] == progress["durable_entries"] {
-            break;
-        }
-        std::thread::sleep(std::time::Duration::from_millis(20));
-    }
+    server.folded();
     receipt["counts"].clone()
 }
 

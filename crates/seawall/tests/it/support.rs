@@ -112,6 +112,19 @@ pub struct Server {
 }
 
 impl Server {
+    /// Waits until what was acknowledged is folded into features, too: acknowledged only means durable.
+    pub fn folded(&self) {
+        for _ in 0..500 {
+            let status: Value = serde_json::from_str(&self.get("/v1/status").1).unwrap();
+            let progress = &status["progress"];
+            if progress["folded_entries"] == progress["durable_entries"] {
+                return;
+            }
+            std::thread::sleep(std::time::Duration::from_millis(20));
+        }
+        panic!("features do not catch up");
+    }
+
     /// Posts a body: status and JSON answer; `None` when the server is gone.
     pub fn try_post(&self, path: &str, body: &str) -> Option<(u16, Value)> {
         let request = ureq::post(format!("{}{path}", self.url)).config().http_status_as_error(false).build();
