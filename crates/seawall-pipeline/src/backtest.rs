@@ -8,10 +8,12 @@ use std::collections::HashMap;
 use arrow::array::RecordBatch;
 use seawall_base::declare::Known;
 use seawall_base::error::Result;
-use seawall_base::watch::{Alternative, Estimate, Evaluation, Period, Signal};
+use seawall_base::watch::{Alternative, Comparison, Estimate, Evaluation, Period, Signal, Trigger};
 use seawall_base::{Error, Instant, Permit, Scorer, Span, TableVersion};
 use seawall_kernel::feature::key_hashes;
-use seawall_kernel::retrain::decide::{ChampionState, Judgement, Measured, Next, Situation, judge, next};
+use seawall_kernel::retrain::decide::{
+    ChampionState, Judgement, Measured, Next, Situation, judge, next, performance_signal,
+};
 use seawall_kernel::retrain::evaluate::{compare, evaluate, unmet};
 use serde::Serialize;
 use std::sync::Arc;
@@ -36,13 +38,45 @@ pub struct Month {
     pub auc_challenger: Option<Estimate>,
 }
 
+/// What the policy would have done.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// The first champion begins.
+    First,
+    /// The challenger becomes champion.
+    Promote,
+    /// The challenger is not better, or not good enough.
+    HoldBack,
+    /// A training is due, but must not happen now.
+    Postpone,
+    /// The former champion comes back.
+    RollBack,
+    /// Nothing was due.
+    Keep,
+}
+
+impl Outcome {
+    /// Its name in JSON.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Outcome::First => "first",
+            Outcome::Promote => "promote",
+            Outcome::HoldBack => "hold_back",
+            Outcome::Postpone => "postpone",
+            Outcome::RollBack => "roll_back",
+            Outcome::Keep => "keep",
+        }
+    }
+}
+
 /// What was decided at the end of a month.
 #[derive(Debug, Clone, Serialize)]
 pub struct MonthDecision {
     /// `2014-05`.
     pub month: String,
-    /// `first`, `promote`, `hold_back`, `postpone` or `keep`.
-    pub decision: String,
+    /// What.
+    pub decision: Outcome,
     /// Why it was due; absent when nothing was.
     pub trigger: Option<String>,
     /// The signal, with its interval.
@@ -141,7 +175,7 @@ impl Pipeline {
         let state = ChampionState { version: 1, promoted_at: from, claimed, probation_until: None, former: None };
         let decision = MonthDecision {
             month: month_name(from - Span(15 * Span::DAY.0)),
-            decision: "first".into(),
+            decision: Outcome::First,
             trigger: Some("first".into()),
             signal: None,
             auc_gain: None,
@@ -177,13 +211,11 @@ impl Pipeline {
             auc_challenger: comparison.challenger.auc(),
         });
 
-        let policy = policy_of(model);
-        let performance = Some(Measured { evaluation: comparison.champion.clone(), window: period });
         let situation = Situation {
             model: model.model.name.clone(),
             now: period.to,
             champion: Some(current.state.clone()),
-            performance,
+            performance: Some(Measured { evaluation: comparison.champion.clone(), window: period }),
             drift: Vec::new(),
             data_incidents: Vec::new(),
             last_attempt: *last_attempt,
@@ -191,52 +223,12 @@ impl Pipeline {
             rows_min: model.model.rows_min,
             proposal_open: false,
         };
-        let signal = seawall_kernel::retrain::decide::performance_signal(
-            &policy,
-            &model.model.name,
-            &current.state,
-            situation.performance.as_ref().expect("it was just set"),
-            period.to,
-        );
-        let mut decision = MonthDecision {
-            month: month_name(period.from),
-            decision: "keep".into(),
-            trigger: None,
-            signal,
-            auc_gain: comparison.auc_gain,
-            reason: "nothing was due".into(),
-            rejected: Vec::new(),
-        };
-        match next(&policy, &situation) {
-            Next::Wait { rejected } => decision.rejected = rejected,
-            Next::Confirm { reason } => decision.reason = reason,
-            Next::Postpone { trigger, reason, rejected } => {
-                (decision.decision, decision.reason, decision.rejected) = ("postpone".into(), reason, rejected);
-                decision.trigger = Some(trigger.kind);
-            }
-            Next::RollBack { trigger, reason, rejected, .. } => {
-                (decision.decision, decision.reason, decision.rejected) = ("roll_back".into(), reason, rejected);
-                decision.trigger = Some(trigger.kind);
-            }
-            Next::Train { trigger, reason, rejected } => {
-                *last_attempt = Some(period.to);
-                decision.trigger = Some(trigger.kind);
-                decision.rejected = rejected;
-                let unmet = unmet(&comparison.challenger, &model.model.ready_when);
-                match judge(&policy, Some(&comparison), &unmet) {
-                    Judgement::Propose { reason: judged, rejected } => {
-                        decision.decision = "promote".into();
-                        decision.reason = format!("{reason}; {judged}");
-                        decision.rejected.extend(rejected);
-                        promote(current, scorer, &comparison.challenger, period);
-                    }
-                    Judgement::HoldBack { reason: judged, rejected } => {
-                        decision.decision = "hold_back".into();
-                        decision.reason = format!("{reason}; {judged}");
-                        decision.rejected.extend(rejected);
-                    }
-                }
-            }
+        let decision = decide(model, &situation, &current.state, &comparison, period);
+        if matches!(decision.decision, Outcome::Promote | Outcome::HoldBack) {
+            *last_attempt = Some(period.to);
+        }
+        if decision.decision == Outcome::Promote {
+            promote(current, scorer, &comparison.challenger, period);
         }
         test.decisions.push(decision);
         Ok(())
@@ -322,6 +314,48 @@ impl Pipeline {
         let batches = self.parts.tables.scan(permit, &model.set.served_table, snapshot.version, None).await?;
         Ok(arrow::compute::concat_batches(&snapshot.schema, &batches)?)
     }
+}
+
+/// What the policy says at the end of a month.
+fn decide(
+    model: &DeclaredModel,
+    situation: &Situation,
+    champion: &ChampionState,
+    comparison: &Comparison,
+    period: Period,
+) -> MonthDecision {
+    let policy = policy_of(model);
+    let measured = situation.performance.as_ref();
+    let signal =
+        measured.and_then(|measured| performance_signal(&policy, &situation.model, champion, measured, period.to));
+    let told =
+        |decision: Outcome, trigger: Option<Trigger>, reason: String, rejected: Vec<Alternative>| MonthDecision {
+            month: month_name(period.from),
+            decision,
+            trigger: trigger.map(|trigger| trigger.kind),
+            signal: signal.clone(),
+            auc_gain: comparison.auc_gain,
+            reason,
+            rejected,
+        };
+    let (trigger, reason, mut rejected) = match next(&policy, situation) {
+        Next::Wait { rejected } => return told(Outcome::Keep, None, "nothing was due".into(), rejected),
+        Next::Confirm { reason } => return told(Outcome::Keep, None, reason, Vec::new()),
+        Next::Postpone { trigger, reason, rejected } => {
+            return told(Outcome::Postpone, Some(trigger), reason, rejected);
+        }
+        Next::RollBack { trigger, reason, rejected, .. } => {
+            return told(Outcome::RollBack, Some(trigger), reason, rejected);
+        }
+        Next::Train { trigger, reason, rejected } => (trigger, reason, rejected),
+    };
+    let unmet = unmet(&comparison.challenger, &model.model.ready_when);
+    let (decision, judged, more) = match judge(&policy, Some(comparison), &unmet) {
+        Judgement::Propose { reason, rejected } => (Outcome::Promote, reason, rejected),
+        Judgement::HoldBack { reason, rejected } => (Outcome::HoldBack, reason, rejected),
+    };
+    rejected.extend(more);
+    told(decision, Some(trigger), format!("{reason}; {judged}"), rejected)
 }
 
 fn promote(current: &mut Current, scorer: Arc<dyn Scorer>, claimed: &Evaluation, period: Period) {

@@ -42,9 +42,8 @@ impl Pipeline {
         let is_new_day = last.is_none_or(|last| last.floor(Span::DAY) != now.floor(Span::DAY));
         if is_new_day {
             let views = self.look_at_models(monitor, &revision, now).await?;
-            for model in revision.models.values() {
-                let view = views.get(&model.model.name).cloned().unwrap_or_default();
-                self.retrain_step(model, &view, now).await?;
+            for (name, view) in &views {
+                self.retrain_step(revision.model(name)?, view, now).await?;
             }
         }
         self.settle_proposals(approvers, now).await?;

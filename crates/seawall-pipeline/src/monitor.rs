@@ -16,7 +16,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use seawall_base::error::Result;
-use seawall_base::watch::{CauseKind, Closed, Incident, Period, Signal};
+use seawall_base::watch::{Alternative, CauseKind, Closed, Incident, Period, Signal};
 use seawall_base::{Instant, LogEntry, Span};
 use seawall_catalog::policy::Action;
 use seawall_kernel::retrain::decide::{ChampionState, Measured, performance_signal};
@@ -268,7 +268,8 @@ impl Pipeline {
                 // Drift by itself is a signal; it is an incident where the policy acts on it.
                 let acts = metric != "psi" || policy.is_some_and(|policy| policy.triggers.psi.is_some());
                 if signal.breached && !excused && acts {
-                    self.tell(self.found_in_model(model, cause, signal, signal.window.from), now).await?;
+                    self.tell(self.found_in_model(model, cause, signal, signal.window.from, &view.data_incidents), now)
+                        .await?;
                 } else if !signal.breached {
                     self.close_by_key(open, &key, "what is served is as it was trained on", now).await?;
                 }
@@ -284,14 +285,27 @@ impl Pipeline {
         {
             self.parts.catalog.record_signals(&permit, std::slice::from_ref(&signal)).await?;
             if signal.breached {
-                let found = self.found_in_model(model, CauseKind::Performance, &signal, measured.window.from);
+                let found = self.found_in_model(
+                    model,
+                    CauseKind::Performance,
+                    &signal,
+                    measured.window.from,
+                    &view.data_incidents,
+                );
                 self.tell(found, now).await?;
             }
         }
         Ok(())
     }
 
-    fn found_in_model(&self, model: &DeclaredModel, cause: CauseKind, signal: &Signal, since: Instant) -> Found {
+    fn found_in_model(
+        &self,
+        model: &DeclaredModel,
+        cause: CauseKind,
+        signal: &Signal,
+        since: Instant,
+        data_incidents: &[String],
+    ) -> Found {
         let name = model.model.name.clone();
         let mut blast = seawall_base::watch::Blast {
             training_sets: vec![model.model.training_set.clone()],
@@ -310,7 +324,7 @@ impl Pipeline {
             first_bad: None,
             first_bad_at: since,
             signal: signal.clone(),
-            excluded: not_the_data(cause),
+            excluded: not_the_data(cause, data_incidents),
             blast,
             owner: model.model.owner.clone(),
         }
@@ -357,13 +371,16 @@ pub(crate) fn fault(incident: &Incident, now: Instant) -> Period {
     Period { from: incident.first_bad_at, to: to.max(incident.first_bad_at + Span(1)) }
 }
 
-fn not_the_data(cause: CauseKind) -> Vec<seawall_base::watch::Alternative> {
-    let alternative = |what: &str, why: &str| seawall_base::watch::Alternative { what: what.into(), why: why.into() };
-    match cause {
-        CauseKind::Performance | CauseKind::FeatureDrift => vec![
-            alternative("the data is wrong", "no incident about the data that it reads is open"),
-            alternative("training and serving diverge", "both run the same core; `seawall verify skew` proves it"),
-        ],
-        _ => Vec::new(),
+/// What else a model's incident could be, and is not.
+fn not_the_data(cause: CauseKind, data_incidents: &[String]) -> Vec<Alternative> {
+    if !matches!(cause, CauseKind::Performance | CauseKind::FeatureDrift) {
+        return Vec::new();
     }
+    let alternative = |what: &str, why: &str| Alternative { what: what.into(), why: why.into() };
+    let diverged =
+        alternative("training and serving diverge", "both run the same core; `seawall verify skew` proves it");
+    if !data_incidents.is_empty() {
+        return vec![diverged];
+    }
+    vec![alternative("the data is wrong", "no incident about the data that it reads is open"), diverged]
 }

@@ -442,19 +442,5 @@ async fn define_views(
 
 /// The rows of `batch` that lie within `cut`.
 pub(crate) fn rows_within(batch: &RecordBatch, cut: &Cut) -> Result<RecordBatch> {
-    use arrow::array::{Array, BooleanArray, Int32Array, Int64Array};
-    let ids = |name: &str| batch.column_by_name(name).ok_or_else(|| crate::verify::missing_column(name));
-    let partitions = ids(column::PARTITION)?;
-    let offsets = ids(column::LSN)?;
-    let (Some(partitions), Some(offsets)) =
-        (partitions.as_any().downcast_ref::<Int32Array>(), offsets.as_any().downcast_ref::<Int64Array>())
-    else {
-        return Err(crate::verify::missing_column(column::LSN));
-    };
-    let mut keep = Vec::with_capacity(batch.num_rows());
-    for i in 0..batch.num_rows() {
-        let partition = seawall_base::Partition(partitions.value(i) as u32);
-        keep.push((offsets.value(i) as u64) < cut.end(partition).0);
-    }
-    Ok(arrow::compute::filter_record_batch(batch, &BooleanArray::from(keep))?)
+    crate::restore::keep_where(batch, |partition, offset| offset < cut.end(partition).0)
 }

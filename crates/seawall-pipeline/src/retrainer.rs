@@ -13,7 +13,6 @@ use seawall_base::engine::Fingerprint;
 use seawall_base::error::Result;
 use seawall_base::watch::{Alternative, Comparison, Decision, DecisionKind, Evaluation, Incident, Period, Trigger};
 use seawall_base::{Error, ErrorKind, Hash, Instant, Permit, Scorer, Span, TableVersion, TrainingJob};
-use seawall_catalog::decisions::Proposal;
 use seawall_catalog::models::{ModelVersion, NewModelVersion};
 use seawall_catalog::policy::{Action, Principal, SYSTEM_PRINCIPAL};
 use seawall_kernel::retrain::decide::{Judgement, Next, Situation, judge, next};
@@ -75,7 +74,7 @@ impl Pipeline {
             last_attempt: decisions.iter().filter(|decision| is_attempt(decision)).map(|decision| decision.at).max(),
             labelled_rows: view.labelled_rows,
             rows_min: model.model.rows_min,
-            proposal_open: self.proposals_of(name).await?.iter().any(|proposal| proposal.decision.model == *name),
+            proposal_open: self.has_proposal(name).await?,
         };
         match next(policy, &situation) {
             Next::Wait { .. } => Ok(()),
@@ -101,9 +100,9 @@ impl Pipeline {
                 self.refresh_champions().await
             }
             Next::Confirm { reason } => {
+                let Some(champion) = &situation.champion else { return Ok(()) };
                 let permit = self.control_permit(Action::PromoteModel, name);
-                let version = situation.champion.as_ref().map_or(0, |champion| champion.version);
-                self.parts.catalog.confirm(&permit, name, version, &reason, now).await.map(|_| ())
+                self.parts.catalog.confirm(&permit, name, champion.version, &reason, now).await.map(|_| ())
             }
         }
     }
@@ -195,13 +194,11 @@ impl Pipeline {
         decision.evaluation = Some(kept.evaluation.clone());
         decision.comparison = comparison;
         decision.binds = binds(kept, &decision);
-        match kind {
-            DecisionKind::Propose => {
-                self.parts.catalog.set_challenger(permit, &model.model.name, Some(kept.version), now).await?;
-                self.parts.catalog.record_proposal(permit, &decision, &policy.approve).await
-            }
-            _ => self.parts.catalog.record_decision(permit, &decision).await,
+        if kind != DecisionKind::Propose {
+            return self.parts.catalog.record_decision(permit, &decision).await;
         }
+        self.parts.catalog.set_challenger(permit, &model.model.name, Some(kept.version), now).await?;
+        self.parts.catalog.record_proposal(permit, &decision, &policy.approve).await
     }
 
     async fn draft(
@@ -313,9 +310,9 @@ impl Pipeline {
         Ok(faults)
     }
 
-    async fn proposals_of(&self, model: &str) -> Result<Vec<Proposal>> {
+    async fn has_proposal(&self, model: &str) -> Result<bool> {
         let open = self.parts.catalog.open_proposals().await?;
-        Ok(open.into_iter().filter(|proposal| proposal.decision.model == model).collect())
+        Ok(open.iter().any(|proposal| proposal.decision.model == model))
     }
 
     /// Lets `approvers` approve what waits, and promotes what is approved.

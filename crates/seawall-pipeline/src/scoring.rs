@@ -312,7 +312,6 @@ fn prediction_rows(
     let text = |value: &dyn Fn(&Prediction) -> String| -> ArrayRef {
         Arc::new(StringArray::from_iter_values(predictions.iter().map(value)))
     };
-    let json = |value: serde_json::Result<String>| value.unwrap_or_else(|error| format!("[\"{error}\"]"));
     let mut columns: Vec<ArrayRef> = vec![text(&|one| one.prediction_id.clone())];
     columns.extend(project(&served.rows, &model.kept)?.columns().iter().cloned());
     for name in ["_at", "_known_at"] {
@@ -323,9 +322,15 @@ fn prediction_rows(
     columns.push(Arc::new(StringArray::from(vec![champion.digest.to_string(); rows])));
     columns.push(Arc::new(predictions.iter().map(|one| one.probability).collect::<Float64Array>()));
     columns.push(text(&|one| one.status.as_str().to_owned()));
-    columns.push(text(&|one| json(serde_json::to_string(&one.missing))));
-    columns.push(text(&|one| json(serde_json::to_string(&one.reasons))));
+    columns.push(json_texts(predictions.iter().map(|one| serde_json::to_string(&one.missing)))?);
+    columns.push(json_texts(predictions.iter().map(|one| serde_json::to_string(&one.reasons)))?);
     Ok(RecordBatch::try_new(model.schema.clone(), columns)?)
+}
+
+fn json_texts(texts: impl Iterator<Item = serde_json::Result<String>>) -> Result<ArrayRef> {
+    let texts: serde_json::Result<Vec<String>> = texts.collect();
+    let texts = texts.map_err(|e| Error::internal("SW0801", "cannot encode a prediction").because(e))?;
+    Ok(Arc::new(StringArray::from(texts)))
 }
 
 /// Schema of the table of predictions.

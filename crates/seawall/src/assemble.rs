@@ -114,11 +114,10 @@ impl Installation {
     /// Makes an earlier revision active again.
     pub async fn roll_back_revision(&self, prefix: &str, reason: &str) -> Result<Applied> {
         let to = self.catalog.find_revision(prefix).await?;
-        let permit = self.permit(Action::RollBack, &to.to_string()).await?;
-        tracing::info!(revision = %to.short(), permit = permit.id(), reason, "rolling the declarations back");
-        let permit = self.permit(Action::ApplyProject, reason).await?;
+        self.permit(Action::RollBack, &to.to_string()).await?;
+        let permit = self.permit(Action::ApplyProject, &to.to_string()).await?;
         let base = self.catalog.active_revision().await?;
-        let applied = self.catalog.roll_back_revision(&permit, to, base, None).await?;
+        let applied = self.catalog.roll_back_revision(&permit, to, reason, base, None).await?;
         crate::governance::install(&self.catalog).await?;
         Ok(applied)
     }

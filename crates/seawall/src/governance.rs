@@ -161,7 +161,13 @@ fn vector_columns(
                 | Aggregation::Last { column }
                 | Aggregation::Min { column }
                 | Aggregation::Max { column } => Some(column),
-                _ => None,
+                Aggregation::Count { .. }
+                | Aggregation::Sum { .. }
+                | Aggregation::Mean { .. }
+                | Aggregation::Variance { .. }
+                | Aggregation::Distinct { .. }
+                | Aggregation::Quantile { .. }
+                | Aggregation::TimeSince => None,
             };
             let base = keeps.and_then(|column| from.columns.iter().find(|base| base.name == *column));
             // The value of another row says nothing about whose row this is: only what is confidential is followed.

@@ -117,6 +117,12 @@ pub fn remove_file(path: &Path) -> io::Result<()> {
     }
 }
 
+/// Removes a folder and all that is in it durably: no power cut brings it back.
+pub fn remove_dir_all(folder: &Path) -> io::Result<()> {
+    fs::remove_dir_all(folder)?;
+    sync_parent(folder)
+}
+
 /// Creates `path` with `bytes`, readable and writable by its owner only; an existing file is left as it is. Of several
 /// callers one creates the file, and whoever returns afterwards finds it whole.
 pub fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {

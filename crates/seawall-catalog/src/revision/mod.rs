@@ -190,10 +190,11 @@ impl Catalog {
         &self,
         permit: &Permit,
         to: Hash,
+        why: &str,
         base: Option<Hash>,
         edges: Option<&[LineageEdge]>,
     ) -> Result<Applied> {
-        store::roll_back(self, permit, to, base, edges).await
+        store::roll_back(self, permit, to, why, base, edges).await
     }
 
     /// The one revision whose hash begins with `prefix`: `Invalid` (SW0184) for fewer than four hexadecimal digits or when

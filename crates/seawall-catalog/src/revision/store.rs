@@ -44,6 +44,7 @@ pub(super) async fn roll_back(
     catalog: &Catalog,
     permit: &Permit,
     revision: Hash,
+    why: &str,
     base: Option<Hash>,
     edges: Option<&[LineageEdge]>,
 ) -> Result<Applied> {
@@ -57,7 +58,7 @@ pub(super) async fn roll_back(
     // The revision keeps its name even if this release would hash its content differently.
     decision.revision = revision;
     let from = state.active.map_or("nothing".to_owned(), |active| active.short());
-    let reason = Some(format!("rolled back from {from}"));
+    let reason = Some(format!("rolled back from {from}: {why}"));
     let activation = Activation { event: "rolled_back", reason, edges };
     activate(catalog, &mut write, permit, &state, &decision, activation).await?;
     write.commit().await?;

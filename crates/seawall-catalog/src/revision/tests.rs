@@ -218,7 +218,7 @@ async fn a_rollback_brings_versions_and_lineage_back() {
         let second = apply(&fixture, &project(vec![view("card", 2)], Vec::new())).await.revision;
         assert!(fixture.catalog.lineage("payments", None, Direction::Down, 9).await.unwrap().is_empty());
         fixture.pass(Span::HOUR);
-        let applied = fixture.catalog.roll_back_revision(&permit, first, None, None).await.unwrap();
+        let applied = fixture.catalog.roll_back_revision(&permit, first, "a test", None, None).await.unwrap();
         assert_eq!((applied.revision, applied.previous), (first, Some(second)));
         let active = fixture.catalog.active().await.unwrap().unwrap();
         assert_eq!((active.revision, active.views.as_slice()), (first, [view("card", 1)].as_slice()));
@@ -231,7 +231,8 @@ async fn a_rollback_brings_versions_and_lineage_back() {
             [(1, first, None, hour(0)), (2, second, Some(first), hour(1)), (3, first, Some(second), hour(2))]
         );
         assert_eq!(fixture.events().await, ["applied", "applied", "rolled_back"]);
-        let missing = fixture.catalog.roll_back_revision(&permit, Hash::of(b"none"), None, None).await.unwrap_err();
+        let missing =
+            fixture.catalog.roll_back_revision(&permit, Hash::of(b"none"), "a test", None, None).await.unwrap_err();
         assert_eq!((missing.kind(), missing.code()), (ErrorKind::NotFound, "SW0685"));
     })
     .await;
@@ -243,11 +244,12 @@ async fn a_rollback_is_a_step_with_a_reason_and_minds_its_base() {
         let permit = fixture.permit(Action::ApplyProject);
         let first = apply(&fixture, &project(vec![view("card", 1)], Vec::new())).await.revision;
         let second = apply(&fixture, &project(vec![view("card", 2)], Vec::new())).await.revision;
-        let moved = fixture.catalog.roll_back_revision(&permit, first, Some(first), None).await.unwrap_err();
+        let moved = fixture.catalog.roll_back_revision(&permit, first, "a test", Some(first), None).await.unwrap_err();
         assert_eq!((moved.kind(), moved.code()), (ErrorKind::Conflict, "SW0684"));
-        let denied = fixture.catalog.roll_back_revision(&fixture.permit(Action::Ingest), first, None, None).await;
+        let denied =
+            fixture.catalog.roll_back_revision(&fixture.permit(Action::Ingest), first, "a test", None, None).await;
         assert_eq!(denied.unwrap_err().code(), "SW0611");
-        let rolled = fixture.catalog.roll_back_revision(&permit, first, Some(second), None).await.unwrap();
+        let rolled = fixture.catalog.roll_back_revision(&permit, first, "a test", Some(second), None).await.unwrap();
         let back = "changed feature_view card 1: back to an earlier version: features.n.window: 2h -> 1h";
         assert_eq!(shown(&rolled.changes), [back]);
         let history = fixture.catalog.revisions().await.unwrap();
@@ -257,7 +259,7 @@ async fn a_rollback_is_a_step_with_a_reason_and_minds_its_base() {
         let entries = fixture.catalog.audit(9, 0).await.unwrap();
         assert!(entries[2].detail.contains(&format!("rolled back from {}", second.short())), "{}", entries[2].detail);
         // Forward again works the same way.
-        fixture.catalog.roll_back_revision(&permit, second, Some(first), None).await.unwrap();
+        fixture.catalog.roll_back_revision(&permit, second, "a test", Some(first), None).await.unwrap();
         assert_eq!(fixture.catalog.active_revision().await.unwrap(), Some(second));
         fixture.catalog.verify_audit().await.unwrap();
     })
@@ -276,7 +278,7 @@ async fn a_rollback_brings_models_and_policies_back() {
     two.models[0].rows_min = 9;
     two.policies.clear();
     apply(&fixture, &two).await;
-    fixture.catalog.roll_back_revision(&permit, first, None, None).await.unwrap();
+    fixture.catalog.roll_back_revision(&permit, first, "a test", None, None).await.unwrap();
     let active = fixture.catalog.active().await.unwrap().unwrap();
     assert_eq!((active.revision, &active.project), (first, &one));
 }

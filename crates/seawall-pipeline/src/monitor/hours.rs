@@ -1,14 +1,14 @@
 //! What came in, hour by hour: counts, broken rules, missing values, units of numbers. Every state is a sum, so neither
 //! the order nor the batching of rows matters, and a restart that reads the log again finds the same.
 
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 
 use arrow::array::{Array, AsArray, Float64Array, Int32Array, Int64Array, RecordBatch};
 use arrow::datatypes::DataType;
 use seawall_base::declare::Monitor;
 use seawall_base::error::Result;
 use seawall_base::watch::Period;
-use seawall_base::{Dataset, Instant, Offset, Partition, RowId, Span, column};
+use seawall_base::{Dataset, Error, Instant, Offset, Partition, RowId, Span, column};
 use seawall_kernel::drift::unit::UnitProfile;
 
 use crate::frame::Frame;
@@ -104,7 +104,8 @@ pub(super) struct DatasetWatch {
     pub rejected: Option<RejectedBatch>,
     /// The first batch of the run of rejected ones.
     pub first_rejected: Option<RejectedBatch>,
-    slices: BTreeMap<String, usize>,
+    /// Slices that are watched apart.
+    slices: BTreeSet<String>,
     baseline: Option<(i64, usize, Sums)>,
 }
 
@@ -217,6 +218,7 @@ impl DatasetWatch {
             return Err(crate::verify::missing_column("_raw"));
         };
         for row in 0..rows.num_rows() {
+            // A line that could not be decoded has no values.
             let raw: serde_json::Value = serde_json::from_str(raws.value(row)).unwrap_or_default();
             let slices = monitor.by.iter().filter_map(|name| raw.get(name)?.as_str().map(|v| format!("{name}={v}")));
             let number = |field: &std::sync::Arc<arrow::datatypes::Field>| {
@@ -230,7 +232,7 @@ impl DatasetWatch {
                 slices: slices.collect(),
                 numbers: dataset.schema.fields().iter().filter_map(number).collect(),
                 ahead: false,
-                broken: broken_rules(reasons.value(row)),
+                broken: broken_rules(reasons.value(row))?,
             };
             self.take(recent);
         }
@@ -239,9 +241,8 @@ impl DatasetWatch {
 
     fn take(&mut self, row: RecentRow) {
         for slice in &row.slices {
-            let known = self.slices.len();
-            if known < SLICES_MAX || self.slices.contains_key(slice) {
-                *self.slices.entry(slice.clone()).or_default() += 1;
+            if self.slices.len() < SLICES_MAX && self.slices.insert(slice.clone()) && self.slices.len() == SLICES_MAX {
+                tracing::warn!(%slice, SLICES_MAX, "no more values are watched apart, only all rows together");
             }
         }
         let hour = self.hours.entry(hour_of(row.arrival)).or_default();
@@ -251,7 +252,7 @@ impl DatasetWatch {
         }
         for (column, value) in &row.numbers {
             hour.units.entry((column.clone(), None)).or_default().add_value(*value);
-            for slice in row.slices.iter().filter(|slice| self.slices.contains_key(*slice)) {
+            for slice in row.slices.iter().filter(|slice| self.slices.contains(*slice)) {
                 hour.units.entry((column.clone(), Some(slice.clone()))).or_default().add_value(*value);
             }
         }
@@ -377,11 +378,12 @@ fn text_value(values: &dyn Array, row: usize) -> Option<String> {
     values.as_boolean_opt().map(|flags| flags.value(row).to_string())
 }
 
-fn broken_rules(reasons: &str) -> Vec<RuleKey> {
-    let reasons: Vec<serde_json::Value> = serde_json::from_str(reasons).unwrap_or_default();
+fn broken_rules(reasons: &str) -> Result<Vec<RuleKey>> {
+    let reasons: Vec<serde_json::Value> = serde_json::from_str(reasons)
+        .map_err(|e| Error::corrupt("SW0802", "quarantine reasons are damaged").because(e))?;
     let key = |reason: &serde_json::Value| {
         let rule = reason.get("rule")?.as_str()?.to_owned();
         Some((rule, reason.get("column").and_then(|column| column.as_str()).map(str::to_owned)))
     };
-    reasons.iter().filter_map(key).collect()
+    Ok(reasons.iter().filter_map(key).collect())
 }

@@ -56,7 +56,7 @@ impl Months {
                 count(month.rows),
                 auc(month.auc_champion),
                 auc(month.auc_challenger),
-                decision.decision,
+                decision.decision.as_str(),
                 decision.reason
             );
             for rejected in &decision.rejected {

@@ -134,7 +134,7 @@ impl Demo {
         if global.json() {
             print_json(&story)?;
         } else {
-            println!("{}", story.text(&truth, &facts));
+            println!("{}", story.text(&facts));
         }
         report::write(&self.report, &story, &truth, &installation).await?;
         eprintln!("the report for others to read: {}", self.report.display());
@@ -252,18 +252,15 @@ struct Tokens {
 /// Tokens of people who look at the demo.
 async fn tokens(installation: &Installation) -> Result<Tokens> {
     let permit = installation.permit(Action::ManageTokens, "demo").await?;
-    let mut made = Vec::new();
-    for (name, role, group) in [
-        ("olivia", Role::Owner, None),
-        ("ravi", Role::Engineer, Some("risk")),
-        ("ana", Role::Analyst, Some("electronics")),
-    ] {
-        let groups: Vec<String> = group.iter().map(|group| (*group).to_owned()).collect();
-        made.push(installation.catalog.create_token(&permit, name, role, &groups, None).await?.secret);
-    }
-    let mut made = made.into_iter();
-    let mut next = || made.next().unwrap_or_default();
-    Ok(Tokens { owner: next(), risk: next(), analyst: next() })
+    let make = async |name: &str, role: Role, groups: &[&str]| {
+        let groups: Vec<String> = groups.iter().map(|group| (*group).to_owned()).collect();
+        Ok::<_, Error>(installation.catalog.create_token(&permit, name, role, &groups, None).await?.secret)
+    };
+    Ok(Tokens {
+        owner: make("olivia", Role::Owner, &[]).await?,
+        risk: make("ravi", Role::Engineer, &["risk"]).await?,
+        analyst: make("ana", Role::Analyst, &["electronics"]).await?,
+    })
 }
 
 /// Where the demo keeps its project and data: a folder that was named, or a temporary one that is removed at the end.

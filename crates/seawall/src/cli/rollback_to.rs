@@ -166,13 +166,13 @@ async fn withdraw(installation: &Installation, plan: &Plan, reason: &str, arriva
     // Before the frame: without checkpoints the features are folded from the log again, whatever happens after.
     let online = data.join("online");
     if online.exists() {
-        std::fs::remove_dir_all(&online)
+        seawall_base::durable::remove_dir_all(&online)
             .map_err(|e| Error::internal("SW0876", format!("cannot remove {}", online.display())).because(e))?;
     }
     let kept = |table: &TableMove| Restored { kept_end: table.kept_end, version_before: table.now };
     let tables: BTreeMap<String, Restored> =
         plan.tables.iter().map(|table| (table.dataset.clone(), kept(table))).collect();
-    let permit = installation.permit(Action::RollBack, reason).await?;
+    let permit = installation.permit(Action::RollBack, "tables").await?;
     restore::append(&log, &permit, Restore { at: plan.at, reason: reason.to_owned(), tables }, arrival).await
 }
 

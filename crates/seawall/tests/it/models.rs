@@ -258,3 +258,39 @@ fn digit_within(certificate: &[u8], record: &str) -> usize {
     };
     (from..certificate.len() - 1).find(digit).unwrap()
 }
+
+/// Model, features and tables go back together, on a copy of the demo, and what was served since is still proved.
+#[test]
+fn champion_and_tables_come_back_together() {
+    let demo = demo();
+    let promoted = demo.facts["models"]["decisions"].as_array().unwrap().iter().filter(|one| one["kind"] == "promote");
+    let last = promoted.last().unwrap();
+    assert!(last["version"].as_u64() > Some(1), "{last}");
+    let copy = tempfile::tempdir().unwrap();
+    let copied = {
+        let _turn = demo.turn.lock().unwrap_or_else(PoisonError::into_inner);
+        std::process::Command::new("cp").arg("-a").arg(&demo.home).arg(copy.path()).status().unwrap()
+    };
+    assert!(copied.success());
+    let home = copy.path().join(demo.home.file_name().unwrap());
+    let there = Demo { facts: Value::Null, home, turn: Mutex::new(()) };
+    let count = || there.rows("select count(*) as n from payments")[0]["n"].as_u64().unwrap();
+    let champion = || there.run(&["champion", "fraud", "--output", "json"]).expect(0).json()["champion"].clone();
+    let before = count();
+    assert_eq!(champion()["version"], last["version"]);
+
+    let moment = "2026-05-10T00:00:00Z";
+    let plan = ["rollback", "to", moment, "--reason", "an audit", "--output", "json"];
+    let planned = there.run(&plan).expect(0).json();
+    assert_eq!(planned["plan"]["models"], json!([{"model": "fraud", "now": last["version"], "then": 1}]), "{planned}");
+    let withdrawn = planned["plan"]["tables"].as_array().unwrap().iter().find(|one| one["dataset"] == "payments");
+    let withdrawn = withdrawn.unwrap()["withdrawn_rows"].as_u64().unwrap();
+    assert!(withdrawn > 10_000 && count() == before, "a plan changes nothing: {planned}");
+
+    there.run(&[&plan[..], &["--run"]].concat()).expect(0);
+    assert_eq!((count(), champion()["version"].clone()), (before - withdrawn, json!(1)));
+    assert_eq!(champion()["decision"]["kind"], "roll_back");
+    let proof = there.run(&["verify", "skew", "fraud", "--output", "json"]).expect(0).json();
+    let report = &proof["claims"]["report"];
+    assert_eq!((&report["replayed"], &report["mismatched"]), (&demo.facts["skew"]["replayed"], &json!(0)), "{report}");
+}

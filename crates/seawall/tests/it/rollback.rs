@@ -88,3 +88,36 @@ fn rows_are_withdrawn_and_what_was_served_of_them_is_proved() {
     let left = ids(&project, &[]);
     assert!(left.contains("b1") && !left.contains("900"), "{left}");
 }
+
+#[test]
+fn declarations_come_back_and_the_reason_is_on_record() {
+    let project = Project::events();
+    project.run(&["apply"]).expect(0);
+    let revision = || project.run(&["status", "--output", "json"]).expect(0).json()["revision"].clone();
+    let first = revision();
+    let server = project.serve(&[]);
+    let moment = now(&server);
+    server.terminate();
+    let file = project.path().join("declarations.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, text.replace("window: 24h}\n  sum", "window: 12h}\n  sum")).unwrap();
+    project.run(&["apply"]).expect(0);
+    let second = revision();
+    assert_ne!(first, second);
+
+    let back = ["rollback", "to", &moment, "--reason", "counts are too low", "--run"];
+    project.run(&back).expect(0);
+    assert_eq!(revision(), first);
+    let reason = project.run(&["audit", "--limit", "20", "--output", "json"]).expect(0).stdout;
+    assert!(reason.contains("counts are too low"), "{reason}");
+
+    let prefix = second.as_str().unwrap()[..8].to_owned();
+    project.run(&["rollback", "revision", &prefix, "--reason", "they were right"]).expect(0);
+    assert_eq!(revision(), second);
+    let unknown = project.run(&["rollback", "revision", "0000", "--reason", "typo"]);
+    assert!(unknown.code == 2 && unknown.stderr.contains("SW0685"), "{}", unknown.stderr);
+    let early = project.run(&["rollback", "to", "2001-01-01T00:00:00Z", "--reason", "too early"]);
+    assert!(early.code == 2 && early.stderr.contains("SW0877"), "{}", early.stderr);
+    let future = project.run(&["rollback", "to", "2999-01-01T00:00:00Z", "--reason", "too late"]);
+    assert!(future.code == 2 && future.stderr.contains("SW0874"), "{}", future.stderr);
+}
