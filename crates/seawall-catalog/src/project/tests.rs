@@ -16,6 +16,7 @@ use super::*;
 mod codes;
 mod owners;
 mod schemas;
+mod standard;
 
 fn golden_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/project/golden")

@@ -6,8 +6,12 @@ mod compile_problems;
 mod input;
 mod modes;
 mod oracle;
+mod service;
 mod speed;
+mod table;
+mod tally;
 mod torture;
+mod types;
 
 use std::sync::Arc;
 

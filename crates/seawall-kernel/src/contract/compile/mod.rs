@@ -4,7 +4,9 @@
 mod column;
 mod options;
 mod quality;
+mod relationship;
 mod sla;
+mod table;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -16,7 +18,9 @@ use serde_json::Value;
 use super::gate::{Gate, Latency};
 use super::instant::Zone;
 use super::model::{Contract, CustomProperty, Property, SchemaObject, custom};
-use super::rule::{Check, Column, Kind, Level, Limit, NotExecuted, RuleId, RuleInfo, Uniqueness};
+use super::rule::{Check, Column, Compat, Kind, Level, Limit, NotExecuted, RuleId, RuleInfo, Uniqueness};
+use super::service::ServiceLevel;
+use super::table_rule::TableRule;
 use super::verdict::Mode;
 
 /// A mistake in a contract.
@@ -37,7 +41,20 @@ pub struct Problem {
 /// # Errors
 /// Every problem that keeps the contract from being executed, in the order of the contract.
 pub fn compile(contract: &Contract, object: Option<&str>) -> Result<Gate, Vec<Problem>> {
-    let mut compiler = Compiler::new(contract);
+    compile_for(contract, object, true)
+}
+
+/// The same for data that becomes no dataset of a project, such as a file that is tested: objects may have any name,
+/// properties need no type, and keys may be of any scalar type.
+///
+/// # Errors
+/// Every problem that keeps the contract from being executed, in the order of the contract.
+pub fn compile_for_test(contract: &Contract, object: Option<&str>) -> Result<Gate, Vec<Problem>> {
+    compile_for(contract, object, false)
+}
+
+fn compile_for(contract: &Contract, object: Option<&str>, strict: bool) -> Result<Gate, Vec<Problem>> {
+    let mut compiler = Compiler::new(contract, strict);
     compiler.header(contract);
     compiler.unresolved_variables(contract);
     let gate = compiler.choose(contract, object).map(|index| compiler.object(contract, index));
@@ -57,19 +74,28 @@ struct Compiled {
 
 struct Compiler {
     contract_name: String,
+    /// Whether the object becomes a dataset of a project.
+    strict: bool,
+    object_name: String,
     problems: Vec<Problem>,
     rules: Vec<RuleInfo>,
     limits: HashMap<RuleId, Limit>,
     uniqueness: Vec<Uniqueness>,
     row_counts: Vec<RuleId>,
     latencies: Vec<Latency>,
+    table_rules: Vec<TableRule>,
+    service_levels: Vec<ServiceLevel>,
     not_executed: Vec<NotExecuted>,
     zone: Zone,
+    compat: Compat,
+    is_v3_0: bool,
 }
 
 impl Compiler {
-    fn new(contract: &Contract) -> Self {
+    fn new(contract: &Contract, strict: bool) -> Self {
         Compiler {
+            strict,
+            object_name: String::new(),
             contract_name: format!("{}@{}", contract.id(), contract.major().unwrap_or(0)),
             problems: Vec::new(),
             rules: Vec::new(),
@@ -77,8 +103,12 @@ impl Compiler {
             uniqueness: Vec::new(),
             row_counts: Vec::new(),
             latencies: Vec::new(),
+            table_rules: Vec::new(),
+            service_levels: Vec::new(),
             not_executed: Vec::new(),
             zone: Zone::utc(),
+            compat: Compat::default(),
+            is_v3_0: contract.api_version.starts_with("v3.0."),
         }
     }
 
@@ -92,6 +122,9 @@ impl Compiler {
             uniqueness: self.uniqueness,
             row_counts: self.row_counts,
             latencies: self.latencies,
+            table_rules: self.table_rules,
+            service_levels: self.service_levels,
+            compat: self.compat,
             not_executed: self.not_executed,
             zone: compiled.zone,
             dedup_horizon: compiled.dedup_horizon,
@@ -193,18 +226,21 @@ impl Compiler {
 
     fn object(&mut self, contract: &Contract, index: usize) -> Compiled {
         let object = &contract.schema[index];
+        object.name.clone_into(&mut self.object_name);
         let path = format!("schema/{index}");
         self.unknown_keys(&path, &object.other, column::OBJECT_KEYS);
-        if seawall_base::TableName::dataset(&object.name).is_err() {
+        if self.strict && seawall_base::TableName::dataset(&object.name).is_err() {
             let hint = "use lower-case letters, digits and underscores, beginning with a letter";
             self.problem(&format!("{path}/name"), "SW0202", format!("{:?} cannot name a dataset", object.name), hint);
         }
         let settings = Settings { contract, object };
         self.read_zone(&settings, &path);
+        self.read_compat(&settings, &path);
         let mode = settings.get("seawall.mode").and_then(|value| self.read_mode(value, &path));
         let columns = self.columns(object, &path, mode);
         let primary_key = self.primary_key(object, &columns, &path, mode);
         self.object_quality(object, &columns, &path, mode);
+        self.relationships(contract, object, &path);
         self.service_levels(contract, object, &columns);
         let event_time = self.event_time(&settings, &columns, &path);
         let dedup_horizon = self.dedup_horizon(&settings, &path);
@@ -248,11 +284,23 @@ impl Compiler {
         }
     }
 
+    fn read_compat(&mut self, settings: &Settings<'_>, path: &str) {
+        let Some(value) = settings.get("seawall.compat") else { return };
+        match value.as_str() {
+            Some("datacontract-cli") => self.compat = Compat::DatacontractCli,
+            Some("text") => self.compat = Compat::Text,
+            _ => {
+                let message = format!("seawall.compat is {value}");
+                self.problem(&format!("{path}/customProperties"), "SW0208", message, "use text or datacontract-cli");
+            }
+        }
+    }
+
     fn event_time(&mut self, settings: &Settings<'_>, columns: &[Column], path: &str) -> Option<String> {
         let value = settings.get("seawall.eventTime")?;
         let column = columns.iter().find(|column| Some(column.name.as_str()) == value.as_str());
         match column {
-            Some(column) if matches!(column.kind, Kind::Timestamp) => return Some(column.name.clone()),
+            Some(column) if matches!(column.kind, Kind::Timestamp(_)) => return Some(column.name.clone()),
             Some(_) => {
                 let message = format!("seawall.eventTime names {value}, which is no timestamp");
                 self.problem(&format!("{path}/customProperties"), "SW0208", message, "give it logicalType: timestamp");
@@ -303,7 +351,8 @@ impl Compiler {
         let indices: Vec<usize> =
             names.iter().filter_map(|name| columns.iter().position(|column| &column.name == name)).collect();
         for index in &indices {
-            if matches!(columns[*index].kind, Kind::Float64 | Kind::Struct(_) | Kind::List(_)) {
+            let is_inexact = self.strict && matches!(columns[*index].kind, Kind::Float64);
+            if is_inexact || matches!(columns[*index].kind, Kind::Struct(_) | Kind::List(_) | Kind::Map(_)) {
                 let message = format!("{} cannot be part of a key: its type has no exact equality", names.join(", "));
                 self.problem(&format!("{path}/properties"), "SW0209", message, "use a string, an integer or a decimal");
             }
@@ -327,7 +376,7 @@ impl Compiler {
 fn holds_personal(column: &Column) -> bool {
     let nested = match &column.kind {
         Kind::Struct(fields) => fields.iter().any(holds_personal),
-        Kind::List(element) => holds_personal(element),
+        Kind::List(element) | Kind::Map(element) => holds_personal(element),
         _ => false,
     };
     column.personal || nested

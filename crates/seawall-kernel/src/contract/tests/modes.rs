@@ -214,6 +214,9 @@ fn latency_is_measured_against_the_present() {
     assert_eq!(show(&verdict), "accepted [0, 1]\n");
     let verdict = gate.check(&batch, Input::Typed, "2023-11-14T00:00:01Z".parse().unwrap());
     assert_eq!(verdict.warnings.len(), 1, "{}", show(&verdict));
+    // What is about no object of the contract is told, too.
     assert_eq!(gate.not_executed().len(), 1);
-    assert_eq!(gate.not_executed()[0].path, "slaProperties/1");
+    assert_eq!(gate.not_executed()[0].path, "slaProperties/2");
+    let watched: Vec<&str> = gate.service_levels().iter().map(|level| level.rule.as_str()).collect();
+    assert_eq!(watched, ["latency", "availability"]);
 }
