@@ -19,6 +19,7 @@ pub mod ipc;
 pub mod load;
 mod monitor;
 pub mod pipeline;
+mod quality;
 pub mod replay;
 pub mod restore;
 pub mod retrainer;

@@ -14,6 +14,7 @@ use seawall_base::declare::{
 use super::*;
 
 mod codes;
+mod hostile;
 mod owners;
 mod schemas;
 mod standard;

@@ -16,12 +16,14 @@ use arrow::compute::filter;
 use arrow::datatypes::TimestampMicrosecondType;
 use seawall_base::{Dataset, Instant, Span};
 
+use super::breaker::Breaker;
 use super::content::Encoder;
 use super::convert::{Conversion, Finding, Hit, Input, Note};
 use super::instant::Zone;
 use super::rule::{Column, Compat, Limit, NotExecuted, RuleId, RuleInfo, Uniqueness};
 use super::service::ServiceLevel;
 use super::table_rule::TableRule;
+use super::tally::About;
 use super::text::Fault;
 use super::verdict::{Mode, Quarantined, Reason, Verdict, Warning};
 use super::{raw, reason, repeat};
@@ -44,6 +46,7 @@ pub struct Gate {
     pub(super) not_executed: Vec<NotExecuted>,
     pub(super) zone: Zone,
     pub(super) dedup_horizon: Option<Span>,
+    pub(super) breaker: Option<Breaker>,
 }
 
 /// A batch in the contract's types, with what is wrong in its rows.
@@ -81,6 +84,11 @@ impl Gate {
         self.dedup_horizon
     }
 
+    /// When so many rows are refused that the dataset halts (`seawall.haltAbove`).
+    pub fn breaker(&self) -> Option<Breaker> {
+        self.breaker
+    }
+
     /// The rules that this gate executes, in the order of the contract.
     pub fn rules(&self) -> &[RuleInfo] {
         &self.rules
@@ -99,6 +107,22 @@ impl Gate {
     /// What the contract promises over time.
     pub fn service_levels(&self) -> &[ServiceLevel] {
         &self.service_levels
+    }
+
+    /// Whether rules count or compare the rows of the whole table. The primary key does not: that was decided when the
+    /// rows came in.
+    pub fn tallies_table(&self) -> bool {
+        let of_key = usize::from(!self.dataset.primary_key.is_empty());
+        !self.limits.is_empty() || self.uniqueness.len() > of_key
+    }
+
+    /// What `rule` needs to see.
+    pub(super) fn about(&self, rule: RuleId) -> About {
+        if self.latencies.iter().any(|latency| latency.rule == rule) {
+            return About::Clock;
+        }
+        let compares = self.uniqueness.iter().any(|uniqueness| uniqueness.rule == rule);
+        if compares || self.limits.contains_key(&rule) { About::Table } else { About::Row }
     }
 
     pub(super) fn columns(&self) -> &[Column] {

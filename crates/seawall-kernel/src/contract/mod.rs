@@ -8,6 +8,7 @@
 //!
 //! Every rule of a contract is either in [`Gate::rules`] or, with the reason, in [`Gate::not_executed`].
 
+mod breaker;
 mod check;
 mod clock;
 mod compile;
@@ -36,6 +37,7 @@ mod verdict;
 #[cfg(test)]
 mod tests;
 
+pub use breaker::Breaker;
 pub use compile::{Problem, compile, compile_for_test};
 pub use content::content_hashes;
 pub use convert::Input;
@@ -51,5 +53,5 @@ pub use raw::raw_json;
 pub use rule::{Level, NotExecuted, RuleInfo};
 pub use service::{Fault as ServiceFault, Observed, Service, ServiceLevel};
 pub use table_rule::{Measurement, TableRule};
-pub use tally::{Example, Judged, Measured, Tally};
+pub use tally::{About, Example, Judged, Measured, Tally};
 pub use verdict::{Mode, Quarantined, Reason, Verdict, Warning};

@@ -47,6 +47,17 @@ pub struct Judged {
     pub stopped: usize,
 }
 
+/// What a rule needs to see.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum About {
+    /// Each row by itself.
+    Row,
+    /// The rows of the table together: it counts, or it compares them.
+    Table,
+    /// The newest row and the clock.
+    Clock,
+}
+
 /// What a rule comes to over the whole table.
 #[derive(Debug, Clone, PartialEq)]
 pub struct Measured {
@@ -58,6 +69,8 @@ pub struct Measured {
     pub mode: Mode,
     /// What it is judged on.
     pub level: Level,
+    /// What the rule needs to see.
+    pub about: About,
     /// What must hold, for people.
     pub description: String,
     /// Rows that offend; of a counting rule also those that it tolerates.
@@ -182,6 +195,7 @@ impl<'g> Tally<'g> {
             column: info.column.clone(),
             mode: info.mode,
             level: info.level,
+            about: gate.about(rule),
             description: info.description.clone(),
             offending,
             value: None,

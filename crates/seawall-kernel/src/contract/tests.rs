@@ -3,6 +3,9 @@
 mod api;
 mod checks;
 mod compile_problems;
+mod faults;
+mod fuzz_corpus;
+mod generated;
 mod input;
 mod modes;
 mod oracle;

@@ -15,6 +15,7 @@ use arrow::datatypes::{Field, Schema};
 use seawall_base::{Dataset, Span};
 use serde_json::Value;
 
+use super::breaker::Breaker;
 use super::gate::{Gate, Latency};
 use super::instant::Zone;
 use super::model::{Contract, CustomProperty, Property, SchemaObject, custom};
@@ -70,6 +71,7 @@ struct Compiled {
     columns: Vec<Column>,
     zone: Zone,
     dedup_horizon: Option<Span>,
+    breaker: Option<Breaker>,
 }
 
 struct Compiler {
@@ -128,6 +130,7 @@ impl Compiler {
             not_executed: self.not_executed,
             zone: compiled.zone,
             dedup_horizon: compiled.dedup_horizon,
+            breaker: compiled.breaker,
         }
     }
 
@@ -244,6 +247,7 @@ impl Compiler {
         self.service_levels(contract, object, &columns);
         let event_time = self.event_time(&settings, &columns, &path);
         let dedup_horizon = self.dedup_horizon(&settings, &path);
+        let breaker = self.breaker(&settings, &path);
         let personal = columns.iter().filter(|column| holds_personal(column)).map(|column| column.name.clone());
         let fields: Vec<Field> = columns.iter().map(|column| self.field(column)).collect();
         let dataset = Dataset {
@@ -253,7 +257,7 @@ impl Compiler {
             event_time,
             personal: personal.collect(),
         };
-        Compiled { dataset, columns, zone: self.zone.clone(), dedup_horizon }
+        Compiled { dataset, columns, zone: self.zone.clone(), dedup_horizon, breaker }
     }
 
     /// A column is not nullable when no row with null can pass.
@@ -324,6 +328,17 @@ impl Compiler {
             self.problem(&format!("{path}/customProperties"), "SW0208", message, hint);
         }
         span
+    }
+
+    fn breaker(&mut self, settings: &Settings<'_>, path: &str) -> Option<Breaker> {
+        let value = settings.get("seawall.haltAbove")?;
+        let breaker = value.as_str().and_then(Breaker::read);
+        if breaker.is_none() {
+            let message = format!("seawall.haltAbove is {value}");
+            let hint = "write a percentage and a window, for example 5% in 1h";
+            self.problem(&format!("{path}/customProperties"), "SW0208", message, hint);
+        }
+        breaker
     }
 
     fn primary_key(

@@ -107,7 +107,9 @@ impl Staging<'_> {
     }
 
     /// The members of an object as objects with a key and a value.
-    fn stage_map<'a>(&mut self, element: &Column, values: Vec<(Cow<'a, str>, Json<'a>)>) -> Staged<'a> {
+    fn stage_map<'a>(&mut self, element: &Column, mut values: Vec<(Cow<'a, str>, Json<'a>)>) -> Staged<'a> {
+        // The members of a JSON object have no order: the same map again must have the same content.
+        values.sort_by(|one, other| one.0.cmp(&other.0));
         let mut entries = Vec::with_capacity(values.len());
         for (key, value) in values {
             let step = if element.personal { Step::Hidden } else { Step::Key(key.to_string()) };
