@@ -186,7 +186,9 @@ impl Pipeline {
                     offending: u64::from(!measurement.holds),
                     measurement,
                 }),
-                Err(reason) => tracing::warn!(dataset = %name, rule = %rule.rule, reason, "a table rule was not executed"),
+                Err(reason) => {
+                    tracing::warn!(dataset = %name, rule = %rule.rule, reason, "a table rule was not executed")
+                }
             }
         }
         let results: Vec<RuleFailures> = outcomes.iter().map(result_of).collect();
@@ -350,7 +352,8 @@ fn instant(batch: &RecordBatch, index: usize) -> Option<Instant> {
 /// Faults of the data, lately; broken promises are no faults of their own.
 fn faults(incidents: &[&Incident], now: Instant) -> Vec<ServiceFault> {
     let own = [CauseKind::ServiceLevel, CauseKind::Quality];
-    let is_fault = |i: &&&Incident| i.cause.is_data_fault() && !own.contains(&i.cause) && now - i.opened_at < FAULTS_KEPT;
+    let is_fault =
+        |i: &&&Incident| i.cause.is_data_fault() && !own.contains(&i.cause) && now - i.opened_at < FAULTS_KEPT;
     let fault = |i: &&Incident| ServiceFault {
         began: i.first_bad_at,
         noticed: i.opened_at,

@@ -265,12 +265,7 @@ async fn add_failures(
     Ok(())
 }
 
-async fn set_failures(
-    connection: &mut Connection,
-    dataset: &str,
-    result: &RuleFailures,
-    now: Instant,
-) -> Result<()> {
+async fn set_failures(connection: &mut Connection, dataset: &str, result: &RuleFailures, now: Instant) -> Result<()> {
     sqlx::query(
         "INSERT INTO quality (dataset, rule, column_name, mode, failed, updated_at) VALUES ($1, $2, $3, $4, $5, $6)
          ON CONFLICT (dataset, rule, column_name, mode) DO UPDATE SET

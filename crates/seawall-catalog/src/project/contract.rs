@@ -235,7 +235,8 @@ pub(crate) fn compile_problem(node: &Node, problem: &Problem, seen: &mut Vec<(Pl
     let is_known = seen.iter().any(|(known, message)| *known == place && *message == problem.message);
     let is_place_known = seen.iter().any(|(known, _)| *known == place);
     // What the shape has against this place, or against the rule as a whole, says it already.
-    let is_told = report.has_error_at(place) || rule_at(node, &problem.path).is_some_and(|r| report.has_error_within(r));
+    let is_told =
+        report.has_error_at(place) || rule_at(node, &problem.path).is_some_and(|r| report.has_error_within(r));
     if is_known || is_told && !is_place_known {
         return;
     }

@@ -67,7 +67,8 @@ pub fn lint(path: &Path, text: &str, variables: &BTreeMap<String, String>) -> Re
     resolve(&mut node, variables);
     let is_sound = check_shape(&node, &mut report);
     let contract = deserialize(&node, is_sound, &mut report);
-    let objects = contract.as_ref().map(|contract| compile(&node, contract, &files[0], &mut report)).unwrap_or_default();
+    let objects =
+        contract.as_ref().map(|contract| compile(&node, contract, &files[0], &mut report)).unwrap_or_default();
     match contract {
         Some(contract) if report.error_count() == 0 => {
             Ok(Linted { contract, objects, warnings: report.finish(&files) })

@@ -177,8 +177,12 @@ impl<'c> Conversion<'c> {
         }
         match (&column.kind, array.data_type()) {
             (Kind::Struct(fields), DataType::Struct(_)) => self.structs(column, fields, array.as_struct(), origin),
-            (Kind::List(element) | Kind::Map(element), DataType::List(_)) => self.lists(column, element, array.as_list(), origin),
-            (Kind::Map(element), DataType::Map(..)) => self.lists(column, element, &entries_of(array.as_map())?, origin),
+            (Kind::List(element) | Kind::Map(element), DataType::List(_)) => {
+                self.lists(column, element, array.as_list(), origin)
+            }
+            (Kind::Map(element), DataType::Map(..)) => {
+                self.lists(column, element, &entries_of(array.as_map())?, origin)
+            }
             (Kind::Json(kind), _) => json_texts(*kind, array),
             (Kind::List(element), DataType::LargeList(field) | DataType::FixedSizeList(field, _)) => {
                 let plain = cast(array, &DataType::List(Arc::clone(field))).map_err(|e| e.to_string())?;
@@ -247,7 +251,8 @@ impl<'c> Conversion<'c> {
                 unknown.push(path.to_owned());
             }
         };
-        let mut staging = Staging { zone: self.zone, misfits: Vec::new(), steps: Vec::new(), unknown: &mut note_unknown };
+        let mut staging =
+            Staging { zone: self.zone, misfits: Vec::new(), steps: Vec::new(), unknown: &mut note_unknown };
         let staged = staging.stage(column, json);
         match staging.misfits.first() {
             Some(misfit) => Err(misfit.fault),
@@ -582,7 +587,8 @@ fn json_texts(kind: JsonKind, array: &ArrayRef) -> Converted {
 fn entries_of(map: &MapArray) -> Result<ListArray, String> {
     let names = ["key", "value"];
     let columns = map.entries().columns();
-    let fields: Fields = names.iter().zip(columns).map(|(name, c)| Field::new(*name, c.data_type().clone(), true)).collect();
+    let fields: Fields =
+        names.iter().zip(columns).map(|(name, c)| Field::new(*name, c.data_type().clone(), true)).collect();
     let entries = StructArray::try_new(fields.clone(), columns.to_vec(), None).map_err(|e| e.to_string())?;
     let field = Arc::new(Field::new("element", DataType::Struct(fields), true));
     ListArray::try_new(field, map.offsets().clone(), Arc::new(entries), map.nulls().cloned()).map_err(|e| e.to_string())

@@ -149,7 +149,7 @@ impl Form {
     /// Whether texts in this form tell a time of day.
     pub(super) fn tells_time(&self) -> bool {
         let is_time = |part: &Part| {
-            use Unit::{Hour, HalfHour, HalfHourFrom1, HourFrom1, MilliOfDay, NanoOfDay};
+            use Unit::{HalfHour, HalfHourFrom1, Hour, HourFrom1, MilliOfDay, NanoOfDay};
             let hours = [Hour, HourFrom1, HalfHour, HalfHourFrom1, MilliOfDay, NanoOfDay];
             matches!(part, Part::Number(unit, ..) if hours.contains(unit))
         };

@@ -496,8 +496,7 @@ fn rows_of(rule: RuleId, findings: &[Finding<'_>]) -> usize {
 
 /// Rows that any of `findings` names.
 pub(super) fn distinct_rows<'f, 'c: 'f>(findings: impl IntoIterator<Item = &'f Finding<'c>>) -> usize {
-    let mut rows: Vec<u32> =
-        findings.into_iter().flat_map(|finding| finding.hits.iter().map(|hit| hit.row)).collect();
+    let mut rows: Vec<u32> = findings.into_iter().flat_map(|finding| finding.hits.iter().map(|hit| hit.row)).collect();
     rows.sort_unstable();
     rows.dedup();
     rows.len()

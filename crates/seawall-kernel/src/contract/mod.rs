@@ -46,8 +46,8 @@ pub use gate::Gate;
 pub use infer::{Assumption, infer};
 pub use json::{Decoded, Limits, decode_json_array, decode_ndjson};
 pub use model::{
-    Bound, Contract, CustomProperty, DescribedValue, EnumValue, LogicalTypeOptions, Property, Quality,
-    MapProperty, QualityArguments, References, Relationship, Role, SchemaObject, SlaProperty,
+    Bound, Contract, CustomProperty, DescribedValue, EnumValue, LogicalTypeOptions, MapProperty, Property, Quality,
+    QualityArguments, References, Relationship, Role, SchemaObject, SlaProperty,
 };
 pub use raw::raw_json;
 pub use rule::{Level, NotExecuted, RuleInfo};

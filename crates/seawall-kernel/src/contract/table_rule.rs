@@ -102,7 +102,9 @@ fn single(answer: &[RecordBatch]) -> Result<Value, String> {
     if column.data_type().is_numeric() {
         let number = cast(column, &DataType::Float64).map_err(|e| e.to_string())?;
         let number = number.as_primitive::<Float64Type>().value(0);
-        return serde_json::Number::from_f64(number).map(Value::Number).ok_or_else(|| "the answer is not finite".into());
+        return serde_json::Number::from_f64(number)
+            .map(Value::Number)
+            .ok_or_else(|| "the answer is not finite".into());
     }
     let text = cast(column, &DataType::Utf8).map_err(|_| format!("the answer has type {}", column.data_type()))?;
     Ok(Value::String(text.as_string::<i32>().value(0).to_owned()))

@@ -52,7 +52,9 @@ impl Reason {
     /// What to do about it.
     pub fn remedy(&self) -> &'static str {
         match self.rule.as_str() {
-            "type" | "elementType" | "normalized" | "dimensions" => "send the value in the type of the contract, or adapt it in the source's map",
+            "type" | "elementType" | "normalized" | "dimensions" => {
+                "send the value in the type of the contract, or adapt it in the source's map"
+            }
             "required" | "missing_column" => "send a value, or let the contract allow null with `required: false`",
             "enum" => "send one of the values, or add the new value to the enum in the next minor version",
             "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf" => {

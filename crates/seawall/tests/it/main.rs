@@ -6,6 +6,7 @@ mod analyst;
 mod answers;
 mod break_it;
 mod commands;
+mod contracts;
 mod declarations;
 mod demo;
 mod flights;

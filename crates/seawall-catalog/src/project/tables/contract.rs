@@ -46,11 +46,8 @@ const ID: Field = optional("id", Shape::StableId, "Identifier for references.");
 const DESCRIBED: Field = optional("description", Shape::Prose, "Description.");
 const DEPRECATED: Field = optional("deprecated", Shape::Bool, "Whether it should not be used any more.");
 
-const AUTHORITATIVE_DEFINITIONS: Field = optional(
-    "authoritativeDefinitions",
-    Shape::AnyList(&AUTHORITATIVE_DEFINITION_SHAPE),
-    "Links to definitions.",
-);
+const AUTHORITATIVE_DEFINITIONS: Field =
+    optional("authoritativeDefinitions", Shape::AnyList(&AUTHORITATIVE_DEFINITION_SHAPE), "Links to definitions.");
 
 static AUTHORITATIVE_DEFINITION_SHAPE: Shape = Shape::Record(&AUTHORITATIVE_DEFINITION);
 

@@ -69,7 +69,9 @@ fn nesting_without_end() {
 
 #[test]
 fn patterns_that_explode() {
-    let pattern = |pattern: &str| with_property(&format!("{{name: a, logicalType: string, logicalTypeOptions: {{pattern: '{pattern}'}}}}"));
+    let pattern = |pattern: &str| {
+        with_property(&format!("{{name: a, logicalType: string, logicalTypeOptions: {{pattern: '{pattern}'}}}}"))
+    };
     check(&pattern("((((((((((a{0,999}){0,999}){0,999}){0,999})))))))"), "SW0206");
     check(&pattern("^(a+)+$"), "");
     check(&pattern(&"(".repeat(100_000)), "SW0206");
@@ -80,7 +82,9 @@ fn patterns_that_explode() {
 fn keys_versions_and_statements() {
     check(&with_property("{name: a, logicalType: string, shpae: round}"), "SW0123");
     check(&with_property("{name: a, logicalType: string}").replace("v3.2.0", "v2.2.2"), "SW0200");
-    for sql in ["DROP TABLE {object}", "SELECT 1; DELETE FROM {object}", "COPY {object} TO 'x'", "INSERT INTO t SELECT 1"] {
+    for sql in
+        ["DROP TABLE {object}", "SELECT 1; DELETE FROM {object}", "COPY {object} TO 'x'", "INSERT INTO t SELECT 1"]
+    {
         let rule = format!("{{name: a, logicalType: string, quality: [{{type: sql, query: \"{sql}\", mustBe: 0}}]}}");
         check(&with_property(&rule), "SW0214");
     }

@@ -68,14 +68,8 @@ fn quality_rules_have_the_keys_of_their_type() {
         &rule("type: custom, engine: soda, implementation: 5"),
         &["SW0125 11: `implementation` must be text or a mapping, not the number 5"],
     );
-    check_column(
-        &rule("type: text, query: select 1"),
-        &["SW0213 11: `query` does not belong to a rule of type text"],
-    );
-    check_column(
-        &rule("metric: nullValues, mustBe: 0, mustNotBe: 1"),
-        &["SW0207 11: the rule has 2 operators"],
-    );
+    check_column(&rule("type: text, query: select 1"), &["SW0213 11: `query` does not belong to a rule of type text"]);
+    check_column(&rule("metric: nullValues, mustBe: 0, mustNotBe: 1"), &["SW0207 11: the rule has 2 operators"]);
     check_column(
         &rule("metric: nullValues, mustBeBetween: [1, 1]"),
         &["SW0207 11: `mustBeBetween` takes two different bounds"],
@@ -83,11 +77,12 @@ fn quality_rules_have_the_keys_of_their_type() {
     check_column(&rule("metric: nulValues, mustBe: 0"), &["SW0207 11: \"nulValues\" is no metric"]);
     check_column(
         &rule("metric: invalidValues, mustBe: 0, validValues: [a]"),
-        &[
-            "SW0213 11: `validValues` belongs to v3.0.x",
-        ],
+        &["SW0213 11: `validValues` belongs to v3.0.x"],
     );
-    check_column(&rule("metric: nullValues, mustBe: 0, dimension: validity"), &["SW0125 11: `dimension` cannot be \"validity\""]);
+    check_column(
+        &rule("metric: nullValues, mustBe: 0, dimension: validity"),
+        &["SW0125 11: `dimension` cannot be \"validity\""],
+    );
 }
 
 #[test]
@@ -123,15 +118,15 @@ fn relationships_have_two_sides() {
         &["SW0125 10: `to` must be a reference such as customers.id, not the text \"not a reference\""],
     );
     let object = |relationship: &str| {
-        format!("{}schema:\n  - name: t\n    relationships: [{relationship}]\n    properties: [{{name: a, logicalType: string}}]\n", head())
+        format!(
+            "{}schema:\n  - name: t\n    relationships: [{relationship}]\n    properties: [{{name: a, logicalType: string}}]\n",
+            head()
+        )
     };
     assert_eq!(errors(&object("{from: t.a, to: b.c}")), [""; 0]);
     assert_eq!(errors(&object("{from: [t.a], to: [b.c]}")), [""; 0]);
     assert_eq!(errors(&object("{to: b.c}")), ["SW0213 7: this relationship has no `from`"]);
-    assert_eq!(
-        errors(&object("{from: t.a, to: [b.c]}")),
-        ["SW0213 7: `from` and `to` are not as many columns"]
-    );
+    assert_eq!(errors(&object("{from: t.a, to: [b.c]}")), ["SW0213 7: `from` and `to` are not as many columns"]);
 }
 
 #[test]
@@ -146,7 +141,10 @@ fn servers_have_the_keys_of_their_type() {
 
 #[test]
 fn variables_come_from_the_list_or_have_a_default() {
-    let text = format!("{}schema: [{{name: \"${{T:-t}}\", properties: [{{name: \"${{C}}\", logicalType: string}}]}}]\n", head());
+    let text = format!(
+        "{}schema: [{{name: \"${{T:-t}}\", properties: [{{name: \"${{C}}\", logicalType: string}}]}}]\n",
+        head()
+    );
     let unresolved = errors(&text);
     assert_eq!(unresolved, ["SW0211 5: the variable in \"${C}\" is not resolved"]);
     let variables = BTreeMap::from([("C".to_owned(), "column".to_owned())]);

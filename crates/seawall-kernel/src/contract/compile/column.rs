@@ -300,7 +300,12 @@ impl Compiler {
             clock.form.as_ref().map_or((true, true), |form| (form.tells_date(), form.tells_time()));
         if logical == "time" && !has_time || logical != "time" && !has_date {
             let message = format!("the format of {} does not tell a {logical}", place.path);
-            self.problem(&format!("{json}/format"), "SW0204", message, "add the missing letters, or change logicalType");
+            self.problem(
+                &format!("{json}/format"),
+                "SW0204",
+                message,
+                "add the missing letters, or change logicalType",
+            );
         }
         match logical {
             "time" => Kind::Time(clock),
@@ -330,7 +335,8 @@ impl Compiler {
             self.problem(&format!("{json}/key"), "SW0203", message, "use strings or integers");
         }
         let mode = place.mode.unwrap_or(Mode::Quarantine);
-        let type_rule = self.rule("type", Some(&entry_path), mode, Level::Row, "must have a key and a value".to_owned());
+        let type_rule =
+            self.rule("type", Some(&entry_path), mode, Level::Row, "must have a key and a value".to_owned());
         Kind::Map(Box::new(Column {
             name: "element".to_owned(),
             physical_name: None,
@@ -452,11 +458,10 @@ fn is_personal(property: &Property) -> bool {
 fn logical_of_physical(physical: &str) -> Option<&'static str> {
     let base = physical.split(['(', '<', ' ']).next().unwrap_or_default();
     Some(match base {
-        "string" | "varchar" | "char" | "text" | "nvarchar" | "character" | "uuid" | "varchar2" | "nchar" | "bpchar"
-        | "citext" | "clob" | "xml" => "string",
-        "int" | "int2" | "int4" | "serial" | "bigserial" | "integer" | "bigint" | "smallint" | "tinyint" | "long" | "int8" | "int16" | "int32" | "int64" => {
-            "integer"
-        }
+        "string" | "varchar" | "char" | "text" | "nvarchar" | "character" | "uuid" | "varchar2" | "nchar"
+        | "bpchar" | "citext" | "clob" | "xml" => "string",
+        "int" | "int2" | "int4" | "serial" | "bigserial" | "integer" | "bigint" | "smallint" | "tinyint" | "long"
+        | "int8" | "int16" | "int32" | "int64" => "integer",
         "float" | "double" | "real" | "decimal" | "numeric" | "number" | "float64" | "float32" => "number",
         "boolean" | "bool" => "boolean",
         "date" => "date",

@@ -132,13 +132,16 @@ fn resolve_one<'c>(contract: &'c Contract, reference: &str) -> Result<(&'c Schem
         other.get("id").and_then(serde_json::Value::as_str).map(str::to_owned)
     };
     let has_object = |o: &&SchemaObject| if by_id { id(&o.other).as_deref() == Some(object) } else { o.name == object };
-    let object = contract.schema.iter().find(has_object).ok_or_else(|| {
-        format!("{reference:?} leads nowhere: the contract has no such object")
-    })?;
+    let object = contract
+        .schema
+        .iter()
+        .find(has_object)
+        .ok_or_else(|| format!("{reference:?} leads nowhere: the contract has no such object"))?;
     let has_column = |p: &&Property| {
         if by_id { id(&p.other).as_deref() == Some(column) } else { p.name.as_deref() == Some(column) }
     };
     let property = object.properties.iter().find(has_column).and_then(|property| property.name.as_deref());
-    let column = property.ok_or_else(|| format!("{reference:?} leads nowhere: {} has no such property", object.name))?;
+    let column =
+        property.ok_or_else(|| format!("{reference:?} leads nowhere: {} has no such property", object.name))?;
     Ok((object, column))
 }

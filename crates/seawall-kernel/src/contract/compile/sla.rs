@@ -15,8 +15,7 @@ impl Compiler {
         for (i, sla) in contract.sla_properties.iter().enumerate() {
             let json = format!("slaProperties/{i}");
             let element = sla.element.as_deref().or(contract.sla_default_element.as_deref()).unwrap_or_default();
-            let elements: Vec<&str> =
-                element.split(',').map(str::trim).filter(|element| !element.is_empty()).collect();
+            let elements: Vec<&str> = element.split(',').map(str::trim).filter(|element| !element.is_empty()).collect();
             let is_only = contract.schema.len() == 1;
             let names = |element: &&str, name: &str| element.split('.').next() == Some(name);
             let is_about = elements.iter().any(|e| names(e, &object.name) || (is_only && !e.contains('.')));
@@ -114,7 +113,8 @@ fn promise(service: Service, sla: &SlaProperty) -> Result<(Promise, String), Str
         Service::Throughput => {
             let unit = sla.unit.as_deref().unwrap_or("d");
             let per = unit.rsplit(['/', ' ']).next().unwrap_or_default();
-            let period = service::span(1.0, per, false).ok_or_else(|| format!("Seawall does not know the unit {unit:?}"))?;
+            let period =
+                service::span(1.0, per, false).ok_or_else(|| format!("Seawall does not know the unit {unit:?}"))?;
             let rows = number().ok_or_else(no_number)?;
             Ok((Promise::Rows(rows, period), format!("must be at least {rows} rows in {period}")))
         }

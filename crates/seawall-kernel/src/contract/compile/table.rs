@@ -65,7 +65,8 @@ impl Compiler {
     fn custom_rule(&mut self, quality: &Quality, json: &str, column: Option<&str>) {
         let engine = quality.engine.as_deref().unwrap_or_default();
         if engine != OWN_ENGINE {
-            let reason = format!("it is written for {engine:?}; Seawall runs `custom` rules for its engine {OWN_ENGINE:?}");
+            let reason =
+                format!("it is written for {engine:?}; Seawall runs `custom` rules for its engine {OWN_ENGINE:?}");
             self.skip(json, name(quality), column, reason);
             return;
         }
@@ -213,9 +214,9 @@ impl Accuracy {
     fn differs(&self, column: &str) -> String {
         match self.tolerance {
             None => format!("(t.{column} IS DISTINCT FROM r.{column})"),
-            Some(tolerance) => format!(
-                "((t.{column} IS NULL) <> (r.{column} IS NULL) OR abs(t.{column} - r.{column}) > {tolerance})"
-            ),
+            Some(tolerance) => {
+                format!("((t.{column} IS NULL) <> (r.{column} IS NULL) OR abs(t.{column} - r.{column}) > {tolerance})")
+            }
         }
     }
 }

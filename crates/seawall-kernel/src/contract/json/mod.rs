@@ -237,7 +237,8 @@ impl<'g> Decoder<'g> {
                 *unknown_more |= !unknown.contains(&reason::shorten(path));
             }
         };
-        let mut staging = Staging { zone: self.gate.zone(), misfits: Vec::new(), steps: Vec::new(), unknown: &mut note_unknown };
+        let mut staging =
+            Staging { zone: self.gate.zone(), misfits: Vec::new(), steps: Vec::new(), unknown: &mut note_unknown };
         for (i, (name, value)) in fields.into_iter().enumerate() {
             match positions.find(i, &name) {
                 Some(at) => staged[at] = staging.stage(&columns[at], value),

@@ -166,9 +166,8 @@ impl<'c> Positions<'c> {
 /// A member's name as a value of the key's type: JSON writes every key as text.
 fn map_key<'a>(element: &Column, key: Cow<'a, str>) -> Json<'a> {
     let Kind::Struct(fields) = &element.kind else { return Json::String(key) };
-    let is_number = fields.first().is_some_and(|field| {
-        matches!(field.kind, Kind::Int64 | Kind::Float64 | Kind::Decimal { .. })
-    });
+    let is_number =
+        fields.first().is_some_and(|field| matches!(field.kind, Kind::Int64 | Kind::Float64 | Kind::Decimal { .. }));
     match key {
         Cow::Borrowed(text) if is_number && text::number(text).is_ok() => Json::Number(text),
         key => Json::String(key),

@@ -87,7 +87,9 @@ fn quality(dice: &mut Dice, kind: &str, name: &str) -> Vec<Value> {
             "invalidValues" if kind == "string" && dice.chance(2) => {
                 rule["arguments"] = json!({"pattern": dice.pick(PATTERNS).0});
             }
-            "invalidValues" if kind == "string" => rule["arguments"] = json!({"validValues": ["a", "ab", "abc", "N/A"]}),
+            "invalidValues" if kind == "string" => {
+                rule["arguments"] = json!({"validValues": ["a", "ab", "abc", "N/A"]})
+            }
             "invalidValues" if kind == "integer" => rule["arguments"] = json!({"validValues": [0, 1, 2, 3]}),
             "invalidValues" | "duplicateValues" if kind == "array" || kind == "object" || kind == "map" => {
                 rule["metric"] = json!("nullValues");
@@ -151,13 +153,15 @@ fn property(dice: &mut Dice, name: &str, depth: u64) -> Value {
             }
         }
         "object" => {
-            property["properties"] = json!([self::property(dice, "f", depth - 1), self::property(dice, "g", depth - 1)]);
+            property["properties"] =
+                json!([self::property(dice, "f", depth - 1), self::property(dice, "g", depth - 1)]);
             property["logicalTypeOptions"] = json!({"required": ["g"], "minProperties": 1});
         }
         "map" => {
             let mut value = property_without_name(dice, depth - 1);
             value["required"] = json!(true);
-            property["map"] = json!({"key": {"logicalType": "string", "logicalTypeOptions": {"maxLength": 1}}, "value": value});
+            property["map"] =
+                json!({"key": {"logicalType": "string", "logicalTypeOptions": {"maxLength": 1}}, "value": value});
         }
         "string" if dice.chance(3) => property["enum"] = json!([{"value": "a"}, {"value": "b"}, {"value": "é"}]),
         "integer" if dice.chance(4) => property["enum"] = json!([{"value": 0}, {"value": 2}, {"value": 4}]),
@@ -173,7 +177,8 @@ fn property_without_name(dice: &mut Dice, depth: u64) -> Value {
 }
 
 fn object(dice: &mut Dice) -> Value {
-    let mut properties = vec![json!({"name": "k", "logicalType": "integer", "primaryKey": true, "primaryKeyPosition": 1})];
+    let mut properties =
+        vec![json!({"name": "k", "logicalType": "integer", "primaryKey": true, "primaryKeyPosition": 1})];
     if dice.chance(2) {
         properties.push(json!({"name": "l", "logicalType": "string", "primaryKey": true, "primaryKeyPosition": 2}));
     }
@@ -401,7 +406,8 @@ fn oracle(object: &Value, rows: &[Value]) -> Verdicts {
         (false, _) => count as f64,
     };
     let mut duplicates: Vec<(String, String, Vec<&str>, Option<&Value>)> = Vec::new();
-    let key: Vec<&str> = properties.iter().filter(|p| p["primaryKey"] == true).map(|p| p["name"].as_str().unwrap()).collect();
+    let key: Vec<&str> =
+        properties.iter().filter(|p| p["primaryKey"] == true).map(|p| p["name"].as_str().unwrap()).collect();
     let only = if key.len() == 1 { key[0].to_owned() } else { String::new() };
     duplicates.push(("key_conflict".to_owned(), only, key, None));
     for property in properties {

@@ -181,10 +181,7 @@ fn a_breaker_trips_above_its_share() {
     let five = breaker("5% in 1h").unwrap();
     assert_eq!(five.trips(100, 5), None);
     assert_eq!(five.trips(99, 99), None);
-    assert_eq!(
-        five.trips(200, 11).unwrap(),
-        "11 of 200 rows, 5.5 %, were refused within 1h; more than 5 % may not be"
-    );
+    assert_eq!(five.trips(200, 11).unwrap(), "11 of 200 rows, 5.5 %, were refused within 1h; more than 5 % may not be");
     for wrong in ["5 in 1h", "5%", "5% in soon", "101% in 1h", "5% in 0s", "-1% in 1h"] {
         assert_eq!(breaker(wrong).unwrap_err()[0].code, "SW0208", "{wrong}");
     }

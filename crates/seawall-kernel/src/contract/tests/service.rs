@@ -40,14 +40,14 @@ fn ages() {
         "broken: Latency: 345601s; it must have a newest value within 4d of the present",
     );
     check(latency, Observed::default(), "open");
-    check(json!({"property": "ly", "value": "30", "unit": "m", "element": "at"}), newest("2024-05-10T11:30:00Z"), "kept");
+    check(
+        json!({"property": "ly", "value": "30", "unit": "m", "element": "at"}),
+        newest("2024-05-10T11:30:00Z"),
+        "kept",
+    );
     let retention = json!({"property": "retention", "value": 1, "unit": "m", "element": "t.at"});
     check(retention.clone(), newest("2024-04-11T12:00:00Z"), "kept");
-    check(
-        retention,
-        newest("2024-04-01T12:00:00Z"),
-        "broken: retention: 39d; it must hold nothing older than 30d",
-    );
+    check(retention, newest("2024-04-01T12:00:00Z"), "broken: retention: 39d; it must hold nothing older than 30d");
     let frequency = json!({"property": "fy", "value": 1, "unit": "h"});
     check(frequency.clone(), newest("2024-05-10T11:00:00Z"), "kept");
     check(frequency, newest("2024-05-10T10:00:00Z"), "broken: fy: 2h; it must have new rows every 1h");
@@ -137,11 +137,31 @@ fn faults() {
 
 #[test]
 fn what_cannot_be_watched_says_why() {
-    check(json!({"property": "beauty", "value": 1}), Observed::default(), "not executed: Seawall does not know the service level \"beauty\"");
+    check(
+        json!({"property": "beauty", "value": 1}),
+        Observed::default(),
+        "not executed: Seawall does not know the service level \"beauty\"",
+    );
     check(json!({"property": "latency", "value": 1}), Observed::default(), "not executed: its element names no column");
-    check(json!({"property": "latency", "value": 1, "element": "t.x"}), Observed::default(), "not executed: its element names x, which is no column");
-    check(json!({"property": "frequency", "value": "often"}), Observed::default(), "not executed: its value \"often\" is no number");
-    check(json!({"property": "frequency", "value": 1, "unit": "blink"}), Observed::default(), "not executed: Seawall does not know the unit \"blink\"");
-    check(json!({"property": "endOfLife", "value": "soon"}), Observed::default(), "not executed: its value \"soon\" is no date");
+    check(
+        json!({"property": "latency", "value": 1, "element": "t.x"}),
+        Observed::default(),
+        "not executed: its element names x, which is no column",
+    );
+    check(
+        json!({"property": "frequency", "value": "often"}),
+        Observed::default(),
+        "not executed: its value \"often\" is no number",
+    );
+    check(
+        json!({"property": "frequency", "value": 1, "unit": "blink"}),
+        Observed::default(),
+        "not executed: Seawall does not know the unit \"blink\"",
+    );
+    check(
+        json!({"property": "endOfLife", "value": "soon"}),
+        Observed::default(),
+        "not executed: its value \"soon\" is no date",
+    );
     check(json!({"property": "throughput", "value": null}), Observed::default(), "not executed: it has no value");
 }

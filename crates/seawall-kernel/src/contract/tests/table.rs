@@ -123,10 +123,6 @@ fn relationships_ask_for_what_is_missing() {
     let paths: Vec<&str> = gate.not_executed().iter().map(|rule| rule.path.as_str()).collect();
     assert_eq!(
         paths,
-        [
-            "schema/0/relationships/2",
-            "schema/0/properties/1/relationships/1",
-            "schema/0/properties/1/relationships/2"
-        ]
+        ["schema/0/relationships/2", "schema/0/properties/1/relationships/1", "schema/0/properties/1/relationships/2"]
     );
 }

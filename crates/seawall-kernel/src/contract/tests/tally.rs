@@ -35,12 +35,7 @@ fn what_spans_batches_is_counted_once() {
     check(
         json!({"quality": [{"metric": "rowCount", "mustBeBetween": [3, 5]}]}),
         &[&[(1, Some("a")), (2, Some("b"))], &[(3, Some("a")), (1, Some("c"))], &[(4, None)]],
-        &[
-            "nullValues 1 = 20 holds",
-            "duplicateValues 1 = 1 holds",
-            "key_conflict 1 broken",
-            "rowCount 5 = 5 broken",
-        ],
+        &["nullValues 1 = 20 holds", "duplicateValues 1 = 1 holds", "key_conflict 1 broken", "rowCount 5 = 5 broken"],
     );
 }
 

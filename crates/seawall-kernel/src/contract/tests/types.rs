@@ -95,26 +95,28 @@ fn vectors_have_an_element_type_and_a_length() {
 
 #[test]
 fn what_a_contract_does_not_describe_is_kept_as_json() {
-    check_json(
-        json!({"logicalType": "object"}),
-        &[json!({"a": [1, {"b": null}]}), json!(null)],
-        "accepted [0, 1]",
-    );
+    check_json(json!({"logicalType": "object"}), &[json!({"a": [1, {"b": null}]}), json!(null)], "accepted [0, 1]");
     let gate = gate(json!([{"name": "o", "logicalType": "object"}, {"name": "a", "logicalType": "array"}]));
-    let decoded = decode_ndjson(&gate, b"{\"o\": {\"x\": 1e400, \"y\": \"\\u00e9\"}, \"a\": [1]}\n{\"o\": 1}", Limits::default());
+    let decoded =
+        decode_ndjson(&gate, b"{\"o\": {\"x\": 1e400, \"y\": \"\\u00e9\"}, \"a\": [1]}\n{\"o\": 1}", Limits::default());
     assert_eq!(decoded.failures[0].1[0].message, "o is 1, which is not an object");
     let kept: Value = serde_json::from_str(&super::super::raw_json(&decoded.batch, 0)).unwrap();
     assert_eq!(kept, json!({"o": "{\"x\":1e400,\"y\":\"é\"}", "a": "[1]"}));
-    check_text(json!({"logicalType": "array"}), &[Some("[1, 2]"), Some("{}"), Some("[")], "accepted [0]
+    check_text(
+        json!({"logicalType": "array"}),
+        &[Some("[1, 2]"), Some("{}"), Some("[")],
+        "accepted [0]
         1: type: v is \"{}\", which is not an array
-        2: type: v is \"[\", which is not valid JSON");
+        2: type: v is \"[\", which is not valid JSON",
+    );
     let unexecuted: Vec<&str> = gate.not_executed().iter().map(|n| n.rule.as_str()).collect();
     assert_eq!(unexecuted, ["fields", "items"]);
 }
 
 #[test]
 fn dates_have_the_form_that_the_contract_gives() {
-    let date = |form: &str| json!({"logicalType": "date", "logicalTypeOptions": {"format": form, "minimum": "2020-01-01"}});
+    let date =
+        |form: &str| json!({"logicalType": "date", "logicalTypeOptions": {"format": form, "minimum": "2020-01-01"}});
     check_text(
         date("dd/MM/yyyy"),
         &[Some("31/12/2020"), Some("2020-12-31"), Some("31/13/2020"), Some("30/02/2020"), Some("31/12/2019"), None],
@@ -133,10 +135,7 @@ fn dates_have_the_form_that_the_contract_gives() {
 fn json_dates_in_another_form_are_told_the_form() {
     let gate = gate(json!([{"name": "v", "logicalType": "date", "logicalTypeOptions": {"format": "d.M.yyyy"}}]));
     let decoded = decode_ndjson(&gate, br#"{"v": "2020-01-01"}"#, Limits::default());
-    assert_eq!(
-        decoded.failures[0].1[0].message,
-        r#"v is "2020-01-01"; it must be a date of the form d.M.yyyy"#
-    );
+    assert_eq!(decoded.failures[0].1[0].message, r#"v is "2020-01-01"; it must be a date of the form d.M.yyyy"#);
 }
 
 #[test]
@@ -149,7 +148,9 @@ fn timestamps_and_times_have_forms_and_zones() {
          2: minimum: v is "2024-03-10T14:22:34Z"; it must be at least 2024-03-10T14:22:35Z"#,
     );
     check_text(
-        timestamp(json!({"format": "yyyy-MM-dd HH:mm", "defaultTimezone": "America/New_York", "maximum": "2024-03-10 12:00"})),
+        timestamp(
+            json!({"format": "yyyy-MM-dd HH:mm", "defaultTimezone": "America/New_York", "maximum": "2024-03-10 12:00"}),
+        ),
         &[Some("2024-03-10 01:59"), Some("2024-03-10 02:30"), Some("2024-03-10 12:01")],
         r#"accepted [0]
          1: local_time_gap: v is "2024-03-10 02:30", a local time that the zone's clocks skipped

@@ -139,9 +139,10 @@ impl Judge<'_> {
                 lines.read_until(b'\n', &mut chunk)?;
             }
             let decoded = contract::decode_ndjson(self.gate, &chunk, Limits::default());
-            let broken = decoded.failures.into_iter().map(|(line, reasons)| {
-                (decoded.raw.get(line as usize).cloned().unwrap_or_default(), reasons)
-            });
+            let broken = decoded
+                .failures
+                .into_iter()
+                .map(|(line, reasons)| (decoded.raw.get(line as usize).cloned().unwrap_or_default(), reasons));
             let part = Part { batch: decoded.batch, input: Input::Typed, broken: broken.collect() };
             if parts.send(part).is_err() {
                 return Ok(());
@@ -182,7 +183,7 @@ impl Judge<'_> {
             let (parts, waiting) = sync_channel(BATCHES_WAITING_MAX);
             let reader = scope.spawn(move || self.decode(&parts));
             for part in &waiting {
-                batches.push(self.gate.check(&part.batch, part.input, Instant::MIN).accepted);
+                batches.push(self.gate.check(&part.batch, part.input, Instant(0)).accepted);
             }
             reader.join().map_err(|_| Error::internal("SW0893", "the decoder died"))?
         })?;
@@ -220,6 +221,7 @@ fn judge_parts(
 
 async fn ask(engine: &DataFusionEngine, sql: &str, table: &Reference) -> std::result::Result<Vec<RecordBatch>, String> {
     let nothing = RecordBatch::new_empty(table.rows.schema());
-    let map = engine.compile_map(sql, nothing.schema(), std::slice::from_ref(table)).await.map_err(|e| e.to_string())?;
+    let map =
+        engine.compile_map(sql, nothing.schema(), std::slice::from_ref(table)).await.map_err(|e| e.to_string())?;
     map.apply(&nothing).await.map(|answer| vec![answer]).map_err(|e| e.to_string())
 }

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use seawall_base::error::Result;
-use seawall_catalog::project::{LintedObject, Linted};
+use seawall_catalog::project::{Linted, LintedObject};
 use serde_json::{Value, json};
 
 use crate::cli::Global;

@@ -8,7 +8,7 @@ use clap::Args;
 use seawall_base::declare::FileFormat;
 use seawall_base::error::Result;
 use seawall_base::{Clock, Error, SystemClock};
-use seawall_catalog::project::{LintedObject, Linted};
+use seawall_catalog::project::{Linted, LintedObject};
 use seawall_kernel::contract::{Measured, Mode, Reason};
 use serde_json::{Value, json};
 
@@ -139,9 +139,10 @@ fn judgement_json(object: &LintedObject, judgement: &Judgement) -> Value {
             "not_executed": reason,
         }),
     });
-    let not_executed = object.not_executed.iter().map(|(rule, line)| {
-        json!({"rule": rule.rule, "column": rule.column, "line": line, "reason": rule.reason})
-    });
+    let not_executed = object
+        .not_executed
+        .iter()
+        .map(|(rule, line)| json!({"rule": rule.rule, "column": rule.column, "line": line, "reason": rule.reason}));
     json!({
         "object": object.name,
         "rows": judgement.rows,
