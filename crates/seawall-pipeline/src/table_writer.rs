@@ -18,7 +18,7 @@ use seawall_base::{
     TableStore,
 };
 use seawall_catalog::{Catalog, TableCommit};
-use tokio::sync::{mpsc, oneshot, watch};
+use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 use self::backlog::{Backlog, Buffer, tables_of};

@@ -50,18 +50,20 @@ struct Model {
     since: usize,
     until: i64,
     opened_in_a_row: u32,
-    /// Every call: when it was admitted (as a place in the history of states), and how and when it ended.
     calls: Vec<Call>,
+    /// Every call that ended, in order: which one, when and how.
+    ended: Vec<(usize, i64, Outcome)>,
 }
 
 struct Call {
+    /// The state that admitted it, as a place in their history.
     period: usize,
-    ended: Option<(i64, Outcome)>,
+    is_inflight: bool,
 }
 
 impl Model {
     fn new() -> Self {
-        Model { state: State::Closed, since: 0, until: 0, opened_in_a_row: 0, calls: Vec::new() }
+        Model { state: State::Closed, since: 0, until: 0, opened_in_a_row: 0, calls: Vec::new(), ended: Vec::new() }
     }
 
     fn change(&mut self, state: State) {
@@ -69,8 +71,10 @@ impl Model {
         self.since += 1;
     }
 
-    fn of_this_period(&self) -> impl Iterator<Item = &Call> {
-        self.calls.iter().filter(|call| call.period == self.since)
+    /// When and how calls ended that the present state admitted.
+    fn of_this_period(&self) -> impl DoubleEndedIterator<Item = (i64, Outcome)> {
+        let admitted_now = |(call, _, _): &&(usize, i64, Outcome)| self.calls[*call].period == self.since;
+        self.ended.iter().filter(admitted_now).map(|(_, at, outcome)| (*at, *outcome))
     }
 
     fn admit(&mut self, now: i64) -> Option<usize> {
@@ -82,26 +86,28 @@ impl Model {
         }
         let admitted = match self.state {
             State::Closed => true,
-            State::HalfOpen => self.of_this_period().filter(|call| call.ended.is_none()).count() < 2,
+            State::HalfOpen => {
+                self.calls.iter().filter(|call| call.period == self.since && call.is_inflight).count() < 2
+            }
             State::Open | State::ForcedOpen => false,
         };
         admitted.then(|| {
-            self.calls.push(Call { period: self.since, ended: None });
+            self.calls.push(Call { period: self.since, is_inflight: true });
             self.calls.len() - 1
         })
     }
 
     fn end(&mut self, call: usize, outcome: Outcome, now: i64) {
-        self.calls[call].ended = Some((now, outcome));
+        self.calls[call].is_inflight = false;
+        self.ended.push((call, now, outcome));
         if self.calls[call].period != self.since {
             return;
         }
         match self.state {
             State::Closed => {
-                let mut ended: Vec<(i64, Outcome)> = self.of_this_period().filter_map(|call| call.ended).collect();
-                ended.retain(|(_, outcome)| *outcome != Outcome::Abandoned);
-                ended.sort_by_key(|(at, _)| *at);
-                let newest = ended.iter().rev().take(6).filter(|(at, _)| now - at <= 1_000).collect::<Vec<_>>();
+                let counts = |(_, outcome): &(i64, Outcome)| *outcome != Outcome::Abandoned;
+                let newest = self.of_this_period().rev().filter(counts).take(6);
+                let newest: Vec<(i64, Outcome)> = newest.filter(|(at, _)| now - at <= 1_000).collect();
                 let failed = newest.iter().filter(|(_, outcome)| *outcome == Outcome::Failed).count() as f64;
                 let slow = newest.iter().filter(|(_, outcome)| *outcome == Outcome::Slow).count() as f64;
                 let calls = newest.len() as f64;
@@ -114,8 +120,7 @@ impl Model {
             State::HalfOpen => match outcome {
                 Outcome::Failed | Outcome::Slow => self.open(now),
                 Outcome::Answered => {
-                    let good = |call: &&Call| call.ended.is_some_and(|(_, outcome)| outcome == Outcome::Answered);
-                    if self.of_this_period().filter(good).count() >= 3 {
+                    if self.of_this_period().filter(|(_, outcome)| *outcome == Outcome::Answered).count() >= 3 {
                         self.change(State::Closed);
                     }
                 }

@@ -48,26 +48,47 @@ struct Seen {
     queue_max: usize,
 }
 
+/// How callers call.
+#[derive(Clone)]
+enum Caller {
+    /// Through a dependency.
+    Bounded(Arc<Dependency>),
+    /// With a deadline per attempt and three attempts, as is often thought to be enough.
+    Naive(Arc<DrivenTimer>),
+}
+
+impl Caller {
+    async fn call<W: Future<Output = Result<()>>>(&self, mut call: impl FnMut() -> W) -> bool {
+        match self {
+            Caller::Bounded(dependency) => dependency.repeat(CALL, Idempotent::because("it reads", call)).await.is_ok(),
+            Caller::Naive(timer) => {
+                for _ in 0..3 {
+                    tokio::select! {
+                        biased;
+                        outcome = call() => if outcome.is_ok() { return true },
+                        () = timer.wait_until(timer.now() + CALL.deadline) => {}
+                    }
+                }
+                false
+            }
+        }
+    }
+}
+
 /// Comes with `load` callers per step for some time.
-async fn period(
-    timer: &DrivenTimer,
-    store: &Arc<Store>,
-    dependency: &Arc<Dependency>,
-    load: usize,
-    span: Span,
-) -> Seen {
+async fn period(timer: &DrivenTimer, store: &Arc<Store>, caller: &Caller, load: usize, span: Span) -> Seen {
     let seen = Arc::new(Mutex::new(Seen::default()));
     let end = timer.now() + span;
     while timer.now() < end {
         for _ in 0..load {
-            let (store, dependency, counted) = (store.clone(), dependency.clone(), seen.clone());
+            let (store, caller, counted) = (store.clone(), caller.clone(), seen.clone());
             tokio::spawn(async move {
                 counted.lock().asked += 1;
                 let call = || {
                     counted.lock().store_calls += 1;
                     store.call()
                 };
-                if dependency.repeat(CALL, Idempotent::because("it reads", call)).await.is_ok() {
+                if caller.call(call).await {
                     counted.lock().answered += 1;
                 }
             });
@@ -89,20 +110,21 @@ async fn period(
 async fn after_a_storm_of_five_times_the_load_everything_is_as_before() {
     let (timer, dependencies) = driven(11);
     let (store, reads) = (Arc::new(Store::default()), dependencies.table_reads.clone());
+    let caller = Caller::Bounded(reads.clone());
     let minute = Span(60 * Span::SECOND.0);
 
-    let before = period(&timer, &store, &reads, 1, minute).await;
+    let before = period(&timer, &store, &caller, 1, minute).await;
     assert!(before.answered * 100 >= before.asked * 99, "{} of {}", before.answered, before.asked);
 
-    let storm = period(&timer, &store, &reads, 5 * CAPACITY, minute).await;
+    let storm = period(&timer, &store, &caller, 5 * CAPACITY, minute).await;
     let amplified = storm.store_calls as f64 / storm.asked as f64;
     assert!(amplified <= 1.1, "the storm was amplified {amplified} times");
     assert!(storm.queue_max <= 2 * reads.health().calls_inflight_max, "{} calls queue up", storm.queue_max);
     assert!(storm.answered > 0, "shedding keeps answering some");
 
     // The promise is thirty seconds.
-    let _settling = period(&timer, &store, &reads, 1, Span(30 * Span::SECOND.0)).await;
-    let after = period(&timer, &store, &reads, 1, minute).await;
+    let _settling = period(&timer, &store, &caller, 1, Span(30 * Span::SECOND.0)).await;
+    let after = period(&timer, &store, &caller, 1, minute).await;
     assert!(after.answered * 100 >= after.asked * 99, "{} of {}", after.answered, after.asked);
     assert_eq!(store.queue.lock().len(), 0, "the backlog drains");
     assert_eq!(reads.health().state, State::Closed);
@@ -112,18 +134,33 @@ async fn after_a_storm_of_five_times_the_load_everything_is_as_before() {
 async fn an_outage_of_ten_minutes_is_over_within_thirty_seconds() {
     let (timer, dependencies) = driven(12);
     let (store, reads) = (Arc::new(Store::default()), dependencies.table_reads.clone());
+    let caller = Caller::Bounded(reads.clone());
     let fault = crate::dependency::fault::Plan {
         operation: None,
         fault: crate::dependency::fault::Fault::Error,
         until: Instant(10 * Span::MINUTE.0),
     };
     reads.faults().arm(fault);
-    let outage = period(&timer, &store, &reads, 1, Span(10 * Span::MINUTE.0)).await;
+    let outage = period(&timer, &store, &caller, 1, Span(10 * Span::MINUTE.0)).await;
     assert_eq!(outage.answered, 0);
     let calls = reads.health().calls;
     assert!(calls.failed * 20 < outage.asked, "{} of {} calls went to a dead store", calls.failed, outage.asked);
-    let _settling = period(&timer, &store, &reads, 1, Span(30 * Span::SECOND.0)).await;
-    let after = period(&timer, &store, &reads, 1, Span::MINUTE).await;
+    let _settling = period(&timer, &store, &caller, 1, Span(30 * Span::SECOND.0)).await;
+    let after = period(&timer, &store, &caller, 1, Span::MINUTE).await;
     assert!(after.answered * 100 >= after.asked * 99, "{} of {}", after.answered, after.asked);
     assert_eq!(reads.health().state, State::Closed);
+}
+
+/// The simulation can fail: callers that only have deadlines and retries stay down after the same storm, for ever.
+#[tokio::test]
+async fn callers_without_bounds_do_not_recover_from_the_same_storm() {
+    let (timer, _dependencies) = driven(13);
+    let (store, caller) = (Arc::new(Store::default()), Caller::Naive(timer.clone()));
+    let before = period(&timer, &store, &caller, 1, Span::MINUTE).await;
+    assert!(before.answered * 100 >= before.asked * 99, "{} of {}", before.answered, before.asked);
+    let storm = period(&timer, &store, &caller, 5 * CAPACITY, Span::MINUTE).await;
+    assert!(storm.store_calls > 2 * storm.asked, "retries multiply the load");
+    let _settling = period(&timer, &store, &caller, 1, Span(30 * Span::SECOND.0)).await;
+    let after = period(&timer, &store, &caller, 1, Span::MINUTE).await;
+    assert!(after.answered * 10 < after.asked, "{} of {}", after.answered, after.asked);
 }
