@@ -299,6 +299,7 @@ impl Pipeline {
             durable_entries: self.parts.log.durable_end().0,
             committed_entries: self.table_writer.progress().committed_entries,
             folded_entries: self.feature_writer.entries(),
+            waiting_rows: self.table_writer.progress().waiting_rows,
             table_store_away: self.table_writer.progress().away_since.is_some(),
         }
     }
@@ -360,6 +361,8 @@ pub struct Progress {
     pub committed_entries: u64,
     /// Entries whose rows the online store has.
     pub folded_entries: u64,
+    /// Rows that the table writer has in memory; the rest of what tables lack is in the log only.
+    pub waiting_rows: u64,
     /// Whether the table store is away.
     pub table_store_away: bool,
 }

@@ -216,6 +216,9 @@ impl TableWriter {
         let bytes: usize = entries.iter().map(|entry| entry.payload.len()).sum();
         self.entry_bytes = bytes / entries.len().max(1);
         for entry in entries {
+            if self.is_full() {
+                break;
+            }
             self.take(&entry).await?;
             self.next_entry += 1;
             self.next_offset = entry.end();
@@ -287,6 +290,7 @@ impl TableWriter {
         self.progress.send_modify(|progress| {
             progress.committed_entries = committed_entries;
             progress.committed_end = committed_end;
+            progress.waiting_rows = 0;
             progress.is_resumed |= is_resumed;
             if is_caught_up {
                 progress.behind_since = None;
@@ -324,12 +328,10 @@ impl TableWriter {
             return;
         }
         let now = self.ends.clock.now();
-        let oldest = self.backlog.oldest();
-        self.progress.send_if_modified(|progress| {
-            let since = oldest.or(progress.behind_since).unwrap_or(now);
-            let is_new = progress.behind_since != Some(since);
-            progress.behind_since = Some(since);
-            is_new
+        let (oldest, rows) = (self.backlog.oldest(), self.backlog.rows());
+        self.progress.send_modify(|progress| {
+            progress.waiting_rows = rows as u64;
+            progress.behind_since = oldest.or(progress.behind_since).or(Some(now));
         });
     }
 

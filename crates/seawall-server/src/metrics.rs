@@ -70,6 +70,8 @@ impl Metrics {
         }
         header(&mut out, "seawall_table_store_away", "gauge", "1 while the table store does not answer.");
         line(&mut out, "seawall_table_store_away", &[], u64::from(progress.table_store_away));
+        header(&mut out, "seawall_table_writer_rows", "gauge", "Rows in memory that wait for a commit.");
+        line(&mut out, "seawall_table_writer_rows", &[], progress.waiting_rows);
         freshness(&mut out, pipeline);
         dependencies(&mut out, pipeline);
         out

@@ -39,7 +39,7 @@ const BREAKER: breaker::Options = breaker::Options {
     failed_percent: 50,
     slow_percent: 80,
     open_min: Span::SECOND,
-    open_max: Span(30 * Span::SECOND.0),
+    open_max: Span(10 * Span::SECOND.0),
     probes_inflight_max: 2,
     probes_to_close: 2,
 };

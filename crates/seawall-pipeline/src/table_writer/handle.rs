@@ -21,6 +21,8 @@ pub struct Progress {
     pub committed_entries: u64,
     /// The offset after their last row.
     pub committed_end: Offset,
+    /// Rows that the writer has in memory.
+    pub waiting_rows: u64,
     /// Since when the table store is away, on the dependencies' timer.
     pub away_since: Option<Instant>,
     /// Arrival of the oldest row that is not committed, or when the lag was noticed; none when there is no lag.
