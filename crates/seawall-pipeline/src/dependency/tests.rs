@@ -57,7 +57,7 @@ async fn a_call_ends_at_its_deadline_and_not_a_moment_later() {
     let (timer, dependencies) = driven(1);
     let reads = dependencies.table_reads.clone();
     let (clock, call) = (timer.clone(), async move {
-        let hangs = Idempotent::because("it reads", || std::future::pending::<Result<u32>>());
+        let hangs = Idempotent::because("it reads", std::future::pending::<Result<u32>>);
         reads.repeat(READ, hangs).await
     });
     let error = drive(&timer, call).await.unwrap_err();
@@ -75,7 +75,7 @@ async fn the_callers_deadline_is_passed_down_and_only_ever_shortened() {
             // Whoever is below wants more time, and does not get it.
             scope::until(Instant(60 * Span::SECOND.0), async {
                 let seen = scope::deadline();
-                let hangs = Idempotent::because("it reads", || std::future::pending::<Result<u32>>());
+                let hangs = Idempotent::because("it reads", std::future::pending::<Result<u32>>);
                 (seen, reads.repeat(READ, hangs).await)
             })
             .await

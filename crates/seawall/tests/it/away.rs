@@ -2,9 +2,9 @@
 //! refused or flagged, and everything is in the tables afterwards, once.
 
 use std::path::PathBuf;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
-use seawall_base::{Clock, SystemClock};
+use seawall_base::{Clock, Instant, MonotonicClock, SystemClock};
 use serde_json::Value;
 
 use crate::support::{Project, Server};
@@ -61,9 +61,9 @@ impl Outage {
         let event = format!(
             "{{\"event_id\": \"e{n}\", \"happened_at\": \"{happened_at}\", \"user_id\": \"u{user}\", \"amount\": 1}}\n"
         );
-        let began = Instant::now();
+        let began = MonotonicClock.now();
         let (status, receipt) = self.server.post("/v1/datasets/events/events", &event);
-        self.slowest = self.slowest.max(began.elapsed());
+        self.slowest = self.slowest.max(elapsed(began));
         assert_eq!((status, &receipt["counts"]["accepted"]), (200, &1.into()), "{receipt}");
         self.sent += 1;
     }
@@ -79,13 +79,13 @@ impl Outage {
 
     /// Waits until tables hold everything.
     fn drained(&self, most: Duration) -> Duration {
-        let began = Instant::now();
+        let began = MonotonicClock.now();
         loop {
             let progress = &self.status()["progress"];
             if progress["committed_entries"] == progress["durable_entries"] {
-                return began.elapsed();
+                return elapsed(began);
             }
-            assert!(began.elapsed() < most, "the backlog does not drain: {progress}");
+            assert!(elapsed(began) < most, "the backlog does not drain: {progress}");
             std::thread::sleep(Duration::from_millis(50));
         }
     }
@@ -122,6 +122,10 @@ impl Outage {
     }
 }
 
+fn elapsed(since: Instant) -> Duration {
+    Duration::from_micros((MonotonicClock.now() - since).0.unsigned_abs())
+}
+
 fn outage(span: Duration, away: Away) {
     let project = Project::events();
     project.run(&["apply"]).expect(0);
@@ -138,10 +142,10 @@ fn outage(span: Duration, away: Away) {
     if away == Away::Emptied {
         std::fs::create_dir(outage.tables()).unwrap();
     }
-    let (began, mut refused) = (Instant::now(), 0);
-    while began.elapsed() < span {
+    let (began, mut refused) = (MonotonicClock.now(), 0);
+    while elapsed(began) < span {
         outage.send();
-        if outage.sent % 10 == 0 {
+        if outage.sent.is_multiple_of(10) {
             refused += u32::from(outage.check_query());
             outage.check_features();
         }
