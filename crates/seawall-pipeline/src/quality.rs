@@ -7,6 +7,7 @@
 //! trips halts the dataset; rows before the last resumption do not count.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -107,8 +108,13 @@ impl QualityWatch {
 impl Pipeline {
     /// Looks at tables, promises and breakers of every dataset.
     pub(crate) async fn look_at_quality(&self, monitor: &mut Monitor, revision: &Revision, now: Instant) -> Result<()> {
+        let watched: Vec<(&String, &Arc<DatasetGate>)> =
+            revision.datasets.iter().filter(|(_, dataset)| is_watched(dataset)).collect();
+        if watched.is_empty() {
+            return Ok(());
+        }
         let incidents = self.parts.catalog.incidents(false).await?;
-        for (name, dataset) in &revision.datasets {
+        for (name, dataset) in watched {
             let of_dataset: Vec<&Incident> = incidents.iter().filter(|i| i.subject == *name).collect();
             self.look_at_breaker(&mut monitor.quality, revision, dataset, now).await?;
             let mut outcomes = self.look_at_table(&mut monitor.quality, dataset, now).await?;
@@ -156,8 +162,7 @@ impl Pipeline {
     ) -> Result<Vec<Outcome>> {
         let name = &dataset.dataset.name;
         let gate = &dataset.gate;
-        let asks = !gate.table_rules().is_empty() || gate.tallies_table() || !gate.service_levels().is_empty();
-        if !asks {
+        if !asks_table(dataset) {
             return Ok(Vec::new());
         }
         let table = TableName::dataset(name)?;
@@ -287,15 +292,25 @@ impl Pipeline {
         if open.is_empty() {
             return Ok(());
         }
-        self.record(found, now).await?;
+        self.record_signal_of(found, now).await?;
         self.close_by_key(&open, &key, &outcome.measurement.message, now).await
     }
 
-    async fn record(&self, found: Found, now: Instant) -> Result<()> {
+    async fn record_signal_of(&self, found: Found, now: Instant) -> Result<()> {
         let permit = self.control_permit(Action::ManageIncidents, &found.subject);
         let signal = Signal { at: now, ..found.signal };
         self.parts.catalog.record_signals(&permit, std::slice::from_ref(&signal)).await
     }
+}
+
+fn is_watched(dataset: &DatasetGate) -> bool {
+    asks_table(dataset) || dataset.gate.breaker().is_some()
+}
+
+/// Whether the contract says something that only the table can answer.
+fn asks_table(dataset: &DatasetGate) -> bool {
+    let gate = &dataset.gate;
+    !gate.table_rules().is_empty() || gate.tallies_table() || !gate.service_levels().is_empty()
 }
 
 /// The counting rules over the rows of a table.
