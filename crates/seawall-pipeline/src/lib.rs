@@ -15,10 +15,12 @@ pub mod explain;
 pub mod feature_writer;
 pub mod frame;
 pub mod gate;
+pub mod idempotency;
 pub mod ipc;
 pub mod load;
 mod monitor;
 pub mod pipeline;
+pub mod receipt;
 pub mod replay;
 pub mod restore;
 pub mod retrainer;
@@ -30,8 +32,9 @@ pub mod table_writer;
 pub mod training;
 pub mod verify;
 
-pub use gate::{Incoming, Receipt};
+pub use gate::Incoming;
 pub use pipeline::{Parts, Pipeline};
+pub use receipt::Receipt;
 pub use seawall_catalog::Counts;
 
 use arrow::datatypes::{DataType, TimeUnit};

@@ -19,14 +19,21 @@ use tracing::info;
 use crate::control::Control;
 use crate::feature_writer::{self, FeatureWriter};
 use crate::frame::{Frame, Halt, Header};
-use crate::gate::{self, Incoming, Order, Receipt};
+use crate::gate::{self, Incoming, Order};
+use crate::idempotency::Given;
+use crate::receipt::{Omitted, Receipt, Verdicts};
 use crate::restore::Withdrawn;
 use crate::revision::{Declared, Revision};
 use crate::scoring::Champions;
 use crate::table_writer::{self, TableWriter};
 
+#[cfg(test)]
+mod tests;
+
 /// Entries read from the log at once while recovering.
 const ENTRIES_PER_READ: usize = 256;
+/// Requests with more rows are checked on the blocking pool, so that others are answered meanwhile.
+const ROWS_INLINE_MAX: usize = 4_096;
 
 /// The components that a pipeline runs on.
 #[derive(Clone)]
@@ -68,7 +75,7 @@ impl Default for Options {
 pub struct Pipeline {
     pub(crate) parts: Parts,
     pub(crate) revision: RwLock<Arc<Revision>>,
-    pub(crate) order: tokio::sync::Mutex<Order>,
+    pub(crate) order: Arc<tokio::sync::Mutex<Order>>,
     pub(crate) table_writer: table_writer::Handle,
     pub(crate) feature_writer: feature_writer::Handle,
     pub(crate) permit: Permit,
@@ -115,7 +122,7 @@ impl Pipeline {
             champions: Champions::default(),
             control: tokio::sync::Mutex::new(Control::default()),
             revision: RwLock::new(revision),
-            order: tokio::sync::Mutex::new(order),
+            order: Arc::new(tokio::sync::Mutex::new(order)),
             table_writer,
             feature_writer,
             permit,
@@ -184,25 +191,20 @@ impl Pipeline {
     /// Takes rows in: returns when their place in the order is decided. The rows are not acknowledged before
     /// [`PendingReceipt::durable`] returns.
     pub async fn begin_ingest(&self, permit: &Permit, source: &str, incoming: Incoming) -> Result<PendingReceipt> {
-        let revision = self.revision();
-        let source = revision.source(source)?;
-        let dataset = revision.dataset(&source.source.dataset)?;
-        let now = self.parts.clock.now();
-        let checked = gate::check_request(source, dataset, &incoming, now).await?;
-        let warnings = checked.warnings.clone();
-        let unknown_columns = checked.unknown_columns.clone();
-
-        let mut order = self.order.lock().await;
-        let admitted = order.admit(source, dataset, permit, checked, &incoming, now)?;
-        let append = gate::append_in_order(&self.parts.log, &admitted.frame, order).await?;
-        let receipt = Receipt {
-            counts: admitted.frame.header.counts,
-            cut: Cut::empty(),
-            rows: admitted.verdicts,
-            warnings,
-            unknown_columns,
+        let rows = incoming.rows.num_rows() + incoming.broken.len();
+        let door = Door {
+            revision: self.revision(),
+            order: self.order.clone(),
+            log: self.parts.log.clone(),
+            permit: permit.clone(),
+            now: self.parts.clock.now(),
         };
-        Ok(PendingReceipt { append, receipt, refusal: admitted.refusal })
+        if rows <= ROWS_INLINE_MAX {
+            return door.admit(source, incoming).await;
+        }
+        let (runtime, source) = (tokio::runtime::Handle::current(), source.to_owned());
+        let work = tokio::task::spawn_blocking(move || runtime.block_on(door.admit(&source, incoming)));
+        work.await.map_err(|e| Error::internal("SW0832", "checking a request died").because(e))?
     }
 
     /// Lets a halted dataset go on. `NotFound` when it is not halted.
@@ -211,18 +213,8 @@ impl Pipeline {
         if !order.halted.contains_key(dataset) {
             return Err(Error::not_found("SW0823", format!("dataset {dataset:?} is not halted")));
         }
-        let header = Header {
-            dataset: dataset.to_owned(),
-            source: "resume".into(),
-            permit: permit.id().to_owned(),
-            counts: crate::Counts::default(),
-            rules: Vec::new(),
-            position: None,
-            files: Vec::new(),
-            load: None,
-            halt: Some(Halt::Resumed),
-            restore: None,
-        };
+        let header =
+            Header { halt: Some(Halt::Resumed), ..Header::new(dataset, "resume", permit, crate::Counts::default()) };
         let frame = Frame { header, accepted: None, quarantined: None };
         order.note(&frame);
         gate::append_in_order(&self.parts.log, &frame, order).await?.durable().await?;
@@ -276,22 +268,88 @@ impl Pipeline {
     }
 }
 
+/// What a request passes on its way into the log.
+struct Door {
+    revision: Arc<Revision>,
+    order: Arc<tokio::sync::Mutex<Order>>,
+    log: Arc<dyn Log>,
+    permit: Permit,
+    now: seawall_base::Instant,
+}
+
+impl Door {
+    /// Checks rows, decides on their order and hands them to the log.
+    async fn admit(self, source: &str, incoming: Incoming) -> Result<PendingReceipt> {
+        let Door { revision, order, log, permit, now } = self;
+        let source = revision.source(source)?;
+        let dataset = revision.dataset(&source.source.dataset)?;
+        let checked = gate::check_request(source, dataset, &incoming, now).await?;
+        let warnings = checked.warnings.clone();
+        let unknown_columns = checked.unknown_columns.clone();
+
+        let mut order = order.lock().await;
+        if let Some(key) = &incoming.key {
+            let arrives = order.last_arrival.map_or(now, |last| last.max(now));
+            if let Some(given) = order.answers.find(&dataset.dataset.name, permit.principal(), key, arrives)? {
+                drop(order);
+                return Ok(PendingReceipt(Pending::Repeat { log, given, verdicts: incoming.verdicts }));
+            }
+        }
+        let admitted = order.admit(source, dataset, &permit, checked, &incoming, now)?;
+        let gate::Admitted { header, payload, rows, verdicts, refusal } = admitted;
+        let append = gate::hand_over(&log, &header, payload, rows, order).await?;
+        let mut receipt = Receipt {
+            counts: header.counts,
+            cut: Cut::empty(),
+            rows: verdicts,
+            rows_omitted: Omitted::default(),
+            warnings,
+            unknown_columns,
+            repeated: false,
+        };
+        receipt.tell(incoming.verdicts);
+        Ok(PendingReceipt(Pending::New { append, receipt, refusal }))
+    }
+}
+
 /// Rows whose place in the order is decided, on their way to the disk.
-pub struct PendingReceipt {
-    append: gate::PendingAppend,
-    receipt: Receipt,
-    refusal: Option<Error>,
+pub struct PendingReceipt(Pending);
+
+enum Pending {
+    New { append: gate::PendingAppend, receipt: Receipt, refusal: Option<Error> },
+    Repeat { log: Arc<dyn Log>, given: Given, verdicts: Verdicts },
 }
 
 impl PendingReceipt {
     /// Waits until the rows are durable.
     pub async fn durable(self) -> Result<Receipt> {
-        let end = self.append.durable().await?;
-        match self.refusal {
-            Some(refusal) => Err(refusal),
-            None => Ok(Receipt { cut: gate::live_cut(end), ..self.receipt }),
+        match self.0 {
+            Pending::New { append, receipt, refusal } => {
+                let end = append.durable().await?;
+                match refusal {
+                    Some(refusal) => Err(refusal),
+                    None => Ok(Receipt { cut: gate::live_cut(end), ..receipt }),
+                }
+            }
+            Pending::Repeat { log, given, verdicts } => repeated(log.as_ref(), given, verdicts).await,
         }
     }
+}
+
+/// The answer to an earlier request, once its rows are durable: read back from its frame.
+async fn repeated(log: &dyn Log, given: Given, verdicts: Verdicts) -> Result<Receipt> {
+    log.wait_beyond(given.entry).await?;
+    let frame = log.read(given.entry, 1).await?;
+    let header = frame.first().map(|entry| Frame::decode_header(&entry.payload)).transpose()?;
+    let told = header.and_then(|header| header.answer);
+    let (rows, warnings, unknown_columns) =
+        told.map(|told| (told.rows, told.warnings, told.unknown_columns)).unwrap_or_default();
+    let cut = gate::live_cut(given.end);
+    let rows_omitted = Omitted::default();
+    let mut receipt =
+        Receipt { counts: given.counts, cut, rows, rows_omitted, warnings, unknown_columns, repeated: true };
+    receipt.tell(verdicts);
+    Ok(receipt)
 }
 
 /// How far the stages have come, in log entries.
@@ -388,11 +446,11 @@ async fn recover(parts: &Parts, revision: &Revision, permit: &Permit, withdrawn:
         if entries.is_empty() {
             return Ok(order);
         }
-        for entry in &entries {
+        for (ordinal, entry) in (next..).zip(&entries) {
             let mut frame = Frame::decode(&entry.payload)?;
             frame.accepted = withdrawn.keep_accepted(&frame, entry)?;
             let dataset = revision.datasets.get(&frame.header.dataset).map(Arc::as_ref);
-            order.recover(&frame, dataset)?;
+            order.recover(ordinal, entry.end(), &frame, dataset)?;
             if let (Some(load), Some(dataset)) = (&frame.header.load, dataset) {
                 let table = TableName::dataset(&dataset.dataset.name)?;
                 for file in &load.staged {

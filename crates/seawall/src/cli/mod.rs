@@ -1,6 +1,7 @@
 //! The command line: one file per command; this one knows them all.
 
 mod backtest;
+mod bench;
 mod check;
 mod demo;
 mod explain;
@@ -161,6 +162,8 @@ pub enum Command {
     Token(token::Token),
     /// Simulated card payments through the whole loop, with faults of known truth
     Demo(demo::Demo),
+    /// Measure this machine and a running server
+    Bench(bench::Bench),
 }
 
 /// Runs one command.
@@ -194,5 +197,6 @@ pub async fn run(cli: &Cli) -> Result<Exit> {
         Command::Verify(command) => command.run(global).await,
         Command::Token(command) => command.run(global).await,
         Command::Demo(command) => command.run(global).await,
+        Command::Bench(command) => command.run(global).await,
     }
 }

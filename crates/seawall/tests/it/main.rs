@@ -9,6 +9,7 @@ mod commands;
 mod declarations;
 mod demo;
 mod flights;
+mod ingest;
 mod kill;
 mod models;
 mod my_file;
