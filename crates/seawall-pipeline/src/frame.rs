@@ -262,6 +262,9 @@ pub fn quarantine_schema() -> SchemaRef {
     ]))
 }
 
+/// Bytes that are set aside for each row.
+const ROW_BYTES: usize = 100;
+
 /// The beginning of a payload: accepted rows, encoded before anybody knows their place in the order.
 #[derive(Debug)]
 pub(crate) struct Draft {
@@ -271,7 +274,7 @@ pub(crate) struct Draft {
 impl Draft {
     /// Encodes accepted rows; without time columns when the header is to tell their arrival.
     pub fn of(accepted: Option<&RecordBatch>) -> Result<Draft> {
-        let mut bytes = Vec::with_capacity(1024 + accepted.map_or(0, RecordBatch::get_array_memory_size));
+        let mut bytes = Vec::with_capacity(1024 + ROW_BYTES * accepted.map_or(0, RecordBatch::num_rows));
         bytes.extend_from_slice(MAGIC);
         put_batch(&mut bytes, accepted)?;
         Ok(Draft { bytes })

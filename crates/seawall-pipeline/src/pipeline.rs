@@ -287,17 +287,17 @@ impl Door {
         let warnings = checked.warnings.clone();
         let unknown_columns = checked.unknown_columns.clone();
 
-        let mut order = order.lock().await;
+        let mut ordered = order.lock().await;
         if let Some(key) = &incoming.key {
-            let arrives = order.last_arrival.map_or(now, |last| last.max(now));
-            if let Some(given) = order.answers.find(&dataset.dataset.name, permit.principal(), key, arrives)? {
-                drop(order);
+            let arrives = ordered.last_arrival.map_or(now, |last| last.max(now));
+            if let Some(given) = ordered.answers.find(&dataset.dataset.name, permit.principal(), key, arrives)? {
+                drop(ordered);
                 return Ok(PendingReceipt(Pending::Repeat { log, given, verdicts: incoming.verdicts }));
             }
         }
-        let admitted = order.admit(source, dataset, &permit, checked, &incoming, now)?;
+        let admitted = ordered.admit(source, dataset, &permit, checked, &incoming, now)?;
         let gate::Admitted { header, payload, rows, verdicts, refusal } = admitted;
-        let append = gate::hand_over(&log, &header, payload, rows, order).await?;
+        let append = gate::hand_over(&log, &header, payload, rows, ordered).await?;
         let mut receipt = Receipt {
             counts: header.counts,
             cut: Cut::empty(),
@@ -339,7 +339,11 @@ impl PendingReceipt {
 /// The answer to an earlier request, once its rows are durable: read back from its frame.
 async fn repeated(log: &dyn Log, given: Given, verdicts: Verdicts) -> Result<Receipt> {
     log.wait_beyond(given.entry).await?;
-    let frame = log.read(given.entry, 1).await?;
+    let frame = match log.read(given.entry, 1).await {
+        // It was retired; counts and cut are known still.
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        read => read?,
+    };
     let header = frame.first().map(|entry| Frame::decode_header(&entry.payload)).transpose()?;
     let told = header.and_then(|header| header.answer);
     let (rows, warnings, unknown_columns) =

@@ -1,4 +1,4 @@
-//! The wire: HTTP, authentication, metrics.
+//! The wire: HTTP, Flight, authentication, metrics.
 //!
 //! Every handler goes the same way: decode, authorise, act, answer. Statuses are made from an error's kind in
 //! [`http::error`], and nowhere else.

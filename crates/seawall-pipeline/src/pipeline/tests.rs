@@ -6,8 +6,9 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array};
 use async_trait::async_trait;
 use proptest::prelude::*;
 use seawall_base::declare::{Available, Connector, Source};
-use seawall_base::{BatchMap, Hash, Instant, LogEntry, PermitRecord, Query, QueryResult, Reference};
-use seawall_base::{TrainingSetPlan, TrainingSetRows};
+use seawall_base::engine::{TrainingSetPlan, TrainingSetRows};
+use seawall_base::permit::PermitRecord;
+use seawall_base::{BatchMap, Hash, Instant, LogEntry, Query, QueryResult, Reference};
 use seawall_storage::log::MemoryLog;
 
 use super::*;

@@ -26,6 +26,9 @@ pub(crate) const IDEMPOTENCY_KEY: HeaderName = HeaderName::from_static("idempote
 /// Header of an answer that was given before.
 const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-replayed");
 
+/// Stands for a header that is no text; nothing that a header may say.
+const UNREADABLE: &str = "\u{fffd}";
+
 /// `?verdicts=...`.
 #[derive(Debug, Deserialize)]
 pub(super) struct Asked {
@@ -95,7 +98,7 @@ impl Form {
     fn of(app: &App, dataset: &str, asked: &Asked, headers: &HeaderMap) -> Result<Form> {
         let revision = app.pipeline.revision();
         let source = revision.source_of(dataset)?;
-        let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or("?"));
+        let text = |name| headers.get(name).map(|value: &HeaderValue| value.to_str().unwrap_or(UNREADABLE));
         let media = text(header::CONTENT_TYPE).unwrap_or("application/x-ndjson");
         let verdicts = match asked.verdicts.as_deref() {
             None | Some("stopped") => Verdicts::Stopped,
@@ -140,11 +143,11 @@ async fn take_in(
 ) -> Result<seawall_pipeline::Receipt> {
     let inline = form.encoding == Encoding::Identity && packed.len() <= INLINE_BYTES_MAX;
     let source = form.source.clone();
-    let decode = move || (form.rows(packed, &mut room), room);
+    let read_rows = move || (form.rows(packed, &mut room), room);
     let (incoming, _room) = if inline {
-        decode()
+        read_rows()
     } else {
-        let decoding = tokio::task::spawn_blocking(decode).await;
+        let decoding = tokio::task::spawn_blocking(read_rows).await;
         decoding.map_err(|e| Error::internal("SW0887", "decoding the request failed").because(e))?
     };
     let incoming = incoming.inspect_err(|error| match error.code() {
