@@ -1,5 +1,6 @@
 //! The body of a request that carries events: read within limits of size and time, and counted when it is cut off.
 
+use std::pin::pin;
 use std::time::Duration;
 
 use axum::body::{Body, BodyDataStream, Bytes};
@@ -8,7 +9,7 @@ use bytes::BytesMut;
 use futures::{FutureExt, StreamExt};
 use seawall_base::error::Result;
 use seawall_base::{Error, ErrorKind};
-use tokio::time::{Instant, timeout_at};
+use tokio::time::timeout;
 
 use crate::ingest::{BODY_BYTES_MAX, Counters, CutOff, Taken, too_large};
 
@@ -50,7 +51,12 @@ pub(super) async fn read(
 ) -> Result<Bytes> {
     // A handler that is dropped was left alone by its client.
     let unread = Unread(Some(counters));
-    let read = read_all(body.into_data_stream(), stated, patience, room).await;
+    let mut reading = pin!(read_all(body.into_data_stream(), stated, patience.pause_max, room));
+    // What is there already costs no timer.
+    let read = match reading.as_mut().now_or_never() {
+        Some(read) => read,
+        None => timeout(patience.body_time_max, reading).await.unwrap_or_else(|_| Err(too_slow())),
+    };
     unread.done();
     read.map_err(|(why, error)| {
         counters.cut_off(why);
@@ -64,50 +70,46 @@ pub(super) async fn drain(body: Body, stated: Option<u64>) {
         let mut chunks = body.into_data_stream();
         let rest = async { while let Some(Ok(_)) = chunks.next().await {} };
         // Who is too slow for that does not learn why it was refused.
-        let _ = tokio::time::timeout(DRAIN_TIME_MAX, rest).await;
+        let _ = timeout(DRAIN_TIME_MAX, rest).await;
     }
 }
 
 async fn read_all(
     mut chunks: BodyDataStream,
     stated: Option<u64>,
-    patience: Patience,
+    pause_max: Duration,
     room: &mut Taken,
 ) -> std::result::Result<Bytes, (CutOff, Error)> {
     let covered = stated.map_or(0, |length| usize::try_from(length).unwrap_or(usize::MAX));
-    let end = Instant::now() + patience.body_time_max;
-    let Some(first) = next(&mut chunks, end, patience.pause_max).await? else { return Ok(Bytes::new()) };
+    let Some(first) = next(&mut chunks, pause_max).await? else { return Ok(Bytes::new()) };
     check_size(first.len(), covered, first.len(), room)?;
     if first.len() == covered {
         return Ok(first);
     }
     let mut whole = BytesMut::with_capacity(covered.max(first.len()));
     whole.extend_from_slice(&first);
-    while let Some(chunk) = next(&mut chunks, end, patience.pause_max).await? {
+    while let Some(chunk) = next(&mut chunks, pause_max).await? {
         check_size(whole.len() + chunk.len(), covered, chunk.len(), room)?;
         whole.extend_from_slice(&chunk);
     }
     Ok(whole.freeze())
 }
 
-/// The next chunk. What is there already costs no timer.
-async fn next(
-    chunks: &mut BodyDataStream,
-    end: Instant,
-    pause_max: Duration,
-) -> std::result::Result<Option<Bytes>, (CutOff, Error)> {
+/// The next chunk.
+async fn next(chunks: &mut BodyDataStream, pause_max: Duration) -> std::result::Result<Option<Bytes>, (CutOff, Error)> {
     let chunk = match chunks.next().now_or_never() {
         Some(chunk) => chunk,
-        None => timeout_at(end.min(Instant::now() + pause_max), chunks.next()).await.map_err(|_| {
-            let message = "the body came too slowly";
-            let hint = "send smaller requests, or compress them; nothing of this request was kept";
-            (CutOff::Slow, Error::new(ErrorKind::Unavailable, "SW1202", message).hint(hint))
-        })?,
+        None => timeout(pause_max, chunks.next()).await.map_err(|_| too_slow())?,
     };
     chunk.transpose().map_err(|error| {
         let message = "the connection ended before the body did";
         (CutOff::Broken, Error::invalid("SW1205", message).because(error).hint("nothing of this request was kept"))
     })
+}
+
+fn too_slow() -> (CutOff, Error) {
+    let hint = "send smaller requests, or compress them; nothing of this request was kept";
+    (CutOff::Slow, Error::new(ErrorKind::Unavailable, "SW1202", "the body came too slowly").hint(hint))
 }
 
 fn check_size(

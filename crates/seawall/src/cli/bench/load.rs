@@ -10,11 +10,10 @@ use std::time::Duration;
 
 use clap::Args;
 use seawall_base::error::Result;
-use seawall_base::{Error, ErrorKind};
+use seawall_base::{Clock, Error, ErrorKind, Instant, Span, SystemClock};
 use serde_json::{Value, json};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
-use tokio::time::Instant;
 
 use super::request::{Form, Request};
 use crate::output::print_json;
@@ -55,7 +54,7 @@ pub(super) struct Load {
 struct Tally {
     acknowledged: Vec<u64>,
     unknown: Vec<u64>,
-    ack_us: Vec<u64>,
+    ack_us: Vec<i64>,
     answers: BTreeMap<u16, u64>,
     broken: u64,
 }
@@ -65,8 +64,8 @@ impl Load {
         let token = std::env::var("SEAWALL_TOKEN").ok();
         let request = Request::new(&self.host, &self.dataset, token.as_deref(), self.form, self.events)?;
         let next = Arc::new(AtomicU64::new(self.first_block));
-        let began = Instant::now();
-        let end = began + Duration::from_secs_f64(self.seconds);
+        let began = SystemClock.now();
+        let end = began + Span((self.seconds * 1e6) as i64);
         let clients: Vec<_> = (0..self.connections)
             .map(|_| {
                 let client = Client { host: self.host.clone(), request: request.clone(), events: self.events };
@@ -82,7 +81,7 @@ impl Load {
             tally.answers.into_iter().for_each(|(status, count)| *sum.answers.entry(status).or_default() += count);
             sum.broken += tally.broken;
         }
-        print_json(&self.report(sum, began.elapsed().as_secs_f64()))
+        print_json(&self.report(sum, (SystemClock.now() - began).0 as f64 / 1e6))
     }
 
     fn report(&self, mut sum: Tally, seconds: f64) -> Value {
@@ -132,10 +131,10 @@ impl Client {
         let mut tally = Tally::default();
         let mut stream = self.connect().await?;
         let mut answer = Vec::with_capacity(4096);
-        while Instant::now() < end {
+        while SystemClock.now() < end {
             let block = next.fetch_add(1, Ordering::Relaxed);
             loop {
-                let sent = Instant::now();
+                let sent = SystemClock.now();
                 let request = self.request.of_block(block);
                 match exchange(&mut stream, request, &mut answer).await {
                     Ok((status, body)) => {
@@ -143,7 +142,7 @@ impl Client {
                         if status == 200 {
                             check_receipt(&answer[body..], self.events)?;
                             tally.acknowledged.push(block);
-                            tally.ack_us.push(u64::try_from(sent.elapsed().as_micros()).unwrap_or(u64::MAX));
+                            tally.ack_us.push((SystemClock.now() - sent).0);
                             break;
                         }
                         if status != 429 && status != 503 {
@@ -154,12 +153,12 @@ impl Client {
                         tally.broken += 1;
                         stream = match self.connect().await {
                             Ok(stream) => stream,
-                            Err(error) if Instant::now() < end => return Err(error),
+                            Err(error) if SystemClock.now() < end => return Err(error),
                             Err(_) => break,
                         };
                     }
                 }
-                if Instant::now() >= end {
+                if SystemClock.now() >= end {
                     tally.unknown.push(block);
                     break;
                 }

@@ -6,10 +6,9 @@ use std::os::unix::fs::FileExt;
 use std::path::PathBuf;
 
 use clap::Args;
-use seawall_base::durable;
 use seawall_base::error::Result;
+use seawall_base::{Clock, Span, SystemClock, durable};
 use serde_json::json;
-use tokio::time::Instant;
 
 use crate::output::print_json;
 
@@ -54,24 +53,25 @@ impl Log {
         }))
     }
 
-    fn append(&self, file: &File) -> Result<(u64, f64, Vec<u64>)> {
+    fn append(&self, file: &File) -> Result<(u64, f64, Vec<i64>)> {
         let payload = vec![0x5a; self.payload_bytes];
         let mut buffer = Vec::with_capacity(self.payload_bytes * self.group);
         let (mut groups, mut at, mut sync_us) = (0, 0, Vec::new());
-        let began = Instant::now();
-        while began.elapsed().as_secs_f64() < self.seconds {
+        let began = SystemClock.now();
+        let end = began + Span((self.seconds * 1e6) as i64);
+        while SystemClock.now() < end {
             buffer.clear();
             (0..self.group).for_each(|_| buffer.extend_from_slice(&payload));
             if at + buffer.len() as u64 > FILE_BYTES {
                 at = 0;
             }
             file.write_all_at(&buffer, at)?;
-            let synced = Instant::now();
+            let written = SystemClock.now();
             durable::sync_data(file)?;
-            sync_us.push(u64::try_from(synced.elapsed().as_micros()).unwrap_or(u64::MAX));
+            sync_us.push((SystemClock.now() - written).0);
             at += buffer.len() as u64;
             groups += 1;
         }
-        Ok((groups, began.elapsed().as_secs_f64(), sync_us))
+        Ok((groups, (SystemClock.now() - began).0 as f64 / 1e6, sync_us))
     }
 }
