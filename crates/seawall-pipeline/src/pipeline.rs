@@ -254,8 +254,9 @@ impl Pipeline {
         if rows <= ROWS_INLINE_MAX {
             return door.admit(source, incoming).await;
         }
-        let (runtime, source) = (tokio::runtime::Handle::current(), source.to_owned());
-        let work = tokio::task::spawn_blocking(move || runtime.block_on(door.admit(&source, incoming)));
+        let (runtime, source, until) = (tokio::runtime::Handle::current(), source.to_owned(), scope::deadline());
+        let admit = move || runtime.block_on(scope::until(until, door.admit(&source, incoming)));
+        let work = tokio::task::spawn_blocking(admit);
         work.await.map_err(|e| Error::internal("SW0832", "checking a request died").because(e))?
     }
 
