@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 
 use seawall_base::error::Result;
 use seawall_base::{Cut, Error, ErrorKind, Log, LogEntry, Offset, OnlineStore, Permit, TableName, TableStore};
@@ -23,6 +23,9 @@ const ENTRIES_PER_READ: usize = 256;
 #[derive(Clone)]
 pub struct Handle {
     progress: watch::Receiver<u64>,
+    /// Entries that were durable at the start: nobody is answered from a state that lags behind them.
+    ready_at: u64,
+    checkpointed: watch::Receiver<u64>,
     _alive: mpsc::Sender<()>,
 }
 
@@ -34,9 +37,23 @@ impl Handle {
         reached.map(|_| ()).map_err(|_| Error::new(ErrorKind::Unavailable, "SW0831", "the feature writer has stopped"))
     }
 
-    /// Fails when the writer has stopped: the online store is frozen then, and must not answer as if it were fresh.
+    /// Waits until the online store has everything that was durable at the start.
+    pub async fn ready(&self) -> Result<()> {
+        self.wait_for(self.ready_at).await
+    }
+
+    /// Fails when the writer has stopped: the online store is frozen then, and must not answer as if it were fresh. Also
+    /// fails while the store lags behind what was acknowledged before the start.
     pub fn check_running(&self) -> Result<()> {
         match self.progress.has_changed() {
+            Ok(_) if self.entries() < self.ready_at => {
+                let message = format!(
+                    "the features are being brought up to date after a start: {} of {} log entries",
+                    self.entries(),
+                    self.ready_at
+                );
+                Err(Error::new(ErrorKind::Unavailable, "SW0445", message).hint("try again in a moment"))
+            }
             Ok(_) => Ok(()),
             Err(_) => Err(Error::new(ErrorKind::Unavailable, "SW0831", "the feature writer has stopped")
                 .hint("read the log of the process for the cause, and restart it")),
@@ -46,6 +63,11 @@ impl Handle {
     /// Log entries whose rows the online store has.
     pub fn entries(&self) -> u64 {
         *self.progress.borrow()
+    }
+
+    /// Log entries whose rows the online store's checkpoint has.
+    pub fn checkpointed_entries(&self) -> u64 {
+        *self.checkpointed.borrow()
     }
 }
 
@@ -61,11 +83,13 @@ pub struct FeatureWriter {
     /// Schemas of tables, by dataset.
     schemas: HashMap<String, SchemaRef>,
     progress: watch::Sender<u64>,
+    checkpointed: watch::Sender<u64>,
     checkpoint_interval: Duration,
 }
 
 impl FeatureWriter {
-    /// Starts the writer's task. It begins at the log's first entry and skips what the store has already.
+    /// Starts the writer's task. It begins with entry `from`, before which the store has everything, and skips what the
+    /// store has already.
     pub fn start(
         log: Arc<dyn Log>,
         tables: Arc<dyn TableStore>,
@@ -73,24 +97,28 @@ impl FeatureWriter {
         permit: Permit,
         withdrawn: Arc<Withdrawn>,
         checkpoint_interval: Duration,
+        from: u64,
     ) -> (Handle, tokio::task::JoinHandle<Result<()>>) {
         let (alive, closed) = mpsc::channel(1);
-        let (progress, watched) = watch::channel(0);
+        let (progress, watched) = watch::channel(from);
+        let (checkpointed, checkpointed_entries) = watch::channel(from);
         let cut = online.store_cut();
+        let ready_at = log.durable_end().0;
         let writer = FeatureWriter {
             log,
             tables,
             online,
             permit,
             withdrawn,
-            next_entry: 0,
+            next_entry: from,
             cut,
             schemas: HashMap::new(),
             progress,
+            checkpointed,
             checkpoint_interval,
         };
         let task = tokio::spawn(crate::reporting("feature writer", writer.run(closed)));
-        (Handle { progress: watched, _alive: alive }, task)
+        (Handle { progress: watched, ready_at, checkpointed: checkpointed_entries, _alive: alive }, task)
     }
 
     async fn run(mut self, mut closed: mpsc::Receiver<()>) -> Result<()> {
@@ -99,10 +127,10 @@ impl FeatureWriter {
         tick.tick().await;
         loop {
             tokio::select! {
-                _ = closed.recv() => return self.online.checkpoint().await,
+                _ = closed.recv() => return self.checkpoint().await,
                 _ = tick.tick() => {
                     // The state is in memory and the log; the next checkpoint tries again.
-                    if let Err(error) = self.online.checkpoint().await {
+                    if let Err(error) = self.checkpoint().await {
                         warn!(%error, "cannot checkpoint the online store");
                     }
                 }
@@ -117,6 +145,17 @@ impl FeatureWriter {
                 }
             }
         }
+    }
+
+    /// Writes the store down, with how far it has come: entries without rows for it move its cut too.
+    async fn checkpoint(&mut self) -> Result<()> {
+        if !self.online.store_cut().covers(&self.cut) {
+            let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
+            self.online.receive("", &nothing, &self.cut).await?;
+        }
+        self.online.checkpoint().await?;
+        self.checkpointed.send_replace(self.next_entry);
+        Ok(())
     }
 
     async fn take(&mut self, entry: &LogEntry) -> Result<()> {

@@ -5,7 +5,8 @@
 //! requests for features and records what was served, [`scoring`] scores it with a model's champion; `monitor` watches
 //! what comes in, what is served and how good models are, [`retrainer`] decides about them, `control` asks both once per
 //! tick; [`account`] tells what a prediction rests on; [`replay`] drives all of it on a simulated clock; [`verify`]
-//! proves that served and recomputed values are equal. [`pipeline`] assembles the stages and owns their tasks.
+//! proves that served and recomputed values are equal; [`recovery`] writes down what a start needs, so that it need not
+//! read the whole log. [`pipeline`] assembles the stages and owns their tasks.
 
 pub mod account;
 pub mod backtest;
@@ -19,6 +20,7 @@ pub mod ipc;
 pub mod load;
 mod monitor;
 pub mod pipeline;
+pub mod recovery;
 pub mod replay;
 pub mod restore;
 pub mod retrainer;

@@ -112,8 +112,8 @@ struct Buffer {
 }
 
 impl TableWriter {
-    /// Starts the writer's task. It begins at the log's first entry and skips what tables hold already. Dropping every
-    /// handle ends the task after a last commit.
+    /// Starts the writer's task. It begins with entry `from`, before which every row is in its table, and skips what
+    /// tables hold already. Dropping every handle ends the task after a last commit.
     pub fn start(
         log: Arc<dyn Log>,
         tables: Arc<dyn TableStore>,
@@ -121,9 +121,10 @@ impl TableWriter {
         clock: Arc<dyn Clock>,
         permit: Permit,
         options: Options,
+        from: u64,
     ) -> (Handle, tokio::task::JoinHandle<Result<()>>) {
         let (mailbox, messages) = mpsc::channel(MAILBOX_MAX);
-        let (progress, watched) = watch::channel(Progress::default());
+        let (progress, watched) = watch::channel(Progress { committed_entries: from, away: false });
         let writer = TableWriter {
             log,
             tables,
@@ -131,7 +132,7 @@ impl TableWriter {
             clock,
             permit,
             options,
-            next_entry: 0,
+            next_entry: from,
             buffers: BTreeMap::new(),
             facts: BTreeMap::new(),
             buffered_rows: 0,

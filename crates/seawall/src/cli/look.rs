@@ -189,6 +189,7 @@ impl Status {
         let counts = installation.catalog.counts().await?;
         let quality = installation.catalog.quality().await?;
         let running = crate::client::Running::find(&installation.settings.data);
+        let log = log_status(&installation.settings.data, running.as_ref())?;
         let drifted = match crate::assemble::load(&installation.settings) {
             Ok(loaded) => {
                 let changes = installation.catalog.plan(&loaded.project, &[]).await?;
@@ -202,6 +203,7 @@ impl Status {
                 "revision": active.revision,
                 "declarations_differ": drifted,
                 "server": running.map(|running| running.url),
+                "log": log,
                 "datasets": counts,
                 "quality": quality,
                 "feature_views": active.views.iter().map(|view| view.id().to_string()).collect::<Vec<_>>(),
@@ -217,6 +219,7 @@ impl Status {
             Some(running) => println!("a server runs at {} (process {})", running.url, running.pid),
             None => println!("no server runs on this data folder"),
         }
+        print_log(&log);
         println!(
             "\n{:<28} {:>12} {:>12} {:>12} {:>12} {:>12}",
             "dataset", "received", "accepted", "quarantined", "deduplicated", "rejected"
@@ -295,4 +298,29 @@ impl Audit {
         println!("the hash chain of the ledger is intact");
         Ok(Exit::Ok)
     }
+}
+
+/// What the log holds: from its folder, and from the server, when one runs, who needs it.
+fn log_status(data: &std::path::Path, running: Option<&crate::client::Running>) -> Result<serde_json::Value> {
+    // A server that asks for a token tells nothing to those who have none.
+    if let Some(mut status) = running.and_then(|running| running.get("/v1/status").ok()) {
+        return Ok(status["log"].take());
+    }
+    Ok(json!(seawall_storage::log::look(&data.join("log"))?))
+}
+
+fn print_log(log: &serde_json::Value) {
+    let Some(bytes) = log["bytes"].as_u64() else { return };
+    let first = log["first"].as_u64().unwrap_or_default();
+    println!("the log takes {} MB and begins with offset {}", bytes.div_ceil(1 << 20), count(first));
+    let holds = log["holds"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let Some(least) = holds.iter().min_by_key(|hold| hold["from"].as_u64()) else { return };
+    let by = match least["by"].as_str().unwrap_or_default() {
+        "order" => "a start may take the order's checkpoint before the newest".to_owned(),
+        "tables" => "tables have not committed them".to_owned(),
+        "features" => "no checkpoint of the features has them".to_owned(),
+        "monitor" => "the monitor's checkpoint before the newest lacks them".to_owned(),
+        _ => format!("they arrived within `log_retention`, {}", log["retention"].as_str().unwrap_or_default()),
+    };
+    println!("entries from {} on are kept: {by}", count(least["from"].as_u64().unwrap_or_default()));
 }
