@@ -97,7 +97,10 @@ pub async fn entry_at(log: &dyn Log, offset: Offset) -> Result<u64> {
 /// The first readable entry for which `holds`, by its ordinal; the number of entries when there is none. Reads few
 /// entries. Once `holds` is true it must be true for all later entries; it may have no opinion on some, and the entry
 /// that is found may then be one of those right before.
-pub async fn first_where(log: &dyn Log, holds: impl Fn(&LogEntry) -> Result<Option<bool>> + Send) -> Result<u64> {
+pub async fn first_where(
+    log: &dyn Log,
+    holds: impl Fn(&LogEntry) -> Result<Option<bool>> + Send + Sync,
+) -> Result<u64> {
     let Extent { first_entry, entries, .. } = log.extent();
     let (mut from, mut until) = (first_entry, entries);
     while from < until {
@@ -113,7 +116,7 @@ pub async fn first_where(log: &dyn Log, holds: impl Fn(&LogEntry) -> Result<Opti
 /// What `holds` says of the first entry from `from` on that it has an opinion on, and which one that is.
 async fn opinion(
     log: &dyn Log,
-    holds: &(impl Fn(&LogEntry) -> Result<Option<bool>> + Send),
+    holds: &(impl Fn(&LogEntry) -> Result<Option<bool>> + Send + Sync),
     from: u64,
     until: u64,
 ) -> Result<Option<(u64, bool)>> {

@@ -132,6 +132,7 @@ impl Pipeline {
             clock: parts.clock.clone(),
             revision: running.clone(),
             interval: options.checkpoint_interval,
+            tables_known: tokio::sync::Mutex::new(tables),
             holds,
         };
         let (open, closed) = mpsc::channel(1);

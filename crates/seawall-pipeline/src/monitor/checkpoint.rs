@@ -17,6 +17,9 @@ use super::performance::PerformanceWatch;
 use super::served::{Served, ServedWatch, read_baseline};
 use crate::pipeline::Pipeline;
 
+#[cfg(test)]
+mod tests;
+
 /// How many checkpoint intervals of the pipeline lie between two of the monitor, whose sums are written as a whole.
 const INTERVALS: u32 = 10;
 

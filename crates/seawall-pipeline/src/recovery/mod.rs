@@ -22,7 +22,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use seawall_base::error::Result;
-use seawall_base::{Error, Extent, Log, LogEntry, Permit, TableName, TableStore};
+use seawall_base::{Error, ErrorKind, Extent, Log, LogEntry, Permit, TableName, TableStore};
 use tracing::{info, warn};
 
 use crate::frame::Frame;
@@ -100,16 +100,13 @@ struct Begun {
 
 /// The newest usable checkpoint, or the beginning of the log.
 async fn begin(sources: &Sources<'_>, states: &States, datasets: &Datasets, extent: &Extent) -> Result<Begun> {
-    loop {
-        let Some((number, body)) = states.newest_order()? else { break };
-        let refused = match check_position(sources.log, &body, extent).await? {
-            Some(reason) => reason,
-            None => match take(states, body, datasets) {
-                Ok(begun) => return Ok(begun),
-                Err(damage) => damage.to_string(),
-            },
+    while let Some((number, body)) = states.newest_order() {
+        let refused = match usable(sources, states, body, datasets, extent).await {
+            Ok(begun) => return Ok(begun),
+            Err(error) if error.kind() == ErrorKind::Corrupt => error,
+            Err(error) => return Err(error),
         };
-        warn!(number, reason = refused, "a checkpoint of the order cannot be used, taking the one before");
+        warn!(number, code = refused.code(), %refused, "a checkpoint of the order cannot be used, taking the one before");
         states.forget_newest_order();
     }
     if extent.first_entry > 0 {
@@ -126,20 +123,31 @@ async fn begin(sources: &Sources<'_>, states: &States, datasets: &Datasets, exte
     Ok(Begun { recovered, stale: BTreeSet::new() })
 }
 
-/// Why a checkpoint does not fit the log; none when it does.
-async fn check_position(log: &dyn Log, body: &Body, extent: &Extent) -> Result<Option<String>> {
+/// What a checkpoint holds; `Corrupt` when it is damaged or does not fit the log.
+async fn usable(
+    sources: &Sources<'_>,
+    states: &States,
+    body: Result<Body>,
+    datasets: &Datasets,
+    extent: &Extent,
+) -> Result<Begun> {
+    let body = body?;
+    let unfit = |why: String| Err(Error::corrupt("SW0442", format!("the checkpoint does not fit the log: {why}")));
     if body.log != extent.log {
-        return Ok(Some("it is of another log".to_owned()));
+        return unfit("it is of another log".to_owned());
     }
-    if !(extent.first_entry..=extent.entries).contains(&body.entries) {
-        let (position, first, end) = (body.entries, extent.first_entry, extent.entries);
-        return Ok(Some(format!("it stands at entry {position}, and the log holds entries {first} to {end}")));
+    let (position, first, end) = (body.entries, extent.first_entry, extent.entries);
+    if !(first..=end).contains(&position) {
+        return unfit(format!("it stands at entry {position}, and the log holds entries {first} to {end}"));
     }
-    let at = match log.read(body.entries, 1).await?.first() {
+    let at = match sources.log.read(position, 1).await?.first() {
         Some(entry) => entry.first,
         None => extent.end,
     };
-    Ok((at != body.end).then(|| format!("entry {} begins at {}, not at {}", body.entries, at.0, body.end.0)))
+    if at != body.end {
+        return unfit(format!("entry {position} begins at offset {}, not at {}", at.0, body.end.0));
+    }
+    take(states, body, datasets)
 }
 
 fn take(states: &States, body: Body, datasets: &Datasets) -> Result<Begun> {

@@ -33,11 +33,11 @@ impl States {
     }
 
     /// The newest checkpoint of the order, with its number; none when there is none left.
-    pub(super) fn newest_order(&self) -> Result<Option<(u64, Body)>> {
-        let Some(newest) = self.order.lock().checkpoints().into_iter().next() else { return Ok(None) };
+    pub(super) fn newest_order(&self) -> Option<(u64, Result<Body>)> {
+        let newest = self.order.lock().checkpoints().into_iter().next()?;
         let damaged =
             |e| Error::corrupt("SW0442", "a checkpoint of the order is not what this program writes").because(e);
-        Ok(Some((newest.number, serde_json::from_str(&newest.body).map_err(damaged)?)))
+        Some((newest.number, serde_json::from_str(&newest.body).map_err(damaged)))
     }
 
     pub(super) fn forget_newest_order(&self) {

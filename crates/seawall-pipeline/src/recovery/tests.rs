@@ -445,8 +445,8 @@ async fn runs_grow_with_the_logarithm_of_the_keys() {
         world.step(Step::Rows(1, vec![(key, 0)])).await;
         world.step(Step::Checkpoint).await;
     }
-    let (_, body) = world.states.as_ref().unwrap().newest_order().unwrap().unwrap();
-    let runs = &body.keys["chargebacks"].runs;
+    let (_, body) = world.states.as_ref().unwrap().newest_order().unwrap();
+    let runs = &body.unwrap().keys["chargebacks"].runs;
     assert_eq!(runs.iter().map(|run| run.rows).sum::<u64>(), 200);
     assert!(runs.len() <= 8, "{runs:?}");
     world.restart().await;

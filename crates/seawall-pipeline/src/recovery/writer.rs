@@ -10,7 +10,7 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use seawall_base::error::Result;
-use seawall_base::{Clock, Error, Log, Offset, TableStore};
+use seawall_base::{Clock, Error, ErrorKind, Log, Offset, TableStore};
 use tokio::sync::{Mutex, mpsc, watch};
 use tracing::{debug, info, warn};
 
@@ -38,6 +38,8 @@ pub(crate) struct OrderWriter {
     pub clock: Arc<dyn Clock>,
     pub revision: Arc<RwLock<Arc<Revision>>>,
     pub interval: Duration,
+    /// How far the tables were when they were last looked at.
+    pub tables_known: Mutex<TablePosition>,
     /// Who needs entries of the log, as of the newest checkpoint.
     pub holds: watch::Sender<Vec<Hold>>,
 }
@@ -72,8 +74,7 @@ impl OrderWriter {
 
     /// Writes a checkpoint of what the order knows now.
     pub async fn checkpoint(&self) -> Result<()> {
-        let committed = self.table_writer.progress().committed_entries;
-        let tables = table_position(self.tables.as_ref(), committed).await?;
+        let tables = self.table_position().await?;
         let taken = {
             let mut order = self.order.lock().await;
             if order.diverged.is_some() {
@@ -91,6 +92,18 @@ impl OrderWriter {
             warn!(code = error.code(), %error, "cannot retire entries of the log");
         }
         Ok(())
+    }
+
+    /// How far the tables are; while their store is away, how far they were.
+    async fn table_position(&self) -> Result<TablePosition> {
+        let committed = self.table_writer.progress().committed_entries;
+        let mut known = self.tables_known.lock().await;
+        match table_position(self.tables.as_ref(), committed).await {
+            Ok(position) => *known = position,
+            Err(error) if error.kind() == ErrorKind::Unavailable => {}
+            Err(error) => return Err(error),
+        }
+        Ok(known.clone())
     }
 
     /// Gives entries of the log up that nobody needs any more.
