@@ -10,9 +10,10 @@
 use std::collections::BTreeMap;
 
 use seawall_base::error::Result;
-use seawall_base::{Cut, Error, Instant, Offset, Span};
+use seawall_base::{Cut, Error, ErrorKind, Instant, Offset, Span};
 use seawall_storage::state::{Folder, NewFile};
 use serde::{Deserialize, Serialize};
+use tracing::warn;
 
 use crate::dedup::{DedupIndex, Keyed, Unwritten};
 use crate::gate::Order;
@@ -136,6 +137,9 @@ impl Keys {
 }
 
 /// The keys of the next checkpoint, whose new files go to `files`.
+///
+/// A dataset whose earlier keys cannot be read any more is left out from then on, which is said: the next start rebuilds
+/// its keys.
 pub(crate) fn next_keys(
     folder: &Folder,
     before: Option<&BTreeMap<String, Keys>>,
@@ -146,12 +150,20 @@ pub(crate) fn next_keys(
     let mut next = before.cloned().unwrap_or_default();
     for (dataset, taken) in taken {
         let runs = match next.remove(dataset) {
-            Some(keys) if !taken.unwritten.is_all => keys.runs,
-            Some(_) | None => Vec::new(),
+            _ if taken.unwritten.is_all => Vec::new(),
+            Some(keys) => keys.runs,
+            None => continue,
         };
-        let runs = next_runs(folder, runs, taken, files)?;
-        let horizon_us = taken.horizon.map(|horizon| horizon.0);
-        next.insert(dataset.clone(), Keys { primary_key: taken.primary_key.clone(), horizon_us, runs });
+        match next_runs(folder, runs, taken, files) {
+            Ok(runs) => {
+                let horizon_us = taken.horizon.map(|horizon| horizon.0);
+                next.insert(dataset.clone(), Keys { primary_key: taken.primary_key.clone(), horizon_us, runs });
+            }
+            Err(error) if error.kind() == ErrorKind::Corrupt => {
+                warn!(dataset, code = error.code(), %error, "keys are damaged, the next start rebuilds them");
+            }
+            Err(error) => return Err(error),
+        }
     }
     Ok(next)
 }

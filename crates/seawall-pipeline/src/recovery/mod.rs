@@ -161,13 +161,19 @@ fn take(states: &States, body: Body, datasets: &Datasets) -> Result<Begun> {
         if primary_key.is_empty() {
             continue;
         }
-        match body.keys.get(name) {
-            Some(keys) if keys.serve(primary_key, horizon) => {
-                order.dedup.insert(name.clone(), states.read_keys(keys, horizon)?);
+        let kept = body.keys.get(name).filter(|keys| keys.serve(primary_key, horizon));
+        match kept.map(|keys| states.read_keys(keys, horizon)) {
+            Some(Ok(index)) => {
+                order.dedup.insert(name.clone(), index);
             }
             // A dataset that never had a row has no keys to rebuild.
             None if !order.counts.contains_key(name) => {}
-            Some(_) | None => {
+            Some(Err(error)) if error.kind() != ErrorKind::Corrupt => return Err(error),
+            Some(Err(error)) => {
+                warn!(dataset = name, code = error.code(), %error, "keys are damaged, rebuilding them");
+                stale.insert(name.clone());
+            }
+            None => {
                 stale.insert(name.clone());
             }
         }

@@ -303,7 +303,7 @@ impl World {
         written.map_err(|(error, _)| error).unwrap();
     }
 
-    /// Damages the newest manifest, or a file that only it names: whatever is retired stays behind the older one.
+    /// Damages the newest manifest, or any file of keys; the older manifest is what everything that is retired rests on.
     fn damage(&mut self, at: usize) {
         let folder = self.folder.path().join("order");
         let mut names: Vec<String> = std::fs::read_dir(&folder)
@@ -312,10 +312,8 @@ impl World {
             .collect();
         names.sort();
         let Some(newest) = names.iter().rfind(|name| name.starts_with("manifest-")).cloned() else { return };
-        let number = newest.replace("manifest-", "");
-        let own = |name: &&String| **name == newest || name.starts_with(&format!("state-{number}-"));
-        let own: Vec<&String> = names.iter().filter(own).collect();
-        let path = folder.join(own[at % own.len()]);
+        let may: Vec<&String> = names.iter().filter(|name| **name == newest || name.starts_with("state-")).collect();
+        let path = folder.join(may[at % may.len()]);
         let mut bytes = std::fs::read(&path).unwrap();
         let at = at % bytes.len();
         bytes[at] ^= 1 << (at % 8);

@@ -1,7 +1,6 @@
 //! The durable log: a folder of segments with one writer thread.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -14,12 +13,13 @@ use seawall_base::error::Result;
 use seawall_base::{Appended, Error, Extent, Log, LogEntry, Offset, Partition, durable};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::frame::{HEADER_BYTES, Header, Kind, LogId, Tip};
-use super::index::{Index, Place};
+use super::frame::{LogId, Tip};
+use super::index::Index;
 use super::ownership::{self, Epoch};
+use super::read::read_from_disk;
 use super::recover::{self, Recovered};
 use super::writer::{Job, Progress, Shared, Sync, Writer};
-use super::{PAYLOAD_BYTES_MAX, QUEUE_BYTES_MAX, QUEUE_ENTRIES_MAX, READ_BYTES_MAX, error, footer, segment};
+use super::{PAYLOAD_BYTES_MAX, QUEUE_BYTES_MAX, QUEUE_ENTRIES_MAX, error, footer, segment};
 use crate::folder_lock;
 
 /// Bytes of one permit of the queue's room.
@@ -337,76 +337,6 @@ fn remove_segments(folder: &Path, numbers: &[u64]) -> Result<()> {
         for path in [segment::path(folder, *number), footer::path(folder, *number)] {
             durable::remove_file(&path).map_err(|e| error::io("remove", &path, e))?;
         }
-    }
-    Ok(())
-}
-
-/// Up to `entries_max` durable entries from `from`, at least one, checked again as they are read.
-fn read_from_disk(shared: &Shared, id: LogId, from: u64, entries_max: usize) -> Result<Vec<Arc<LogEntry>>> {
-    let mut entries = Vec::new();
-    let mut bytes = 0;
-    let mut next = from;
-    while entries.len() < entries_max && bytes < READ_BYTES_MAX {
-        let (place, first) = {
-            let index = shared.index.read();
-            (index.locate(next), index.first_entry())
-        };
-        let place = match place {
-            Some(place) if next < place.segment_end => place,
-            _ if next < first => return Err(error::retired(&shared.folder, next, first)),
-            _ => break,
-        };
-        read_segment(shared, id, &place, &mut next, entries_max, &mut bytes, &mut entries)?;
-    }
-    Ok(entries)
-}
-
-/// Reads entries of one segment, from `next` to the segment's end or the limits.
-fn read_segment(
-    shared: &Shared,
-    id: LogId,
-    place: &Place,
-    next: &mut u64,
-    entries_max: usize,
-    bytes: &mut usize,
-    entries: &mut Vec<Arc<LogEntry>>,
-) -> Result<()> {
-    let path = segment::path(&shared.folder, place.number);
-    let file = match File::open(&path) {
-        Ok(file) => file,
-        Err(cause) => {
-            let first = shared.index.read().first_entry();
-            return Err(match *next < first {
-                // Retired since it was located.
-                true => error::retired(&shared.folder, *next, first),
-                false => error::io("open", &path, cause),
-            });
-        }
-    };
-    let (mut position, mut entry) = (place.position, place.entry);
-    while entry < place.segment_end && entries.len() < entries_max && *bytes < READ_BYTES_MAX {
-        let mut head = [0; HEADER_BYTES];
-        file.read_exact_at(&mut head, position).map_err(|e| error::io("read", &path, e))?;
-        let header = Header::read(id, &head).filter(|header| header.kind == Kind::Entry && header.entry == entry);
-        let Some(header) = header else {
-            return Err(error::damaged(&path, position, format!("the frame of entry {entry} is not what was written")));
-        };
-        let body = position + HEADER_BYTES as u64;
-        if entry == *next {
-            let mut payload = vec![0; header.padded()];
-            file.read_exact_at(&mut payload, body).map_err(|e| error::io("read", &path, e))?;
-            if !header.matches(&payload) {
-                let what = format!("the payload of entry {entry} is not what was written");
-                return Err(error::damaged(&path, body, what));
-            }
-            payload.truncate(header.length as usize);
-            *bytes += payload.len();
-            *next += 1;
-            let (first, payload) = (Offset(header.first), Bytes::from(payload));
-            entries.push(Arc::new(LogEntry { first, rows: header.rows, payload }));
-        }
-        position = body + header.padded() as u64;
-        entry += 1;
     }
     Ok(())
 }

@@ -18,6 +18,7 @@ mod index;
 mod look;
 mod memory;
 mod ownership;
+mod read;
 mod recover;
 mod segment;
 #[cfg(test)]

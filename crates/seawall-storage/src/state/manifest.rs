@@ -56,7 +56,7 @@ impl Manifest {
     pub fn read(path: &Path, format: &str, number: u64) -> Result<Manifest> {
         let bytes = std::fs::read(path).map_err(|e| error::io("read", path, e))?;
         let (hash, json) = split(&bytes).ok_or_else(|| error::damaged(path, "it does not begin with a hash"))?;
-        if Hash::of(json) != hash {
+        if Hash::of(json).to_string().as_bytes() != hash {
             return Err(error::damaged(path, "its hash does not match its content"));
         }
         let written: serde_json::Value =
@@ -95,9 +95,9 @@ impl Manifest {
     }
 }
 
-fn split(bytes: &[u8]) -> Option<(Hash, &[u8])> {
+/// The digits of the hash, and what follows their line feed.
+fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (hash, rest) = bytes.split_at_checked(HASH_DIGITS)?;
-    let hash = std::str::from_utf8(hash).ok()?.parse().ok()?;
     Some((hash, rest.strip_prefix(b"\n")?))
 }
 

@@ -7,7 +7,7 @@ use arrow::array::{ArrayRef, Float64Array, RecordBatch, StringArray, TimestampMi
 use arrow::datatypes::{DataType, Field, Schema};
 use proptest::prelude::*;
 use seawall_base::declare::Monitor as Rules;
-use seawall_base::{Dataset, Instant, Offset, Span, column};
+use seawall_base::{Dataset, Offset, Span, column};
 use seawall_catalog::project::{LoadOptions, parse_sources};
 use seawall_catalog::{Counts, RuleFailures};
 use seawall_kernel::contract;
