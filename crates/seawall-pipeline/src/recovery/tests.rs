@@ -480,3 +480,64 @@ async fn tables_begin_where_their_cuts_end() {
     let refused = start::of_tables(world.log.as_ref(), world.tables.as_ref(), &behind).await;
     assert_eq!(refused.unwrap_err().code(), "SW0444");
 }
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(64))]
+
+    /// Entries with rows, entries without, loads whose rows arrived earlier: no row that arrived at or after the time lies
+    /// before the entry that is found, and at most entries that say nothing lie between it and the first such row.
+    #[test]
+    fn entries_are_found_by_arrival(
+        entries in prop::collection::vec((0u8..4, 0i64..3), 0..40),
+        at in 0i64..60,
+        retired in 0u64..20,
+    ) {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
+        runtime.block_on(async {
+            let mut world = World::new().await;
+            world.now = Instant(0);
+            let mut arrivals = Vec::new();
+            for (n, (kind, days)) in entries.into_iter().enumerate() {
+                world.step(Step::Wait(days)).await;
+                let rows = vec![(n as u8, 0)];
+                match kind {
+                    0 => world.step(Step::Position(0, 1)).await,
+                    1 => world.step(Step::Load(1, rows)).await,
+                    _ => world.step(Step::Rows(1, rows)).await,
+                }
+                arrivals.push((kind > 1).then_some(world.now));
+            }
+            world.log.retire(retired).await.unwrap();
+            let first = world.log.extent().first_entry as usize;
+            let at = Instant(at * Span::DAY.0);
+            let found = arrival::first_entry_since(world.log.as_ref(), at).await.unwrap() as usize;
+            let reached = |arrival: &Option<Instant>| arrival.is_some_and(|arrival| arrival >= at);
+            let expected = arrivals.iter().skip(first).position(reached).map_or(arrivals.len(), |n| n + first);
+            assert!((first..=expected).contains(&found), "found {found}, the first that reached it is {expected}");
+            assert!(arrivals[found..expected].iter().all(Option::is_none), "found {found} of {expected}");
+        });
+    }
+}
+
+#[tokio::test]
+async fn the_log_is_held_by_whoever_is_furthest_behind() {
+    use retention::{Bounds, Holder, holds, needed_from};
+    let mut world = World::new().await;
+    let bounds = |features, kept_since| Bounds { features, kept_since };
+    let found = async |world: &World, bounds: &Bounds| {
+        let holds = holds(world.log.as_ref(), world.states.as_ref().unwrap(), bounds).await.unwrap();
+        (needed_from(&holds), holds.into_iter().map(|hold| (hold.by, hold.from)).collect::<Vec<_>>())
+    };
+    for key in 0..4 {
+        world.step(Step::Rows(0, vec![(key, 0)])).await;
+        world.step(Step::Checkpoint).await;
+        world.step(Step::Wait(1)).await;
+    }
+    // The older checkpoint of the order stands at 3; the monitor has none yet.
+    let (needed, all) = found(&world, &bounds(4, world.now)).await;
+    let expected =
+        [(Holder::Order, 3), (Holder::Tables, 3), (Holder::Features, 4), (Holder::Monitor, 0), (Holder::Retention, 4)];
+    assert_eq!((needed, all.as_slice()), (0, &expected[..]));
+    let (_, all) = found(&world, &bounds(2, world.now - Span(2 * Span::DAY.0))).await;
+    assert_eq!(all[2..], [(Holder::Features, 2), (Holder::Monitor, 0), (Holder::Retention, 2)]);
+}
