@@ -187,10 +187,15 @@ impl Installation {
         log: seawall_storage::log::Options,
     ) -> Result<Pipeline> {
         let active = self.active().await?;
+        Pipeline::start(self.parts(clock)?, &declared(&active, &self.settings.project), options).await
+    }
+
+    /// Opens what a pipeline runs on.
+    fn parts(&self, clock: Arc<dyn Clock>) -> Result<Parts> {
         let data = &self.settings.data;
         let log = DurableLog::open(&data.join("log"), Partition::LIVE, log)?;
         let online = DurableStore::open(&data.join("online"))?;
-        let parts = Parts {
+        Ok(Parts {
             clock,
             log: Arc::new(log),
             tables: self.tables.clone(),
@@ -200,8 +205,7 @@ impl Installation {
             catalog: self.catalog.clone(),
             states: Arc::new(States::open(&data.join("state"))?),
             folder: self.settings.project.clone(),
-        };
-        Pipeline::start(parts, &declared(&active, &self.settings.project), options).await
+        })
     }
 }
 
@@ -283,3 +287,6 @@ pub fn declared(active: &ActiveProject, folder: &Path) -> Declared {
 pub fn load(settings: &Settings) -> std::result::Result<Loaded, project::Diagnostics> {
     project::load(&settings.project, LoadOptions { set: settings.set.clone() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -8,12 +8,13 @@ use seawall_base::{Cut, Error, ErrorKind, Extent, Log, OnlineStore, Partition, T
 use tracing::{info, warn};
 
 use super::checkpoint::TablePosition;
+use crate::table_writer::Start;
 
 /// The first entry of which a table may lack a row.
 ///
 /// A table that has lost commits since its position was written down, because it came from an older backup, begins where
 /// its own cut ends.
-pub(crate) async fn of_tables(log: &dyn Log, tables: &dyn TableStore, position: &TablePosition) -> Result<u64> {
+pub(crate) async fn of_tables(log: &dyn Log, tables: &dyn TableStore, position: &TablePosition) -> Result<Start> {
     let extent = log.extent();
     if position.entries < extent.first_entry {
         let (entries, first) = (position.entries, extent.first_entry);
@@ -37,7 +38,8 @@ pub(crate) async fn of_tables(log: &dyn Log, tables: &dyn TableStore, position: 
         warn!(%table, from = needed, "a table lacks rows that it had, reading the log again from there");
         from = from.min(needed);
     }
-    Ok(from)
+    let entry = log.read(from, 1).await?;
+    Ok(Start { entry: from, offset: entry.first().map_or(extent.end, |entry| entry.first) })
 }
 
 async fn needed_from(log: &dyn Log, extent: &Extent, table: &TableName, cut: &Cut, found: &Cut) -> Result<u64> {

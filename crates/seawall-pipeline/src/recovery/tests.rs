@@ -464,7 +464,10 @@ async fn tables_begin_where_their_cuts_end() {
     let position = TablePosition { entries: 8, cuts: cuts(8, 7).into() };
     let from = async |world: &World, payments, chargebacks| {
         *world.tables.cuts.lock() = cuts(payments, chargebacks).into();
-        start::of_tables(world.log.as_ref(), world.tables.as_ref(), &position).await
+        let start = start::of_tables(world.log.as_ref(), world.tables.as_ref(), &position).await?;
+        // Each of these entries has one row.
+        assert_eq!(start.offset.0, start.entry);
+        Ok::<_, Error>(start.entry)
     };
     assert_eq!(from(&world, 8, 7).await.unwrap(), 8);
     assert_eq!(from(&world, 9, 7).await.unwrap(), 8);
