@@ -13,6 +13,7 @@ mod flights;
 mod kill;
 mod models;
 mod my_file;
+mod recovery;
 mod rollback;
 mod serve;
 mod support;
