@@ -29,7 +29,7 @@ pub use error::{Error, ErrorKind, Result};
 pub use grant::Grants;
 pub use hash::Hash;
 pub use ids::{Cut, Dataset, Offset, Partition, RowId, VersionedName};
-pub use log::{Appended, Log, LogEntry};
+pub use log::{Appended, Extent, Log, LogEntry};
 pub use model::{Contribution, ModelEngine, Scorer, Scores, TrainedModel, TrainingJob};
 pub use online::{FeatureRequest, FeatureStatus, OnlineStore, ServedFeatures, ViewRequest, ViewValues};
 pub use permit::Permit;

@@ -6,6 +6,7 @@
 //! its own frame stands behind it in the log.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::DerefMut;
 use std::pin::Pin;
 use std::sync::Arc;
 
@@ -17,9 +18,9 @@ use seawall_base::{Appended, Cut, Error, ErrorKind, Hash, Instant, Log, Offset, 
 use seawall_catalog::{Counts, RuleFailures};
 use seawall_kernel::contract::{self, Input, Quarantined, Reason};
 use seawall_kernel::feature::key_hashes;
-use tokio::sync::MutexGuard;
+use serde::{Deserialize, Serialize};
 
-use crate::dedup::{DedupIndex, Seen};
+use crate::dedup::{DedupIndex, Keyed, Seen};
 use crate::frame::{Answer, Draft, Frame, Halt, Header, Position, quarantine_schema};
 use crate::idempotency::{Answers, RequestKey};
 use crate::receipt::{Outcome, RowVerdict, VERDICTS_MAX, Verdicts};
@@ -82,13 +83,25 @@ pub struct Broken {
     pub reasons: Vec<Reason>,
 }
 
-/// What must happen in log order, owned by whoever holds its lock.
-#[derive(Debug, Default)]
+/// What must happen in log order, owned by whoever holds its lock. A checkpoint writes it down as JSON, but for the
+/// fields that are skipped, which it keeps in its own way.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Order {
     /// The newest arrival that was stamped.
     pub last_arrival: Option<Instant>,
     /// Deduplication per dataset.
+    #[serde(skip)]
     pub dedup: HashMap<String, DedupIndex>,
+    /// Entries that were handed to the log since it began.
+    #[serde(skip)]
+    pub(crate) entries: u64,
+    /// The offset after the last row of those entries.
+    #[serde(skip)]
+    pub(crate) end: Offset,
+    /// Why nothing more may be decided: something that was decided is not in the log.
+    #[serde(skip)]
+    pub(crate) diverged: Option<String>,
     /// Rows that entered, per driven stream.
     pub positions: HashMap<String, u64>,
     /// Streams of files that a replay began and has not finished, per source.
@@ -102,24 +115,8 @@ pub struct Order {
     /// What was taken in since the log began, per dataset.
     pub counts: BTreeMap<String, Counts>,
     /// Requests that were answered, by idempotency key.
+    #[serde(default)]
     pub answers: Answers,
-    /// Where the next frame will stand: behind all that were handed to the log.
-    pub tip: Tip,
-}
-
-/// The end of what was handed to the log.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct Tip {
-    /// Ordinal of the next entry.
-    pub entry: u64,
-    /// Offset of its first row.
-    pub first: Offset,
-}
-
-impl Default for Tip {
-    fn default() -> Self {
-        Tip { entry: 0, first: Offset(0) }
-    }
 }
 
 /// Rows that passed the contract, before order is decided.
@@ -327,6 +324,7 @@ impl Order {
         incoming: &Incoming,
         now: Instant,
     ) -> Result<Admitted> {
+        self.check_in_step()?;
         self.check_not_halted(&dataset.dataset.name)?;
         let arrivals = self.stamp(checked.raw.num_rows(), incoming.arrivals.as_deref(), now);
         let arrived = self.last_arrival.unwrap_or(now);
@@ -346,7 +344,10 @@ impl Order {
             self.note_header(&header);
             return Admitted::control(header, verdicts, None);
         }
-        counts.deduplicated = self.decide_uniqueness(dataset, &mut checked, &arrivals, &mut verdicts)?;
+        let Uniqueness { deduplicated, fresh } =
+            self.decide_uniqueness(dataset, &mut checked, &arrivals, &mut verdicts)?;
+        self.confirm(&dataset.dataset.name, fresh);
+        counts.deduplicated = deduplicated;
         counts.accepted = checked.accepted.num_rows() as u64;
         counts.quarantined = (checked.quarantined.len() + checked.broken.len()) as u64;
         count_quarantined(&mut checked);
@@ -363,7 +364,8 @@ impl Order {
         header.arrival = (uniform && counts.accepted > 0).then_some(arrived);
         header.answer = answer(permit, &checked, incoming, &verdicts, arrived);
         self.note_header(&header);
-        let payload = draft.finish(&header, quarantined.as_ref())?;
+        let payload = draft.finish(&header, quarantined.as_ref());
+        let payload = payload.inspect_err(|error| self.diverged = Some(error.to_string()))?;
         let rows =
             u32::try_from(counts.accepted + counts.quarantined).expect("a request has at most REQUEST_ROWS_MAX rows");
         Ok(Admitted { header, payload, rows, verdicts, refusal: None })
@@ -398,6 +400,14 @@ impl Order {
         }
     }
 
+    /// Refuses rows once something that was decided could not be handed to the log.
+    fn check_in_step(&self) -> Result<()> {
+        let Some(why) = &self.diverged else { return Ok(()) };
+        let message = format!("nothing is taken in since an entry could not be handed to the log: {why}");
+        Err(Error::new(ErrorKind::Unavailable, "SW0440", message)
+            .hint("restart: what was acknowledged is in the log, and what was decided is read from there again"))
+    }
+
     /// Arrivals, never decreasing within the partition.
     pub(crate) fn stamp(&mut self, rows: usize, given: Option<&[Instant]>, now: Instant) -> Vec<i64> {
         let floor = self.last_arrival.unwrap_or(Instant::MIN);
@@ -411,36 +421,40 @@ impl Order {
         arrivals
     }
 
+    /// Stops rows whose key is known. The others are known from now on; they are to be confirmed once they are in a frame.
     pub(crate) fn decide_uniqueness(
         &mut self,
         dataset: &DatasetGate,
         checked: &mut Checked,
         arrivals: &[i64],
         verdicts: &mut Vec<RowVerdict>,
-    ) -> Result<u64> {
+    ) -> Result<Uniqueness> {
+        let mut uniqueness = Uniqueness::default();
         let key = &dataset.dataset.primary_key;
         if key.is_empty() || checked.accepted.num_rows() == 0 {
-            return Ok(0);
+            return Ok(uniqueness);
         }
-        let horizon = dataset.gate.dedup_horizon();
         let Identities { keys, contents } = match checked.identities.take() {
             Some(identities) => identities,
             None => Identities::of(&checked.accepted, key)?,
         };
-        let index = self.dedup.entry(dataset.dataset.name.clone()).or_insert_with(|| DedupIndex::new(horizon));
-        index.set_horizon(horizon);
+        let index = self.index(dataset);
+        index.set_horizon(dataset.gate.dedup_horizon());
         let mut keep = Vec::with_capacity(keys.len());
-        let mut deduplicated = 0;
         for (i, (row_key, content)) in keys.iter().zip(&contents).enumerate() {
             let row = checked.accepted_rows[i];
             let Some(row_key) = row_key else {
                 keep.push(i as u32);
                 continue;
             };
-            match index.observe(*row_key, *content, Instant(arrivals[row as usize])) {
-                Seen::New => keep.push(i as u32),
+            let keyed = Keyed { arrival: Instant(arrivals[row as usize]), key: *row_key, content: *content };
+            match index.observe(keyed) {
+                Seen::New => {
+                    keep.push(i as u32);
+                    uniqueness.fresh.push(keyed);
+                }
                 Seen::Same => {
-                    deduplicated += 1;
+                    uniqueness.deduplicated += 1;
                     let row = Some(checked.line(row));
                     verdicts.push(RowVerdict { row, verdict: Outcome::Deduplicated, reasons: Vec::new() });
                 }
@@ -448,7 +462,19 @@ impl Order {
             }
         }
         checked.retain(&keep)?;
-        Ok(deduplicated)
+        Ok(uniqueness)
+    }
+
+    /// Rows that [`Order::decide_uniqueness`] let pass are in a frame.
+    pub(crate) fn confirm(&mut self, dataset: &str, fresh: Vec<Keyed>) {
+        if let Some(index) = self.dedup.get_mut(dataset) {
+            index.confirm(fresh);
+        }
+    }
+
+    pub(crate) fn index(&mut self, dataset: &DatasetGate) -> &mut DedupIndex {
+        let new = || DedupIndex::new(&dataset.dataset.primary_key, dataset.gate.dedup_horizon());
+        self.dedup.entry(dataset.dataset.name.clone()).or_insert_with(new)
     }
 
     /// Remembers what a frame says; also how a restart rebuilds this state from the log.
@@ -503,21 +529,10 @@ impl Order {
         }
     }
 
-    /// Rebuilds the order from the frame of log entry `entry`, which ends at `end`.
-    pub(crate) fn recover(
-        &mut self,
-        entry: u64,
-        end: Offset,
-        frame: &Frame,
-        dataset: Option<&DatasetGate>,
-    ) -> Result<()> {
+    /// Rebuilds the order from the next frame of the log, which ends at `end`; keys only of `dataset`.
+    pub(crate) fn recover(&mut self, frame: &Frame, end: Offset, dataset: Option<&DatasetGate>) -> Result<()> {
+        self.note_taken(&frame.header, end);
         self.note(frame);
-        self.tip = Tip { entry: entry + 1, first: end };
-        let kept = frame.accepted.as_ref().map_or(0, RecordBatch::num_rows) as u64;
-        // Rows that a restore withdrew may be sent again.
-        if kept == frame.header.counts.accepted {
-            self.note_answer(&frame.header, entry, end);
-        }
         for rows in frame.accepted.iter().chain(&frame.quarantined) {
             let newest = crate::revision::instants(rows, seawall_base::column::ARRIVAL)?.values().iter().max().copied();
             self.last_arrival = self.last_arrival.max(newest.map(Instant));
@@ -528,33 +543,55 @@ impl Order {
         }
     }
 
-    fn note_answer(&mut self, header: &Header, entry: u64, end: Offset) {
+    /// Remembers that the log took a frame, which ends at `end`.
+    fn note_taken(&mut self, header: &Header, end: Offset) {
         if let Some(answer) = &header.answer {
-            self.answers.note(&header.dataset, answer, header.counts, entry, end);
+            self.answers.note(&header.dataset, answer, header.counts, self.entries, end);
         }
+        if let Some(restore) = &header.restore {
+            // Rows that a restore withdrew may be sent again.
+            restore.tables.iter().for_each(|(name, table)| self.answers.withdraw(name, table.kept_end));
+        }
+        self.entries += 1;
+        self.end = end;
     }
 
     /// Remembers the keys of rows that are in the log or staged by a load.
     pub(crate) fn recover_rows(&mut self, dataset: &DatasetGate, rows: &RecordBatch) -> Result<()> {
-        let key = &dataset.dataset.primary_key;
-        if key.is_empty() {
-            return Ok(());
-        }
-        let own: Vec<String> = dataset.dataset.schema.fields().iter().map(|f| f.name().clone()).collect();
-        let present: Vec<String> = own.into_iter().filter(|name| rows.column_by_name(name).is_some()).collect();
-        let own_rows = crate::revision::project(rows, &present)?;
-        let arrivals = crate::revision::instants(rows, seawall_base::column::ARRIVAL)?;
-        let keys = key_hashes(&own_rows, key)?;
-        let contents = contract::content_hashes(&own_rows);
-        let horizon = dataset.gate.dedup_horizon();
-        let index = self.dedup.entry(dataset.dataset.name.clone()).or_insert_with(|| DedupIndex::new(horizon));
-        for (i, row_key) in keys.iter().enumerate() {
-            if let Some(row_key) = row_key {
-                index.observe(*row_key, contents[i], Instant(arrivals.value(i)));
-            }
+        let keyed = keyed_rows(dataset, rows)?;
+        if !dataset.dataset.primary_key.is_empty() {
+            let index = self.index(dataset);
+            keyed.into_iter().for_each(|row| index.replay(row));
         }
         Ok(())
     }
+}
+
+/// What became of the keys of a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Uniqueness {
+    /// Rows that were there already.
+    pub deduplicated: u64,
+    /// The rows that are known from now on.
+    pub fresh: Vec<Keyed>,
+}
+
+/// The keys of rows with their arrival; nothing for a dataset without a primary key.
+pub(crate) fn keyed_rows(dataset: &DatasetGate, rows: &RecordBatch) -> Result<Vec<Keyed>> {
+    let key = &dataset.dataset.primary_key;
+    if key.is_empty() {
+        return Ok(Vec::new());
+    }
+    let own: Vec<String> = dataset.dataset.schema.fields().iter().map(|f| f.name().clone()).collect();
+    let present: Vec<String> = own.into_iter().filter(|name| rows.column_by_name(name).is_some()).collect();
+    let own_rows = crate::revision::project(rows, &present)?;
+    let arrivals = crate::revision::instants(rows, seawall_base::column::ARRIVAL)?;
+    let contents = contract::content_hashes(&own_rows);
+    let mut keyed = Vec::with_capacity(rows.num_rows());
+    for (i, row_key) in key_hashes(&own_rows, key)?.into_iter().enumerate() {
+        keyed.extend(row_key.map(|key| Keyed { arrival: Instant(arrivals.value(i)), key, content: contents[i] }));
+    }
+    Ok(keyed)
 }
 
 pub(crate) fn key_conflict(key: &[String]) -> Reason {
@@ -582,37 +619,44 @@ impl PendingAppend {
     }
 }
 
-/// Hands a frame to the log. Appends are numbered when they are first polled, so the order lock is held for the first
-/// poll, and only for it.
+/// Hands a frame that the order has taken note of to the log.
 pub(crate) async fn append_in_order(
     log: &Arc<dyn Log>,
     frame: &Frame,
-    order: MutexGuard<'_, Order>,
+    mut order: impl DerefMut<Target = Order>,
 ) -> Result<PendingAppend> {
-    hand_over(log, &frame.header, frame.encode()?, frame.live_rows(), order).await
+    let payload = frame.encode().inspect_err(|error| order.diverged = Some(error.to_string()))?;
+    hand_over(log, &frame.header, payload, frame.live_rows(), order).await
 }
 
-/// Hands an encoded frame to the log.
+/// Hands an encoded frame that the order has taken note of to the log. Appends are numbered when they are first polled,
+/// so the order lock is held for the first poll, and only for it. When the log does not take the frame, the order knows
+/// more than the log, and decides nothing any more.
 pub(crate) async fn hand_over(
     log: &Arc<dyn Log>,
     header: &Header,
     payload: Bytes,
     rows: u32,
-    mut order: MutexGuard<'_, Order>,
+    mut order: impl DerefMut<Target = Order>,
 ) -> Result<PendingAppend> {
-    let log = log.clone();
+    let handed = begin_append(log.clone(), payload, rows).await;
+    match &handed {
+        Ok(_) => {
+            let end = Offset(order.end.0 + u64::from(rows));
+            order.note_taken(header, end);
+        }
+        Err(error) => order.diverged = Some(error.to_string()),
+    }
+    handed
+}
+
+async fn begin_append(log: Arc<dyn Log>, payload: Bytes, rows: u32) -> Result<PendingAppend> {
     let mut append: Pin<Box<dyn Future<Output = Result<Appended>> + Send>> =
         Box::pin(async move { log.append(rows, payload).await });
-    let pending = match futures::poll!(append.as_mut()) {
+    Ok(match futures::poll!(append.as_mut()) {
         std::task::Poll::Ready(appended) => PendingAppend::Done(appended?),
         std::task::Poll::Pending => PendingAppend::Waiting(tokio::spawn(append)),
-    };
-    let Tip { entry, first } = order.tip;
-    let end = Offset(first.0 + u64::from(rows));
-    order.tip = Tip { entry: entry + 1, first: end };
-    order.note_answer(header, entry, end);
-    drop(order);
-    Ok(pending)
+    })
 }
 
 /// The cut that a producer may wait for.

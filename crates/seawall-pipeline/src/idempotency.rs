@@ -5,12 +5,12 @@
 //! arrival, as far as [`KEYS_PER_SCOPE_MAX`] and [`KEYS_MAX`] allow; who sends the most keys is the first to have its
 //! oldest ones forgotten.
 
-use std::collections::{BTreeSet, HashMap, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap, VecDeque};
 
 use seawall_base::error::Result;
 use seawall_base::{Error, ErrorKind, Hash, Instant, Offset, Span};
 use seawall_catalog::Counts;
-use serde::{Deserialize, Serialize};
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::frame::Answer;
 
@@ -60,8 +60,10 @@ impl RequestKey {
 }
 
 /// An answer that was given: where it stands in the log, and what stands for it when that is gone.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub struct Given {
+    /// Hash of the dataset's name.
+    dataset: u64,
     /// First half of the hash of the request's body.
     body: u128,
     /// When the request arrived.
@@ -74,19 +76,20 @@ pub struct Given {
     pub counts: Counts,
 }
 
-/// The answers that were given within the horizon.
-#[derive(Debug, Clone, PartialEq, Eq, Default, Serialize, Deserialize)]
+/// The answers that were given within the horizon. A checkpoint holds them as a list of [`Kept`].
+#[derive(Debug, Clone, PartialEq, Eq, Default, Deserialize)]
+#[serde(from = "Vec<Kept>")]
 pub struct Answers {
     given: HashMap<u128, Given>,
     /// Keys by scope, oldest first.
-    scopes: HashMap<u128, VecDeque<u128>>,
+    scopes: BTreeMap<u128, VecDeque<u128>>,
     /// Scopes by how many keys they have.
     sizes: BTreeSet<(usize, u128)>,
     /// Greatest numbers of keys, of one scope and altogether.
     limits: Limits,
 }
 
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
 struct Limits {
     scope_keys_max: usize,
     keys_max: usize,
@@ -96,6 +99,52 @@ impl Default for Limits {
     fn default() -> Self {
         Limits { scope_keys_max: KEYS_PER_SCOPE_MAX, keys_max: KEYS_MAX }
     }
+}
+
+/// One answer in a checkpoint. Hashes are written as two numbers of 64 bits, the upper half first: JSON has no larger ones.
+#[derive(Debug, Serialize, Deserialize)]
+struct Kept {
+    scope: [u64; 2],
+    key: [u64; 2],
+    dataset: u64,
+    body: [u64; 2],
+    at: Instant,
+    entry: u64,
+    end: Offset,
+    counts: Counts,
+}
+
+impl Serialize for Answers {
+    fn serialize<S: Serializer>(&self, serializer: S) -> std::result::Result<S::Ok, S::Error> {
+        let kept = self.scopes.iter().flat_map(|(scope, keys)| {
+            keys.iter().filter_map(|key| {
+                let Given { dataset, body, at, entry, end, counts } = *self.given.get(key)?;
+                let (scope, key, body) = (halves(*scope), halves(*key), halves(body));
+                Some(Kept { scope, key, dataset, body, at, entry, end, counts })
+            })
+        });
+        serializer.collect_seq(kept)
+    }
+}
+
+impl From<Vec<Kept>> for Answers {
+    fn from(list: Vec<Kept>) -> Answers {
+        let mut answers = Answers::default();
+        for Kept { scope, key, dataset, body, at, entry, end, counts } in list {
+            let key = whole(key);
+            answers.given.insert(key, Given { dataset, body: whole(body), at, entry, end, counts });
+            answers.change(whole(scope), |keys| keys.push_back(key));
+        }
+        answers
+    }
+}
+
+fn halves(number: u128) -> [u64; 2] {
+    [(number >> 64) as u64, number as u64]
+}
+
+fn whole([upper, lower]: [u64; 2]) -> u128 {
+    u128::from(upper) << 64 | u128::from(lower)
 }
 
 impl Answers {
@@ -121,7 +170,8 @@ impl Answers {
         let scope = Hash::of_parts([dataset.as_bytes(), answer.producer.as_bytes()]).low128();
         let id = id(dataset, &answer.producer, &answer.key);
         self.forget_before(scope, answer.at);
-        let given = Given { body: answer.body.low128(), at: answer.at, entry, end, counts };
+        let dataset = name_hash(dataset);
+        let given = Given { dataset, body: answer.body.low128(), at: answer.at, entry, end, counts };
         // A key that comes again after the horizon takes its new place.
         if self.given.insert(id, given).is_some() {
             self.change(scope, |keys| keys.retain(|known| *known != id));
@@ -134,6 +184,19 @@ impl Answers {
             let Some((_, largest)) = self.sizes.last().copied() else { break };
             self.forget_oldest(largest);
         }
+    }
+
+    /// Forgets the requests to `dataset` that took rows in behind `kept_end`.
+    pub fn withdraw(&mut self, dataset: &str, kept_end: u64) {
+        let dataset = name_hash(dataset);
+        let is_withdrawn = |given: &Given| given.dataset == dataset && given.end.0 > kept_end;
+        self.given.retain(|_, given| !is_withdrawn(given));
+        let scopes: Vec<u128> = self.scopes.keys().copied().collect();
+        let mut kept = std::mem::take(&mut self.given);
+        for scope in scopes {
+            self.change(scope, |keys| keys.retain(|key| kept.contains_key(key)));
+        }
+        std::mem::swap(&mut self.given, &mut kept);
     }
 
     /// Keys that are remembered.
@@ -176,6 +239,10 @@ impl Answers {
             self.sizes.insert((after, scope));
         }
     }
+}
+
+fn name_hash(dataset: &str) -> u64 {
+    Hash::of(dataset.as_bytes()).low128() as u64
 }
 
 fn id(dataset: &str, producer: &str, key: &str) -> u128 {

@@ -13,6 +13,7 @@ use seawall_base::{BatchMap, Dataset, Engine, Error, Hash, Reference, Span, Tabl
 use seawall_kernel::contract::{self, Contract, Gate};
 use seawall_kernel::feature::ViewPlan;
 
+use crate::recovery::retention::LOG_RETENTION_DEFAULT;
 use crate::source::files;
 
 /// Compiled maps that a source keeps, one per schema of its input.
@@ -44,6 +45,8 @@ pub struct Revision {
     pub views_sql: Vec<(String, String)>,
     /// Owners of datasets, as far as contracts or monitors name them.
     pub owners: BTreeMap<String, String>,
+    /// How long the log keeps what nobody needs.
+    pub log_retention: Span,
 }
 
 /// A model with what scoring and watching it need.
@@ -132,6 +135,8 @@ pub struct Declared {
     pub queries: Vec<View>,
     /// Owners of datasets.
     pub owners: BTreeMap<String, String>,
+    /// How long the log keeps what nobody needs, when the project says so.
+    pub log_retention: Option<Span>,
     /// Folder that relative paths start from.
     pub folder: PathBuf,
 }
@@ -179,6 +184,7 @@ impl Revision {
             tick: if declared.monitors.is_empty() { Span::DAY } else { crate::monitor::TICK },
             views_sql: declared.queries.iter().map(|view| (view.name.clone(), view.sql.clone())).collect(),
             owners: declared.owners.clone(),
+            log_retention: declared.log_retention.unwrap_or(LOG_RETENTION_DEFAULT),
         })
     }
 

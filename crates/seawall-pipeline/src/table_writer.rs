@@ -79,6 +79,15 @@ pub struct Ends {
     pub dependencies: Arc<Dependencies>,
 }
 
+/// Where a writer begins to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    /// Ordinal of the entry.
+    pub entry: u64,
+    /// Offset of its first row.
+    pub offset: Offset,
+}
+
 /// What the writer works on.
 pub struct TableWriter {
     ends: Ends,
@@ -101,17 +110,24 @@ pub struct TableWriter {
 }
 
 impl TableWriter {
-    /// Starts the writer's task. It begins at the log's first entry and skips what tables hold already. Dropping every
-    /// handle ends the task after a last commit, unless the table store is away: then the rest stays in the log.
-    pub fn start(ends: Ends, options: Options) -> (Handle, tokio::task::JoinHandle<Result<()>>) {
+    /// Starts the writer's task. It begins where every row before is in its table, and skips what tables hold already.
+    /// Dropping every handle ends the task after a last commit, unless the table store is away: then the rest stays in
+    /// the log.
+    pub fn start(ends: Ends, options: Options, from: Start) -> (Handle, tokio::task::JoinHandle<Result<()>>) {
         let (mailbox, messages) = mpsc::channel(MAILBOX_MAX);
-        let (progress, watched) = watch::channel(Progress::default());
+        let durable_at_start = ends.log.durable_end().0;
+        let (progress, watched) = watch::channel(Progress {
+            committed_entries: from.entry,
+            committed_end: from.offset,
+            is_resumed: from.entry >= durable_at_start,
+            ..Progress::default()
+        });
         let timer = ends.dependencies.timer().clone();
         let writer = TableWriter {
             options,
-            next_entry: 0,
-            next_offset: Offset(0),
-            durable_at_start: ends.log.durable_end().0,
+            next_entry: from.entry,
+            next_offset: from.offset,
+            durable_at_start,
             entry_bytes: READ_BYTES / 16,
             backlog: Backlog::default(),
             waits_since: None,

@@ -2,7 +2,8 @@
 //! move rows.
 //!
 //! The data folder: `catalog/` (SQLite and the signing key), `tables/` (Delta), `log/` (segments), `online/`
-//! (checkpoints), `models/` (artifacts by content), `serve.json` while a server runs.
+//! (checkpoints), `state/` (checkpoints of what a start would read from the log), `models/` (artifacts by content),
+//! `serve.json` while a server runs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,6 +20,7 @@ use seawall_lake::query::DataFusionEngine;
 use seawall_lake::table::DeltaStore;
 use seawall_model::Models;
 use seawall_pipeline::pipeline::Options;
+use seawall_pipeline::recovery::States;
 use seawall_pipeline::revision::Declared;
 use seawall_pipeline::{Parts, Pipeline};
 use seawall_storage::log::DurableLog;
@@ -166,8 +168,24 @@ impl Installation {
         Ok(views)
     }
 
-    /// Starts the pipeline on the applied project. Refused while another process runs it.
+    /// Starts the pipeline on the applied project, and waits until it answers from everything that was acknowledged
+    /// before. Refused while another process runs it.
     pub async fn start(&self, clock: Arc<dyn Clock>, options: Options) -> Result<Pipeline> {
+        let pipeline = self.start_at_once(clock, options, seawall_storage::log::Options::default()).await?;
+        match pipeline.features_ready().await {
+            Ok(()) => Ok(pipeline),
+            // What made the writer stop says more than that it has stopped.
+            Err(stopped) => Err(pipeline.stop().await.err().unwrap_or(stopped)),
+        }
+    }
+
+    /// Like [`Installation::start`], but features are refused until [`Pipeline::features_ready`].
+    pub async fn start_at_once(
+        &self,
+        clock: Arc<dyn Clock>,
+        options: Options,
+        log: seawall_storage::log::Options,
+    ) -> Result<Pipeline> {
         let active = self.active().await?;
         Pipeline::start(self.parts(clock)?, &declared(&active, &self.settings.project), options).await
     }
@@ -175,7 +193,7 @@ impl Installation {
     /// Opens what a pipeline runs on.
     fn parts(&self, clock: Arc<dyn Clock>) -> Result<Parts> {
         let data = &self.settings.data;
-        let log = DurableLog::open(&data.join("log"), Partition::LIVE, seawall_storage::log::Options::default())?;
+        let log = DurableLog::open(&data.join("log"), Partition::LIVE, log)?;
         let online = DurableStore::open(&data.join("online"))?;
         Ok(Parts {
             clock,
@@ -185,6 +203,7 @@ impl Installation {
             engine: self.engine.clone(),
             models: self.models.clone(),
             catalog: self.catalog.clone(),
+            states: Arc::new(States::open(&data.join("state"))?),
             folder: self.settings.project.clone(),
         })
     }
@@ -259,6 +278,7 @@ pub fn declared(active: &ActiveProject, folder: &Path) -> Declared {
         corrections: active.project.corrections.clone(),
         queries: active.project.views.clone(),
         owners: owners(&active.project.contracts),
+        log_retention: active.project.log_retention,
         folder: folder.to_owned(),
     }
 }

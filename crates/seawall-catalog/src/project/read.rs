@@ -23,6 +23,11 @@ const LENGTH: Span = Span(90 * Span::DAY.0);
 /// Mean payments per day when none are given.
 const PAYMENTS_PER_DAY: u32 = 2_000;
 
+/// `log_retention` of `kind: project`.
+pub(crate) fn log_retention(node: &Node) -> Option<Span> {
+    span(node.get("log_retention")?)
+}
+
 /// `kind: source`. The dataset stays empty when it is not given; the map stays as written.
 pub(crate) fn source(node: &Node) -> Option<Source> {
     let references = match node.get("references") {

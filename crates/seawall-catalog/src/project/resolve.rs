@@ -3,8 +3,8 @@
 use std::path::{Component, Path, PathBuf};
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
-use seawall_base::Dataset;
 use seawall_base::declare::{Available, FeatureView, Source};
+use seawall_base::{Dataset, Span};
 use seawall_kernel::feature::ViewPlan;
 
 use super::contract::{Contracts, DatasetEntry, Found};
@@ -50,6 +50,7 @@ impl<'a> Resolver<'a> {
             corrections: Vec::new(),
             views: Vec::new(),
             policies: policies(self.files, self.report),
+            log_retention: self.log_retention(),
             other: Vec::new(),
         };
         // References of unsound declarations are checked too, as far as they can be read.
@@ -80,6 +81,11 @@ impl<'a> Resolver<'a> {
 
     fn name(&self) -> String {
         self.declarations.iter().find(|d| d.kind == "project").map(|d| d.name.clone()).unwrap_or_default()
+    }
+
+    fn log_retention(&self) -> Option<Span> {
+        let project = self.declarations.iter().find(|d| d.kind == "project")?;
+        read::log_retention(&project.node)
     }
 
     /// What was read of a declaration. That a sound one cannot be read is a mistake of ours, not the author's.

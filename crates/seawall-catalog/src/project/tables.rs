@@ -47,6 +47,11 @@ static PROJECT: Record = Record::new(
             Shape::Map(Keys::Names, &Shape::Literal),
             "Values for ${name} in declarations; `--set name=value` overrides them.",
         ),
+        optional(
+            "log_retention",
+            Shape::Span(Least::Zero),
+            "How long the log keeps entries that everything has taken over; 7d by default.",
+        ),
     ],
 );
 

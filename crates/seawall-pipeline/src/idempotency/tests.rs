@@ -54,6 +54,20 @@ fn the_greediest_producer_forgets_first() {
 }
 
 #[test]
+fn withdrawn_requests_may_be_sent_again() {
+    let mut answers = Answers::default();
+    note(&mut answers, "ada", &request("kept", 1), 0, 1);
+    note(&mut answers, "ada", &request("gone", 1), 0, 2);
+    answers.withdraw("orders", 0);
+    assert_eq!(answers.len(), 2);
+    answers.withdraw("events", 10);
+    assert!(answers.find("events", "ada", &request("kept", 1), Instant(1)).unwrap().is_some());
+    assert!(answers.find("events", "ada", &request("gone", 2), Instant(1)).unwrap().is_none());
+    note(&mut answers, "ada", &request("gone", 2), 2, 3);
+    assert_eq!(answers.len(), 2);
+}
+
+#[test]
 fn unusable_keys_are_refused() {
     for key in ["", "with space", "line\nfeed", "umlaut-\u{e4}", &"x".repeat(KEY_BYTES_MAX + 1)] {
         assert_eq!(RequestKey::new(key, Hash::of(b"")).unwrap_err().code(), "SW1203", "{key:?}");

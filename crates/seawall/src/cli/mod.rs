@@ -39,7 +39,7 @@ use crate::output::{Exit, Output};
     max_term_width = 110,
     after_help = "\
 Examples:
-  seawall demo                              90 simulated days through the whole loop, then keeps serving
+  seawall demo                              180 simulated days through the whole loop, then keeps serving
   seawall init --from trips.csv --key driver --time started_at shop
   seawall -C shop apply && seawall -C shop run
   seawall -C shop features get trips --entity driver=d7 --at 2024-05-01T12:00:00Z

@@ -14,6 +14,7 @@ mod ingest;
 mod kill;
 mod models;
 mod my_file;
+mod recovery;
 mod rollback;
 mod serve;
 mod support;
