@@ -144,6 +144,7 @@ pub(crate) fn project(feature_views: Vec<FeatureView>, training_sets: Vec<Traini
         corrections: Vec::new(),
         views: Vec::new(),
         policies: Vec::new(),
+        tables: None,
         other: Vec::new(),
     }
 }

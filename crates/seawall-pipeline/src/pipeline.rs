@@ -8,7 +8,8 @@ use arrow::array::RecordBatch;
 use parking_lot::RwLock;
 use seawall_base::error::Result;
 use seawall_base::{
-    Clock, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, TableName, TableStore, column,
+    Clock, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, TableName, TableStore,
+    TableUpkeep, column,
 };
 use seawall_catalog::Catalog;
 use seawall_catalog::policy::Action;
@@ -24,6 +25,7 @@ use crate::restore::Withdrawn;
 use crate::revision::{Declared, Revision};
 use crate::scoring::Champions;
 use crate::table_writer::{self, TableWriter};
+use crate::upkeep::Upkeep;
 
 /// Entries read from the log at once while recovering.
 const ENTRIES_PER_READ: usize = 256;
@@ -37,6 +39,8 @@ pub struct Parts {
     pub log: Arc<dyn Log>,
     /// Versioned tables.
     pub tables: Arc<dyn TableStore>,
+    /// What keeps them small.
+    pub upkeep: Arc<dyn TableUpkeep>,
     /// Features of the present.
     pub online: Arc<dyn OnlineStore>,
     /// SQL and training sets.
@@ -56,11 +60,18 @@ pub struct Options {
     pub tables: table_writer::Options,
     /// How often the online store is checkpointed.
     pub checkpoint_interval: Duration,
+    /// How often tables are looked after: small files, old versions.
+    pub upkeep_interval: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { tables: table_writer::Options::default(), checkpoint_interval: Duration::from_secs(30) }
+        let seconds = Duration::from_secs;
+        Options {
+            tables: table_writer::Options::default(),
+            checkpoint_interval: seconds(30),
+            upkeep_interval: seconds(10),
+        }
     }
 }
 
@@ -76,6 +87,7 @@ pub struct Pipeline {
     pub(crate) control: tokio::sync::Mutex<Control>,
     /// What restores withdrew; a restore never comes while a pipeline runs.
     pub(crate) withdrawn: Arc<Withdrawn>,
+    upkeep: Upkeep,
     tasks: Vec<JoinHandle<Result<()>>>,
 }
 
@@ -110,6 +122,7 @@ impl Pipeline {
             let cause = feature_task.await.map_err(|e| Error::internal("SW0832", "a pipeline task died").because(e))?;
             return Err(cause.err().unwrap_or(stopped));
         }
+        let upkeep = Upkeep::start(&parts, declared.tables, options.upkeep_interval);
         let pipeline = Pipeline {
             parts,
             champions: Champions::default(),
@@ -120,6 +133,7 @@ impl Pipeline {
             feature_writer,
             permit,
             withdrawn,
+            upkeep,
             tasks: vec![table_task, feature_task],
         };
         pipeline.refresh_champions().await?;
@@ -148,6 +162,7 @@ impl Pipeline {
         define_views(&self.parts, &revision, &self.table_writer, &self.permit).await?;
         self.renew_keys(&revision, &mut order).await?;
         *self.revision.write() = revision.clone();
+        self.upkeep.follow(declared.tables);
         drop(order);
         self.refresh_champions().await?;
         info!(revision = %revision.hash.short(), "switched to revision");
@@ -266,7 +281,8 @@ impl Pipeline {
     /// Commits and checkpoints everything, then ends the tasks. The first failure of a task is returned.
     pub async fn stop(self) -> Result<()> {
         self.catch_up().await?;
-        let Pipeline { tasks, table_writer, feature_writer, .. } = self;
+        let Pipeline { tasks, table_writer, feature_writer, upkeep, .. } = self;
+        upkeep.stop().await;
         drop(table_writer);
         drop(feature_writer);
         for task in tasks {

@@ -7,7 +7,7 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use parking_lot::Mutex;
-use seawall_base::declare::{Available, Correction, FeatureView, Known, Model, Monitor, Source, TrainingSet, View};
+use seawall_base::declare::{Available, Correction, FeatureView, Known, Model, Monitor, Source, TableSettings, TrainingSet, View};
 use seawall_base::error::Result;
 use seawall_base::{BatchMap, Dataset, Engine, Error, Hash, Reference, Span, TableName, column};
 use seawall_kernel::contract::{self, Contract, Gate};
@@ -129,6 +129,8 @@ pub struct Declared {
     pub queries: Vec<View>,
     /// Owners of datasets.
     pub owners: BTreeMap<String, String>,
+    /// How tables are kept.
+    pub tables: TableSettings,
     /// Folder that relative paths start from.
     pub folder: PathBuf,
 }

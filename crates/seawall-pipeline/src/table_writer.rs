@@ -16,6 +16,7 @@ use seawall_base::{
     TableSnapshot, TableStore,
 };
 use seawall_catalog::{Catalog, FrameFacts, TableCommit};
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, oneshot, watch};
 use tracing::{debug, warn};
 
@@ -339,8 +340,9 @@ impl TableWriter {
     }
 }
 
-/// Keeps when a version was made; a version that is recorded already stays as it is.
-async fn record_version(
+/// Keeps when a version was made and the hashes of the files that it brought; a version that is recorded already stays as
+/// it is.
+pub(crate) async fn record_version(
     catalog: &Catalog,
     permit: &Permit,
     table: &TableName,
@@ -353,7 +355,7 @@ async fn record_version(
         committed_at: now,
         rows: snapshot.rows,
         cut: snapshot.cut.clone(),
-        detail: serde_json::Value::Null,
+        detail: if snapshot.added.is_empty() { Value::Null } else { json!({"files": snapshot.added}) },
     };
     catalog.record_table_version(permit, &commit).await
 }

@@ -189,6 +189,8 @@ impl Status {
         let counts = installation.catalog.counts().await?;
         let quality = installation.catalog.quality().await?;
         let running = crate::client::Running::find(&installation.settings.data);
+        // Status is asked for most when something is away.
+        let tables = super::table::overview(&installation).await;
         let drifted = match crate::assemble::load(&installation.settings) {
             Ok(loaded) => {
                 let changes = installation.catalog.plan(&loaded.project, &[]).await?;
@@ -203,6 +205,8 @@ impl Status {
                 "declarations_differ": drifted,
                 "server": running.map(|running| running.url),
                 "datasets": counts,
+                "tables": tables.as_ref().ok().map(|tables| super::table::overview_json(tables)),
+                "tables_error": tables.as_ref().err().map(ToString::to_string),
                 "quality": quality,
                 "feature_views": active.views.iter().map(|view| view.id().to_string()).collect::<Vec<_>>(),
                 "training_sets": active.project.training_sets.iter().map(|set| set.name.clone()).collect::<Vec<_>>(),
@@ -247,8 +251,16 @@ impl Status {
                 count(rule.failed)
             );
         }
+        match &tables {
+            Ok(tables) => {
+                let waiting: usize = tables.iter().map(|(_, files)| files.to_merge).sum();
+                let files: usize = tables.iter().map(|(_, files)| files.files).sum();
+                println!("\ntables: {}, with {files} files, {waiting} of them to merge", tables.len());
+            }
+            Err(error) => println!("\ntables cannot be read: {error}"),
+        }
         let views: Vec<String> = active.views.iter().map(|view| view.id().to_string()).collect();
-        println!("\nfeature views: {}", if views.is_empty() { "none".to_owned() } else { views.join(", ") });
+        println!("feature views: {}", if views.is_empty() { "none".to_owned() } else { views.join(", ") });
         Ok(Exit::Ok)
     }
 }
