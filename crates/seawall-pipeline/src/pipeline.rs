@@ -6,10 +6,11 @@ use std::time::Duration;
 
 use arrow::array::RecordBatch;
 use parking_lot::RwLock;
+use seawall_base::declare::TableSettings;
 use seawall_base::error::Result;
 use seawall_base::{
-    Clock, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, TableName, TableStore,
-    TableUpkeep, column,
+    Clock, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, TableName, TableStore, TableUpkeep,
+    column,
 };
 use seawall_catalog::Catalog;
 use seawall_catalog::policy::Action;
@@ -148,6 +149,11 @@ impl Pipeline {
     /// The components it runs on.
     pub fn parts(&self) -> &Parts {
         &self.parts
+    }
+
+    /// How tables are kept.
+    pub fn table_settings(&self) -> TableSettings {
+        self.upkeep.settings()
     }
 
     /// Switches to another revision: new tables are made, changed ones evolve, new views are backfilled from tables

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use parking_lot::Mutex;
-use seawall_base::declare::{Available, Correction, FeatureView, Known, Model, Monitor, Source, TableSettings, TrainingSet, View};
+use seawall_base::declare::{
+    Available, Correction, FeatureView, Known, Model, Monitor, Source, TableSettings, TrainingSet, View,
+};
 use seawall_base::error::Result;
 use seawall_base::{BatchMap, Dataset, Engine, Error, Hash, Reference, Span, TableName, column};
 use seawall_kernel::contract::{self, Contract, Gate};

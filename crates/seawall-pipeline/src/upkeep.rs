@@ -43,12 +43,7 @@ pub struct Tables {
 
 impl Tables {
     /// One run over a table, recorded in the ledger with the hashes of the files that it wrote.
-    pub async fn compact(
-        &self,
-        permit: &Permit,
-        table: &TableName,
-        targets: &CompactionTargets,
-    ) -> Result<Compaction> {
+    pub async fn compact(&self, permit: &Permit, table: &TableName, targets: &CompactionTargets) -> Result<Compaction> {
         let run = self.upkeep.compact(permit, table, targets).await?;
         if run.merged_files > 0 {
             let snapshot = self.tables.snapshot(table, Some(run.version)).await?;
@@ -109,6 +104,11 @@ impl Upkeep {
         Upkeep { settings, task }
     }
 
+    /// The settings that are followed.
+    pub(crate) fn settings(&self) -> TableSettings {
+        *self.settings.borrow()
+    }
+
     /// Follows the settings of another revision.
     pub(crate) fn follow(&self, settings: TableSettings) {
         self.settings.send_replace(settings);
@@ -122,12 +122,7 @@ impl Upkeep {
     }
 }
 
-async fn look_after(
-    tables: Tables,
-    permit: Permit,
-    mut settings: watch::Receiver<TableSettings>,
-    interval: Duration,
-) {
+async fn look_after(tables: Tables, permit: Permit, mut settings: watch::Receiver<TableSettings>, interval: Duration) {
     let mut tick = tokio::time::interval(interval);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     tick.tick().await;
@@ -169,12 +164,7 @@ async fn look(
     Ok(())
 }
 
-async fn compact_some(
-    tables: &Tables,
-    permit: &Permit,
-    table: &TableName,
-    targets: &CompactionTargets,
-) -> Result<()> {
+async fn compact_some(tables: &Tables, permit: &Permit, table: &TableName, targets: &CompactionTargets) -> Result<()> {
     for _ in 0..RUNS_PER_LOOK_MAX {
         if !tables.compact(permit, table, targets).await?.more {
             break;

@@ -38,9 +38,21 @@ pub fn create_dir_all(folder: &Path) -> io::Result<()> {
     Ok(())
 }
 
-/// Replaces the content of `path` atomically: after a crash the file has the old or the new content. Of several writers
-/// each writes a whole file, and the last one's stays. A leftover `path#N` of a crash is harmless.
+/// Replaces the content of `path` atomically: after a crash the file has the old or the new content.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let mut name = path.file_name().ok_or_else(|| io::Error::other("a file needs a name"))?.to_owned();
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    let mut file = File::create(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    sync_parent(path)
+}
+
+/// Like [`write_atomic`], for files that several processes write: each writes a whole file, and the last one's stays. A
+/// leftover `path#N` of a crash is harmless.
+pub fn write_shared(path: &Path, bytes: &[u8]) -> io::Result<()> {
     let (mut file, temporary) = create_temporary(path)?;
     let renamed = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, path));
     if renamed.is_err() {

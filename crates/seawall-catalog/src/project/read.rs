@@ -27,7 +27,8 @@ const PAYMENTS_PER_DAY: u32 = 2_000;
 pub(crate) fn table_settings(node: &Node) -> Option<TableSettings> {
     let default = TableSettings::default();
     Some(TableSettings {
-        file_bytes: given(node.get("file_size"), |size| super::words::bytes(size.text()?))?.unwrap_or(default.file_bytes),
+        file_bytes: given(node.get("file_size"), |size| super::words::bytes(size.text()?))?
+            .unwrap_or(default.file_bytes),
         similar_files: match given(node.get("similar_files"), whole)? {
             Some(files) => usize::try_from(files).ok()?,
             None => default.similar_files,

@@ -42,11 +42,7 @@ pub(crate) struct SessionFactory {
 impl SessionFactory {
     /// A pool of `memory_bytes` that spills into `spill_folder`, the system's temporary folder when absent. Files are
     /// read through the store of `home`.
-    pub(crate) fn new(
-        memory_bytes: usize,
-        spill_folder: Option<PathBuf>,
-        home: Option<&Home>,
-    ) -> Result<Self> {
+    pub(crate) fn new(memory_bytes: usize, spill_folder: Option<PathBuf>, home: Option<&Home>) -> Result<Self> {
         let disk = match spill_folder {
             Some(folder) => DiskManagerMode::Directories(vec![folder]),
             None => DiskManagerMode::OsTmpDirectory,

@@ -111,13 +111,12 @@ impl Home {
     /// A whole store.
     #[cfg(test)]
     pub(crate) fn of(store: Arc<dyn ObjectStore>) -> Home {
-        Home { store, root: Path::default(), url: Url::parse("s3://memory").expect("a constant URL parses"), folder: None }
-    }
-
-    /// The same home, reached through another store.
-    #[cfg(test)]
-    pub(crate) fn through(self, wrap: impl FnOnce(Arc<dyn ObjectStore>) -> Arc<dyn ObjectStore>) -> Home {
-        Home { store: wrap(Arc::clone(&self.store)), ..self }
+        Home {
+            store,
+            root: Path::default(),
+            url: Url::parse("s3://memory").expect("a constant URL parses"),
+            folder: None,
+        }
     }
 
     /// Where bytes go.
@@ -198,9 +197,8 @@ fn with_credentials(environment: &BTreeMap<String, String>) -> Result<BTreeMap<S
         return Ok(settings);
     }
     let Some(file) = environment.get("AWS_SHARED_CREDENTIALS_FILE") else {
-        return Err(Error::invalid(codes::HOME, "there are no credentials for the store of the tables").hint(
-            "set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a file with AWS_SHARED_CREDENTIALS_FILE",
-        ));
+        return Err(Error::invalid(codes::HOME, "there are no credentials for the store of the tables")
+            .hint("set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or name a file with AWS_SHARED_CREDENTIALS_FILE"));
     };
     let text = std::fs::read_to_string(file)
         .map_err(|e| Error::invalid(codes::HOME, format!("cannot read the credentials in {file}")).because(e))?;

@@ -184,7 +184,7 @@ fn put(file: &FilePath, payload: &PutPayload, create: bool) -> std::io::Result<(
         durable::create_dir_all(folder)?;
     }
     let bytes: Bytes = payload.clone().into();
-    if create { durable::write_new(file, &bytes) } else { durable::write_atomic(file, &bytes) }
+    if create { durable::write_new(file, &bytes) } else { durable::write_shared(file, &bytes) }
 }
 
 /// Runs file operations where they cannot delay other tasks.

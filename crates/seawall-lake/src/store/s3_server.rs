@@ -274,7 +274,8 @@ impl State {
             });
             last = marker;
         }
-        let next = if is_truncated { format!("<NextContinuationToken>{last}</NextContinuationToken>") } else { String::new() };
+        let next =
+            if is_truncated { format!("<NextContinuationToken>{last}</NextContinuationToken>") } else { String::new() };
         Answer::xml(format!(
             "<ListBucketResult><IsTruncated>{is_truncated}</IsTruncated>{}{next}</ListBucketResult>",
             entries.concat()

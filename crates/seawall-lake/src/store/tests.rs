@@ -82,7 +82,8 @@ fn calls(trace: &str) -> Vec<(&str, Vec<String>)> {
         let call = line.trim_start_matches(|c: char| c.is_ascii_digit() || c == ' ');
         let Some((word, rest)) = call.split_once('(') else { continue };
         let quoted = rest.split('"').skip(1).step_by(2).map(str::to_owned);
-        let described = rest.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|(path, _)| path.to_owned());
+        let described =
+            rest.split_once('<').and_then(|(_, rest)| rest.split_once('>')).map(|(path, _)| path.to_owned());
         let paths: Vec<String> = if word.contains("sync") { described.into_iter().collect() } else { quoted.collect() };
         calls.push((word, paths));
     }
@@ -96,7 +97,12 @@ fn every_write_is_synced_in_the_right_order() {
     let (root, trace) = (folder.path().join("root"), folder.path().join("trace"));
     std::fs::create_dir(&root).unwrap();
     let watched = std::process::Command::new("strace")
-        .args(["-f", "-y", "-e", "trace=fsync,fdatasync,link,linkat,rename,renameat,renameat2,mkdir,mkdirat,unlink,unlinkat"])
+        .args([
+            "-f",
+            "-y",
+            "-e",
+            "trace=fsync,fdatasync,link,linkat,rename,renameat,renameat2,mkdir,mkdirat,unlink,unlinkat",
+        ])
         .arg("-o")
         .arg(&trace)
         .arg(std::env::current_exe().unwrap())
@@ -111,7 +117,8 @@ fn every_write_is_synced_in_the_right_order() {
     let trace = std::fs::read_to_string(trace).unwrap();
     let inside = root.to_str().unwrap();
     let calls = calls(&trace);
-    let synced = |at: usize, path: &str| calls[..at].iter().any(|(word, paths)| word.contains("sync") && paths[0] == path);
+    let synced =
+        |at: usize, path: &str| calls[..at].iter().any(|(word, paths)| word.contains("sync") && paths[0] == path);
     let synced_after = |at: usize, path: &str| {
         let parent = FilePath::new(path).parent().unwrap().to_str().unwrap();
         calls[at..].iter().any(|(word, paths)| word.contains("sync") && paths[0] == parent)
@@ -128,6 +135,7 @@ fn every_write_is_synced_in_the_right_order() {
             names.insert(path.strip_prefix(inside).unwrap().to_owned());
         }
     }
-    let expected = ["/copies/copied", "/copies/renamed", "/new/deep/created", "/new/overwritten", "/other/deep/uploaded"];
+    let expected =
+        ["/copies/copied", "/copies/renamed", "/new/deep/created", "/new/overwritten", "/other/deep/uploaded"];
     assert_eq!(names.into_iter().collect::<Vec<_>>(), expected, "everything was watched");
 }

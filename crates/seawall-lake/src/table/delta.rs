@@ -332,7 +332,6 @@ impl DeltaStore {
         };
         self.land(handle, Some(state), permit, commit, None).await.map(Some)
     }
-
 }
 
 #[async_trait]
@@ -461,11 +460,7 @@ fn added_files(state: &TableState) -> Vec<StagedFile> {
     hashed.collect()
 }
 
-async fn encode(
-    handle: &Handle,
-    state: &TableState,
-    batches: Vec<RecordBatch>,
-) -> Result<Option<file::EncodedFile>> {
+async fn encode(handle: &Handle, state: &TableState, batches: Vec<RecordBatch>) -> Result<Option<file::EncodedFile>> {
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     if rows == 0 {
         return Ok(None);

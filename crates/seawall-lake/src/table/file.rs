@@ -57,7 +57,8 @@ pub(crate) struct Encoder {
 impl Encoder {
     /// A file of rows that conform to `schema`; the `silent` columns and nested ones get no statistics.
     pub(crate) fn new(schema: &SchemaRef, silent: impl IntoIterator<Item = String>) -> Result<Self> {
-        let nested = schema.fields().iter().filter(|field| field.data_type().is_nested()).map(|field| field.name().clone());
+        let nested =
+            schema.fields().iter().filter(|field| field.data_type().is_nested()).map(|field| field.name().clone());
         let silent: BTreeSet<String> = silent.into_iter().chain(nested).collect();
         let properties = writer_properties(schema, &silent).map_err(encoding)?;
         let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties)).map_err(encoding)?;
@@ -86,9 +87,10 @@ fn encoding(error: parquet::errors::ParquetError) -> Error {
 /// The columns of which a file that holds these rows of `data_file` may tell no bounds: those that may have a NaN.
 pub(crate) fn silent_columns(data_file: &DataFile, schema: &Schema) -> Result<Vec<String>> {
     let stats: Option<Value> = match data_file.add.stats.as_deref() {
-        Some(text) if !text.is_empty() => Some(serde_json::from_str(text).map_err(|e| {
-            damaged(&data_file.path, "has statistics in the log that cannot be read").because(e)
-        })?),
+        Some(text) if !text.is_empty() => Some(
+            serde_json::from_str(text)
+                .map_err(|e| damaged(&data_file.path, "has statistics in the log that cannot be read").because(e))?,
+        ),
         Some(_) | None => None,
     };
     let tells = |name: &str| stats.as_ref().is_some_and(|stats| stats["nullCount"].get(name).is_some());

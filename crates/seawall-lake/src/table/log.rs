@@ -120,7 +120,8 @@ impl Log {
         self.path(&format!("{version:020}.json"))
     }
 
-    fn store(&self) -> &Arc<dyn ObjectStore> {
+    /// Where its bytes go.
+    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
         self.home.store()
     }
 

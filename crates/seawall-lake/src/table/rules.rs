@@ -62,9 +62,12 @@ pub(crate) fn check_append_from(table: &TableName, current: &Cut, append: &Appen
         let (from, known) = (append.from.end(partition), current.end(partition));
         if end > from { known == from } else { known >= from }
     };
-    if append.until.iter().chain(append.from.iter()).all(|(partition, _)| {
-        starts_well((partition, append.until.end(partition)))
-    }) {
+    if append
+        .until
+        .iter()
+        .chain(append.from.iter())
+        .all(|(partition, _)| starts_well((partition, append.until.end(partition))))
+    {
         return Ok(());
     }
     Err(cut_conflict(table, current, &append.from))

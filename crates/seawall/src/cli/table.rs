@@ -99,10 +99,14 @@ async fn list(global: &Global, installation: &Installation) -> Result<Exit> {
     let tables = overview(installation).await?;
     if global.json() {
         let tables = overview_json(&tables);
-        return print_json(&json!({"home": installation.tables.home().to_string(), "tables": tables})).map(|()| Exit::Ok);
+        return print_json(&json!({"home": installation.tables.home().to_string(), "tables": tables}))
+            .map(|()| Exit::Ok);
     }
     println!("tables lie in {}", installation.tables.home());
-    println!("{:<40} {:>8} {:>14} {:>7} {:>16} {:>9}  held for", "table", "version", "rows", "files", "bytes", "to merge");
+    println!(
+        "{:<40} {:>8} {:>14} {:>7} {:>16} {:>9}  held for",
+        "table", "version", "rows", "files", "bytes", "to merge"
+    );
     for (table, files) in &tables {
         println!(
             "{:<40} {:>8} {:>14} {:>7} {:>16} {:>9}  {}",
@@ -124,7 +128,8 @@ async fn versions(global: &Global, installation: &Installation, name: &str, limi
     let all = installation.tables.versions(&table).await?;
     let newest: &[VersionInfo] = &all[all.len().saturating_sub(limit)..];
     if global.json() {
-        return print_json(&json!({"table": table, "versions": newest, "more": all.len() - newest.len()})).map(|()| Exit::Ok);
+        return print_json(&json!({"table": table, "versions": newest, "more": all.len() - newest.len()}))
+            .map(|()| Exit::Ok);
     }
     println!("{:>8}  {:<28} {:<14} {:>6} {:>8}  moved to", "version", "committed", "operation", "added", "removed");
     for info in newest {
@@ -172,7 +177,10 @@ async fn compact(global: &Global, installation: &Installation, name: &str) -> Re
     }
     match runs {
         0 => println!("table {table} has no files to merge ({} files, version {})", files.files, version.0),
-        _ => println!("{merged} files became {written}; table {table} has {} files at version {}", files.files, version.0),
+        _ => println!(
+            "{merged} files became {written}; table {table} has {} files at version {}",
+            files.files, version.0
+        ),
     }
     Ok(Exit::Ok)
 }

@@ -15,4 +15,5 @@ mod my_file;
 mod rollback;
 mod serve;
 mod support;
+mod tables;
 mod trainers;

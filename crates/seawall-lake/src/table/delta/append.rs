@@ -66,7 +66,12 @@ impl DeltaStore {
     }
 
     /// Replaces all rows, under the table's lease.
-    pub(super) async fn replace_rows(&self, permit: &Permit, table: &TableName, append: Append) -> Result<TableVersion> {
+    pub(super) async fn replace_rows(
+        &self,
+        permit: &Permit,
+        table: &TableName,
+        append: Append,
+    ) -> Result<TableVersion> {
         check_cuts(table, &append)?;
         let handle = self.handle(table)?;
         let state = self.newest(&handle).await?;
@@ -121,7 +126,8 @@ impl DeltaStore {
         written: &mut Option<Written>,
     ) -> Result<Vec<Add>> {
         let personal = state.metadata.personal()?;
-        if let Some(known) = written.as_ref().filter(|known| known.schema == state.schema && known.personal == personal) {
+        if let Some(known) = written.as_ref().filter(|known| known.schema == state.schema && known.personal == personal)
+        {
             return Ok(known.adds.clone());
         }
         let mut adds = Vec::new();

@@ -63,7 +63,8 @@ impl Commit {
 
     /// Fails when an action does not fit the state that the commit was decided on.
     fn check(&self, table: &TableName, base: Option<&TableState>) -> Result<()> {
-        let broken = |what: String| Err(Error::internal(codes::COMMIT_FAILED, format!("a commit to table {table} {what}")));
+        let broken =
+            |what: String| Err(Error::internal(codes::COMMIT_FAILED, format!("a commit to table {table} {what}")));
         let shows = |path: &String| base.is_some_and(|base| base.files.contains_key(path));
         let (mut removed, mut added) = (BTreeSet::new(), BTreeSet::new());
         for line in &self.lines {
@@ -178,9 +179,13 @@ impl DeltaStore {
 }
 
 fn not_landed(table: &TableName, version: u64, error: object_store::Error) -> Error {
-    Error::new(ErrorKind::Unavailable, codes::COMMIT_FAILED, format!("committing version {version} of table {table} failed"))
-        .because(error)
-        .hint("the log does not show it; trying again is safe, and finds out should it land after all")
+    Error::new(
+        ErrorKind::Unavailable,
+        codes::COMMIT_FAILED,
+        format!("committing version {version} of table {table} failed"),
+    )
+    .because(error)
+    .hint("the log does not show it; trying again is safe, and finds out should it land after all")
 }
 
 /// A text of a commit's info.

@@ -310,10 +310,8 @@ fn deletion_commit(
         lines.push(removal(data_file, now_ms, Rows::Change));
         lines.extend(add.map(|add| Line { add: Some(add), ..Line::default() }));
     }
-    let info: BTreeMap<String, Value> = BTreeMap::from([
-        ("isBlindAppend".to_owned(), json!(false)),
-        ("seawall.reason".to_owned(), json!(rows.reason)),
-    ]);
+    let info: BTreeMap<String, Value> =
+        BTreeMap::from([("isBlindAppend".to_owned(), json!(false)), ("seawall.reason".to_owned(), json!(rows.reason))]);
     (Commit { operation: "DELETE", parameters: json!({}), info, lines }, deletion)
 }
 

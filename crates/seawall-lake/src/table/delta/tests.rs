@@ -347,7 +347,8 @@ async fn personal_columns_leave_no_trace_in_statistics() {
     let append = Append { staged: vec![staged], ..append(vec![batch], 0, 0, 4) };
     store.append(&permit(), &table, append).await.unwrap();
 
-    let log = std::fs::read_to_string(store.folder(&table).unwrap().join("_delta_log/00000000000000000001.json")).unwrap();
+    let log =
+        std::fs::read_to_string(store.folder(&table).unwrap().join("_delta_log/00000000000000000001.json")).unwrap();
     let lines = action::parse_lines("people", "1", log.as_bytes()).unwrap();
     let adds: Vec<Add> = lines.into_iter().filter_map(|line| line.add).collect();
     assert_eq!(adds.len(), 2);

@@ -11,7 +11,6 @@ use object_store::ObjectMeta;
 use seawall_base::upkeep::{StagedFiles, Vacuum, VacuumOptions};
 
 use super::*;
-use crate::table::checkpoint;
 use crate::table::lease::Lease;
 use crate::table::log::Listing;
 
@@ -82,7 +81,8 @@ impl DeltaStore {
     ) -> Horizon {
         let now = self.now();
         let is_old = |commit: &ObjectMeta| now.0 - commit.last_modified.timestamp_micros() >= options.keep.0;
-        let ended = listing.commits.range(..=state.version).filter(|(_, commit)| is_old(commit)).map(|(version, _)| *version);
+        let ended =
+            listing.commits.range(..=state.version).filter(|(_, commit)| is_old(commit)).map(|(version, _)| *version);
         let readable_from = ended.max().unwrap_or(0).max(before.readable_from);
         let is_kept = |version: &u64| *version < readable_from && before.shows(*version);
         let pinned = options.pinned.iter().map(|version| version.0).filter(is_kept).collect();
@@ -129,13 +129,7 @@ impl DeltaStore {
     }
 
     /// The data files that kept versions show, and those that given-up versions showed.
-    async fn shown(
-        &self,
-        handle: &Handle,
-        newest: &TableState,
-        listing: &Listing,
-        horizon: &Horizon,
-    ) -> Result<Shown> {
+    async fn shown(&self, handle: &Handle, newest: &TableState, listing: &Listing, horizon: &Horizon) -> Result<Shown> {
         let mut shown = Shown::default();
         let base = self.kept_state(handle, newest, horizon.readable_from).await?;
         shown.kept.extend(base.files.keys().cloned());
@@ -171,7 +165,9 @@ impl DeltaStore {
 
     async fn kept_commit(&self, handle: &Handle, version: u64) -> Result<Vec<crate::table::action::Line>> {
         let lines = handle.log.commit(version).await?;
-        lines.ok_or_else(|| crate::table::action::broken(handle.name.as_str(), &format!("{version:020}.json"), "vanished"))
+        lines.ok_or_else(|| {
+            crate::table::action::broken(handle.name.as_str(), &format!("{version:020}.json"), "vanished")
+        })
     }
 
     /// Makes sure that a version can be told from its checkpoint alone.
@@ -186,7 +182,8 @@ impl DeltaStore {
         if written.is_some_and(|written| written.files == state.files && written.txns == state.txns) {
             return Ok(());
         }
-        let message = format!("the checkpoint of version {version} of table {} does not tell that version", handle.name);
+        let message =
+            format!("the checkpoint of version {version} of table {} does not tell that version", handle.name);
         Err(Error::corrupt(codes::LOG_BROKEN, message).hint("nothing was removed; check the disk"))
     }
 

@@ -81,7 +81,8 @@ async fn whoever_waits_gets_it_and_old_files_do_not_pile_up() {
     }
     assert_eq!(one.epochs().await.unwrap(), [20]);
     let held = one.take("compact").await.unwrap();
-    let waiting = tokio::spawn(async move { two.wait("replace", Duration::from_secs(20)).await.map(|lease| lease.epoch()) });
+    let waiting =
+        tokio::spawn(async move { two.wait("replace", Duration::from_secs(20)).await.map(|lease| lease.epoch()) });
     tokio::time::sleep(Duration::from_millis(60)).await;
     held.release().await;
     assert_eq!(waiting.await.unwrap().unwrap(), 22);

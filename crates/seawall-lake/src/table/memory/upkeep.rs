@@ -54,7 +54,7 @@ impl TableUpkeep for MemoryStore {
         }
         let older = table.version(name, to)?.batches.clone();
         let newest = table.newest(name)?.clone();
-        if older == newest.batches {
+        if table.batches[older.clone()] == table.batches[newest.batches.clone()] {
             return Ok(expected);
         }
         let batches = table.batches[older].to_vec();
@@ -67,7 +67,8 @@ impl TableUpkeep for MemoryStore {
         // Versions of this store have no age: either all older ones are given up, or none is.
         let gives_up = options.keep == Span::ZERO;
         let readable_from = if gives_up { table.versions.len().saturating_sub(1) } else { table.readable_from };
-        let is_kept = |version: &usize| *version < readable_from && table.version(name, TableVersion(*version as u64)).is_ok();
+        let is_kept =
+            |version: &usize| *version < readable_from && table.version(name, TableVersion(*version as u64)).is_ok();
         let wanted = options.pinned.iter().filter_map(|version| usize::try_from(version.0).ok());
         let pinned: std::collections::BTreeSet<usize> = wanted.filter(is_kept).collect();
         if !options.dry_run {

@@ -26,7 +26,8 @@ async fn while_another_process_holds_the_lease_operations_are_refused_and_append
     let (one, two) = (filled(folder.path(), 8).await, DeltaStore::open(folder.path()).unwrap());
     let handle = one.handle(&name("t")).unwrap();
     let lease = handle.leases.take("test").await.unwrap();
-    let held = |error: Error| assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, codes::LEASE_HELD), "{error}");
+    let held =
+        |error: Error| assert_eq!((error.kind(), error.code()), (ErrorKind::Conflict, codes::LEASE_HELD), "{error}");
     held(two.compact(&permit(), &name("t"), &TARGETS).await.unwrap_err());
     held(two.vacuum(&permit(), &name("t"), &vacuum_options(Span::ZERO)).await.unwrap_err());
     assert_eq!(two.files(&name("t"), &TARGETS).await.unwrap().lease.as_deref(), Some("test"));
@@ -44,7 +45,8 @@ async fn a_commit_that_does_not_fit_its_state_or_has_no_lease_is_refused() {
     let handle = store.handle(&name("t")).unwrap();
     let state = store.newest(&handle).await.unwrap();
     let some = Arc::clone(state.files.values().next().unwrap());
-    let commit = |lines: Vec<Line>| Commit { operation: "OPTIMIZE", parameters: json!({}), info: BTreeMap::new(), lines };
+    let commit =
+        |lines: Vec<Line>| Commit { operation: "OPTIMIZE", parameters: json!({}), info: BTreeMap::new(), lines };
     let add = |file: &DataFile| Line { add: Some(file.add.clone()), ..Line::default() };
     let go = || removal(&some, 0, Rows::Stay);
 

@@ -11,11 +11,7 @@ use crate::store::Patience;
 use crate::store::s3_server::{Fault, S3Server};
 
 fn patience() -> Patience {
-    Patience {
-        request_timeout: Duration::from_millis(700),
-        retries_max: 2,
-        retry_timeout: Duration::from_secs(10),
-    }
+    Patience { request_timeout: Duration::from_millis(700), retries_max: 2, retry_timeout: Duration::from_secs(10) }
 }
 
 fn store(server: &S3Server) -> DeltaStore {
