@@ -50,13 +50,16 @@ pub struct Compaction {
     pub more: bool,
 }
 
+/// True for each row of a batch that is selected. Called with every column of the table.
+pub type SelectRows = dyn Fn(&RecordBatch) -> Result<BooleanArray> + Send + Sync;
+
 /// Rows to delete: a decision per row, and why.
 #[derive(Clone)]
 pub struct RowsToDelete {
     /// Why, for the commit; without any value of a row.
     pub reason: String,
-    /// True for each row of a batch that is to go. Called with every column of the table.
-    pub select: Arc<dyn Fn(&RecordBatch) -> Result<BooleanArray> + Send + Sync>,
+    /// Selects the rows that are to go.
+    pub select: Arc<SelectRows>,
 }
 
 impl fmt::Debug for RowsToDelete {

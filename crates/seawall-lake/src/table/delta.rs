@@ -26,7 +26,7 @@ use serde_json::json;
 
 use self::commit::{Commit, Landed, configuration, schema_lines, sorted};
 use self::horizon::Horizon;
-use super::action::{Format, Metadata};
+use super::action::{Format, Line, Metadata};
 use super::lease::Leases;
 use super::log::{self, DataFile, Log, TableState};
 use super::rules::{conform_all, expired_version, project, unknown_table, unknown_version};
@@ -93,6 +93,8 @@ struct Handle {
     rewriter: tokio::sync::Mutex<()>,
     writer: tokio::sync::Mutex<()>,
     known: Mutex<Option<Known>>,
+    /// The checkpoint that is being written.
+    checkpointing: Mutex<Option<tokio::task::JoinHandle<()>>>,
 }
 
 /// A state, and when it was the newest for certain.
@@ -108,6 +110,37 @@ impl Handle {
         let mut known = self.known.lock();
         if known.as_ref().is_none_or(|known| known.state.version <= state.version) {
             *known = Some(Known { state: Arc::clone(state), seen_at });
+        }
+    }
+
+    /// The state after a commit that landed. Nothing is copied when nobody else looks at the state before, so a commit
+    /// costs the same however many files there are.
+    fn advance(&self, base: Option<Arc<TableState>>, lines: Vec<Line>, now: Instant) -> Result<Arc<TableState>> {
+        let table = self.name.as_str();
+        let mut known = self.known.lock();
+        let is_newer = known.take_if(|known| known.state.version > base.as_ref().map_or(0, |base| base.version));
+        if base.is_some() && is_newer.is_none() {
+            *known = None;
+        }
+        let state = match base {
+            Some(base) => Arc::unwrap_or_clone(base).after(table, lines)?,
+            None => TableState::first(table, lines)?,
+        };
+        let state = Arc::new(state);
+        let newest = match is_newer {
+            Some(newer) if newer.state.version >= state.version => newer,
+            Some(_) | None => Known { state: Arc::clone(&state), seen_at: now },
+        };
+        *known = Some(newest);
+        Ok(state)
+    }
+
+    /// Waits until no checkpoint is being written.
+    async fn settled(&self) {
+        let writing = self.checkpointing.lock().take();
+        if let Some(writing) = writing {
+            // A checkpoint that failed was told when it did.
+            let _ = writing.await;
         }
     }
 
@@ -203,13 +236,14 @@ impl DeltaStore {
                 rewriter: tokio::sync::Mutex::default(),
                 writer: tokio::sync::Mutex::default(),
                 known: Mutex::default(),
+                checkpointing: Mutex::default(),
             })
         });
         Ok(Arc::clone(handle))
     }
 
     /// The newest state; none when the table does not exist.
-    async fn current(&self, handle: &Handle) -> Result<Option<Arc<TableState>>> {
+    async fn current(&self, handle: &Arc<Handle>) -> Result<Option<Arc<TableState>>> {
         let known = handle.known.lock().clone();
         let now = self.now();
         let newest = match known {
@@ -226,11 +260,11 @@ impl DeltaStore {
         Ok(newest)
     }
 
-    async fn is_overtaken(&self, handle: &Handle, state: &TableState) -> Result<bool> {
+    async fn is_overtaken(&self, handle: &Arc<Handle>, state: &TableState) -> Result<bool> {
         Ok(self.horizon(handle).await?.readable_from > state.version)
     }
 
-    async fn state_at(&self, handle: &Handle, version: TableVersion) -> Result<Arc<TableState>> {
+    async fn state_at(&self, handle: &Arc<Handle>, version: TableVersion) -> Result<Arc<TableState>> {
         let current = self.current(handle).await?.ok_or_else(|| unknown_table(&handle.name))?;
         if current.version == version.0 {
             return Ok(current);
@@ -286,7 +320,13 @@ impl DeltaStore {
         .await
     }
 
-    async fn create(&self, handle: &Handle, permit: &Permit, schema: &Schema, personal: &[String]) -> Result<Landed> {
+    async fn create(
+        &self,
+        handle: &Arc<Handle>,
+        permit: &Permit,
+        schema: &Schema,
+        personal: &[String],
+    ) -> Result<Landed> {
         let schema = evolve::create(&handle.name, schema)?;
         let id = Hash::of_parts([handle.name.as_str().as_bytes(), permit.id().as_bytes()]);
         let metadata = Metadata {
@@ -309,8 +349,8 @@ impl DeltaStore {
     /// Commits the schema and personal columns asked for; none when the table has both already.
     async fn change(
         &self,
-        handle: &Handle,
-        state: &TableState,
+        handle: &Arc<Handle>,
+        state: &Arc<TableState>,
         permit: &Permit,
         requested: &Schema,
         personal: &[String],
@@ -330,7 +370,7 @@ impl DeltaStore {
             info: BTreeMap::new(),
             lines: schema_lines(metadata, Some(&state.protocol), &schema),
         };
-        self.land(handle, Some(state), permit, commit, None).await.map(Some)
+        self.land(handle, Some(Arc::clone(state)), permit, commit, None).await.map(Some)
     }
 }
 
@@ -460,7 +500,11 @@ fn added_files(state: &TableState) -> Vec<StagedFile> {
     hashed.collect()
 }
 
-async fn encode(handle: &Handle, state: &TableState, batches: Vec<RecordBatch>) -> Result<Option<file::EncodedFile>> {
+async fn encode(
+    handle: &Arc<Handle>,
+    state: &TableState,
+    batches: Vec<RecordBatch>,
+) -> Result<Option<file::EncodedFile>> {
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     if rows == 0 {
         return Ok(None);

@@ -61,8 +61,8 @@ pub(crate) struct TableState {
 
 impl TableState {
     /// The state after commit `version + 1` with these lines.
-    pub(crate) fn after(&self, table: &str, lines: Vec<Line>) -> Result<TableState> {
-        let mut fold = Fold::of(self.clone());
+    pub(crate) fn after(self, table: &str, lines: Vec<Line>) -> Result<TableState> {
+        let mut fold = Fold::of(self);
         let version = fold.version + 1;
         fold.apply(table, version, lines)?;
         fold.finish(table)
@@ -147,7 +147,7 @@ impl Log {
     pub(crate) async fn advance(&self, state: &Arc<TableState>) -> Result<Arc<TableState>> {
         let mut newest = Arc::clone(state);
         while let Some(lines) = self.commit(newest.version + 1).await? {
-            newest = Arc::new(newest.after(&self.table, lines)?);
+            newest = Arc::new(Arc::unwrap_or_clone(newest).after(&self.table, lines)?);
         }
         Ok(newest)
     }

@@ -55,7 +55,7 @@ impl DeltaStore {
             start?;
             let adds = self.written(&handle, &state, &append, &mut written).await?;
             let commit = rows_commit(&state, &append, adds, Vec::new(), self.now_ms())?;
-            match self.land(&handle, Some(&state), permit, commit, None).await? {
+            match self.land(&handle, Some(state), permit, commit, None).await? {
                 Landed::Yes(state) => return Ok(TableVersion(state.version)),
                 Landed::Taken => self.pause(attempt).await,
             }
@@ -87,7 +87,7 @@ impl DeltaStore {
 
     async fn replace_under(
         &self,
-        handle: &Handle,
+        handle: &Arc<Handle>,
         lease: &Lease,
         permit: &Permit,
         append: &Append,
@@ -104,7 +104,7 @@ impl DeltaStore {
             let now_ms = self.now_ms();
             let removals = state.files.values().map(|file| removal(file, now_ms, Rows::Change)).collect();
             let commit = rows_commit(&state, append, adds, removals, now_ms)?;
-            match self.land(handle, Some(&state), permit, commit, Some(lease)).await? {
+            match self.land(handle, Some(state), permit, commit, Some(lease)).await? {
                 Landed::Yes(state) => return Ok(TableVersion(state.version)),
                 Landed::Taken => self.pause(attempt).await,
             }
@@ -113,14 +113,14 @@ impl DeltaStore {
     }
 
     /// The newest state of a table that is there.
-    pub(super) async fn newest(&self, handle: &Handle) -> Result<Arc<TableState>> {
+    pub(super) async fn newest(&self, handle: &Arc<Handle>) -> Result<Arc<TableState>> {
         self.current(handle).await?.ok_or_else(|| unknown_table(&handle.name))
     }
 
     /// The add actions of an append, with every file written or checked; again only when the table changed its shape.
     async fn written(
         &self,
-        handle: &Handle,
+        handle: &Arc<Handle>,
         state: &TableState,
         append: &Append,
         written: &mut Option<Written>,
@@ -163,7 +163,7 @@ impl DeltaStore {
     }
 
     /// A staged file that is about to be shown: there, unchanged, and in no version yet.
-    async fn staged_file(&self, handle: &Handle, state: &TableState, staged: &StagedFile) -> Result<EncodedFile> {
+    async fn staged_file(&self, handle: &Arc<Handle>, state: &TableState, staged: &StagedFile) -> Result<EncodedFile> {
         let path = path::confine(handle.name.as_str(), &staged.path)?;
         if state.files.contains_key(&path) {
             let message =
@@ -185,7 +185,7 @@ impl DeltaStore {
     /// always is. One that was left behind long ago may be about to be removed: the rows get another name then.
     pub(super) async fn write_data_file(
         &self,
-        handle: &Handle,
+        handle: &Arc<Handle>,
         state: &TableState,
         name: &str,
         file: &EncodedFile,
@@ -255,7 +255,7 @@ fn txn_lines(cut: &Cut, append: &Append, now_ms: i64) -> Result<Vec<Line>> {
 }
 
 /// The name of an append's data file: the same append gives the same name, another one never does.
-fn append_id(handle: &Handle, append: &Append, content: &Hash) -> Hash {
+fn append_id(handle: &Arc<Handle>, append: &Append, content: &Hash) -> Hash {
     let (from, until) = (append.from.to_string(), append.until.to_string());
     Hash::of_parts([handle.name.as_str().as_bytes(), from.as_bytes(), until.as_bytes(), &content.0])
 }

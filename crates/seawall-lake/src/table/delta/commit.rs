@@ -106,13 +106,13 @@ impl DeltaStore {
     /// store answers. Under the table's writer lock.
     pub(super) async fn land(
         &self,
-        handle: &Handle,
-        base: Option<&TableState>,
+        handle: &Arc<Handle>,
+        base: Option<Arc<TableState>>,
         permit: &Permit,
         commit: Commit,
         lease: Option<&Lease>,
     ) -> Result<Landed> {
-        commit.check(&handle.name, base)?;
+        commit.check(&handle.name, base.as_deref())?;
         match lease {
             Some(lease) => lease.check().await?,
             None if commit.removes() => {
@@ -121,7 +121,7 @@ impl DeltaStore {
             }
             None => {}
         }
-        let version = base.map_or(0, |base| base.version + 1);
+        let version = base.as_ref().map_or(0, |base| base.version + 1);
         let commit_id = commit.id(&handle.name, version, permit).to_string();
         let lines = commit.into_lines(version, permit, &commit_id, self.now_ms());
         let payload = PutPayload::from(action::to_bytes(&lines));
@@ -135,47 +135,47 @@ impl DeltaStore {
                 None => return Err(not_landed(&handle.name, version, error)),
             }
         }
-        let state = match base {
-            Some(base) => base.after(handle.name.as_str(), lines)?,
-            None => TableState::first(handle.name.as_str(), lines)?,
-        };
-        let state = Arc::new(state);
-        handle.learn(&state, self.now());
-        self.checkpoint_if_due(handle, &state).await;
+        let state = handle.advance(base, lines, self.now())?;
+        checkpoint_if_due(handle, &state).await;
         Ok(Landed::Yes(state))
     }
+}
 
-    /// A checkpoint is a convenience: when it fails, the commit stands and the log is read from an older one.
-    async fn checkpoint_if_due(&self, handle: &Handle, state: &Arc<TableState>) {
-        if state.version == 0 || !state.version.is_multiple_of(CHECKPOINT_INTERVAL) {
-            return;
-        }
-        if let Err(error) = self.checkpoint(handle, state).await {
-            tracing::warn!(table = %handle.name, version = state.version, %error, "checkpoint failed, the log stays longer");
-        }
+/// Writes a checkpoint beside the commits that follow, one at a time. It is a convenience: when it fails, the commits
+/// stand and the log is read from an older one.
+async fn checkpoint_if_due(handle: &Arc<Handle>, state: &Arc<TableState>) {
+    if state.version == 0 || !state.version.is_multiple_of(CHECKPOINT_INTERVAL) {
+        return;
     }
+    handle.settled().await;
+    let (of, state) = (Arc::clone(handle), Arc::clone(state));
+    let writing = tokio::spawn(async move {
+        let version = state.version;
+        if let Err(error) = write_checkpoint(&of, state).await {
+            tracing::warn!(table = %of.name, version, %error, "checkpoint failed, the log stays longer");
+        }
+    });
+    *handle.checkpointing.lock() = Some(writing);
+}
 
-    /// Writes the checkpoint of a state, then the pointer to it when it is the newest.
-    pub(super) async fn checkpoint(&self, handle: &Handle, state: &Arc<TableState>) -> Result<()> {
-        let encoded = {
-            let state = Arc::clone(state);
-            compute(move || checkpoint::encode(&state)).await?
-        };
-        let store = handle.log.store();
-        let failed = |e| log::storage(&format!("writing a checkpoint of table {}", handle.name), e);
-        let location = handle.log.path(&checkpoint::name(state.version));
-        store.put(&location, PutPayload::from_bytes(encoded.bytes)).await.map_err(failed)?;
-        let pointer = handle.log.path("_last_checkpoint");
-        let pointed = match store.get(&pointer).await {
-            Ok(found) => checkpoint::pointed_version(&found.bytes().await.map_err(failed)?),
-            Err(object_store::Error::NotFound { .. }) => None,
-            Err(e) => return Err(failed(e)),
-        };
-        if pointed.is_none_or(|pointed| pointed <= state.version) {
-            store.put(&pointer, PutPayload::from(encoded.pointer)).await.map_err(failed)?;
-        }
-        Ok(())
+/// Writes the checkpoint of a state, then the pointer to it when it is the newest.
+pub(super) async fn write_checkpoint(handle: &Handle, state: Arc<TableState>) -> Result<()> {
+    let version = state.version;
+    let encoded = compute(move || checkpoint::encode(&state)).await?;
+    let store = handle.log.store();
+    let failed = |e| log::storage(&format!("writing a checkpoint of table {}", handle.name), e);
+    let location = handle.log.path(&checkpoint::name(version));
+    store.put(&location, PutPayload::from_bytes(encoded.bytes)).await.map_err(failed)?;
+    let pointer = handle.log.path("_last_checkpoint");
+    let pointed = match store.get(&pointer).await {
+        Ok(found) => checkpoint::pointed_version(&found.bytes().await.map_err(failed)?),
+        Err(object_store::Error::NotFound { .. }) => None,
+        Err(e) => return Err(failed(e)),
+    };
+    if pointed.is_none_or(|pointed| pointed <= version) {
+        store.put(&pointer, PutPayload::from(encoded.pointer)).await.map_err(failed)?;
     }
+    Ok(())
 }
 
 fn not_landed(table: &TableName, version: u64, error: object_store::Error) -> Error {

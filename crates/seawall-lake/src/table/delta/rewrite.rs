@@ -55,7 +55,7 @@ impl DeltaStore {
 
     async fn compact_under(
         &self,
-        handle: &Handle,
+        handle: &Arc<Handle>,
         lease: &Lease,
         permit: &Permit,
         targets: &CompactionTargets,
@@ -80,7 +80,7 @@ impl DeltaStore {
                 return Err(taken_away(&handle.name, &gone.path));
             }
             let commit = compaction_commit(&inputs, &add, targets, self.now_ms());
-            match self.land(handle, Some(&state), permit, commit, Some(lease)).await? {
+            match self.land(handle, Some(state), permit, commit, Some(lease)).await? {
                 Landed::Yes(state) => {
                     return Ok(Compaction {
                         version: TableVersion(state.version),
@@ -99,7 +99,7 @@ impl DeltaStore {
     /// The rows of some files, one file after the other, as one file.
     async fn merge(
         &self,
-        handle: &Handle,
+        handle: &Arc<Handle>,
         lease: &Lease,
         state: &TableState,
         inputs: &[Arc<DataFile>],
@@ -148,7 +148,7 @@ impl DeltaStore {
 
     async fn delete_under(
         &self,
-        handle: &Handle,
+        handle: &Arc<Handle>,
         lease: &Lease,
         permit: &Permit,
         rows: &RowsToDelete,
@@ -165,7 +165,7 @@ impl DeltaStore {
             if deletion.files == 0 {
                 return Ok(deletion);
             }
-            match self.land(handle, Some(&state), permit, commit, Some(lease)).await? {
+            match self.land(handle, Some(state), permit, commit, Some(lease)).await? {
                 Landed::Yes(state) => return Ok(Deletion { version: TableVersion(state.version), ..deletion }),
                 Landed::Taken => self.pause(attempt).await,
             }
@@ -176,7 +176,7 @@ impl DeltaStore {
     /// Splits the files that were not looked at yet.
     async fn look_at_files(
         &self,
-        handle: &Handle,
+        handle: &Arc<Handle>,
         lease: &Lease,
         state: &TableState,
         rows: &RowsToDelete,
@@ -194,7 +194,7 @@ impl DeltaStore {
 
     async fn split(
         &self,
-        handle: &Handle,
+        handle: &Arc<Handle>,
         lease: &Lease,
         state: &TableState,
         data_file: &Arc<DataFile>,
@@ -249,7 +249,7 @@ impl DeltaStore {
 
     async fn restore_under(
         &self,
-        handle: &Handle,
+        handle: &Arc<Handle>,
         lease: &Lease,
         permit: &Permit,
         to: TableVersion,
@@ -276,9 +276,9 @@ impl DeltaStore {
         }
         let info = BTreeMap::from([("isBlindAppend".to_owned(), json!(false))]);
         let commit = Commit { operation: "RESTORE", parameters: json!({"version": to.0.to_string()}), info, lines };
-        match self.land(handle, Some(&state), permit, commit, Some(lease)).await? {
+        match self.land(handle, Some(state), permit, commit, Some(lease)).await? {
             Landed::Yes(state) => Ok(TableVersion(state.version)),
-            Landed::Taken => Err(version_moved(&handle.name, expected, state.version + 1)),
+            Landed::Taken => Err(version_moved(&handle.name, expected, expected.0 + 1)),
         }
     }
 }
@@ -326,7 +326,7 @@ fn stays(selected: &BooleanArray, rows: usize) -> Result<BooleanArray> {
 
 /// The name of a file that a rewrite makes. It carries the lease, so it never meets the name of another rewrite, whose
 /// file a vacuum may be removing.
-fn merged_name(handle: &Handle, lease: &Lease, inputs: &[Arc<DataFile>], content: &Hash) -> String {
+fn merged_name(handle: &Arc<Handle>, lease: &Lease, inputs: &[Arc<DataFile>], content: &Hash) -> String {
     let epoch = lease.epoch().to_string();
     let mut parts: Vec<&[u8]> = vec![handle.name.as_str().as_bytes(), epoch.as_bytes(), &content.0];
     parts.extend(inputs.iter().map(|input| input.path.as_bytes()));

@@ -30,6 +30,7 @@ async fn filled(root: &FilePath, commits: u64) -> DeltaStore {
     for end in 1..=commits {
         store.append(&permit(), &name("t"), append(vec![rows(0, end - 1, end)], 0, end - 1, end)).await.unwrap();
     }
+    store.handle(&name("t")).unwrap().settled().await;
     store
 }
 
@@ -201,6 +202,7 @@ async fn the_rate_of_commits_does_not_degrade() {
         sorted.sort_by(f64::total_cmp);
         sorted[sorted.len() / 4]
     };
+    store.handle(&table).unwrap().settled().await;
     let (first, last) = (typical(&times_ms[..60]), typical(&times_ms[240..]));
     let total: f64 = times_ms.iter().sum();
     println!("300 commits: {:.0}/s; first 60 take {first:.1} ms, last 60 {last:.1} ms", 300.0 / (total / 1e3));

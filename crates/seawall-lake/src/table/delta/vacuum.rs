@@ -10,6 +10,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use object_store::ObjectMeta;
 use seawall_base::upkeep::{StagedFiles, Vacuum, VacuumOptions};
 
+use super::commit::write_checkpoint;
 use super::*;
 use crate::table::lease::Lease;
 use crate::table::log::Listing;
@@ -43,7 +44,8 @@ impl DeltaStore {
         outcome
     }
 
-    async fn vacuum_under(&self, handle: &Handle, lease: &Lease, options: &VacuumOptions) -> Result<Vacuum> {
+    async fn vacuum_under(&self, handle: &Arc<Handle>, lease: &Lease, options: &VacuumOptions) -> Result<Vacuum> {
+        handle.settled().await;
         let state = self.newest(handle).await?;
         let listing = handle.log.list().await?;
         let before = self.horizon(handle).await?;
@@ -91,7 +93,7 @@ impl DeltaStore {
 
     async fn plan(
         &self,
-        handle: &Handle,
+        handle: &Arc<Handle>,
         newest: &TableState,
         listing: &Listing,
         horizon: Horizon,
@@ -129,7 +131,13 @@ impl DeltaStore {
     }
 
     /// The data files that kept versions show, and those that given-up versions showed.
-    async fn shown(&self, handle: &Handle, newest: &TableState, listing: &Listing, horizon: &Horizon) -> Result<Shown> {
+    async fn shown(
+        &self,
+        handle: &Arc<Handle>,
+        newest: &TableState,
+        listing: &Listing,
+        horizon: &Horizon,
+    ) -> Result<Shown> {
         let mut shown = Shown::default();
         let base = self.kept_state(handle, newest, horizon.readable_from).await?;
         shown.kept.extend(base.files.keys().cloned());
@@ -155,7 +163,7 @@ impl DeltaStore {
         Ok(shown)
     }
 
-    async fn kept_state(&self, handle: &Handle, newest: &TableState, version: u64) -> Result<TableState> {
+    async fn kept_state(&self, handle: &Arc<Handle>, newest: &TableState, version: u64) -> Result<TableState> {
         if version == newest.version {
             return Ok(newest.clone());
         }
@@ -163,7 +171,7 @@ impl DeltaStore {
         state.ok_or_else(|| unknown_version(&handle.name, TableVersion(version), newest.version))
     }
 
-    async fn kept_commit(&self, handle: &Handle, version: u64) -> Result<Vec<crate::table::action::Line>> {
+    async fn kept_commit(&self, handle: &Arc<Handle>, version: u64) -> Result<Vec<crate::table::action::Line>> {
         let lines = handle.log.commit(version).await?;
         lines.ok_or_else(|| {
             crate::table::action::broken(handle.name.as_str(), &format!("{version:020}.json"), "vanished")
@@ -171,13 +179,13 @@ impl DeltaStore {
     }
 
     /// Makes sure that a version can be told from its checkpoint alone.
-    async fn ensure_checkpoint(&self, handle: &Handle, listing: &Listing, version: u64) -> Result<()> {
+    async fn ensure_checkpoint(&self, handle: &Arc<Handle>, listing: &Listing, version: u64) -> Result<()> {
         if listing.checkpoints.contains_key(&version) && handle.log.checkpointed(version).await?.is_some() {
             return Ok(());
         }
         let state = handle.log.load_at(version).await?;
         let state = Arc::new(state.ok_or_else(|| unknown_version(&handle.name, TableVersion(version), version))?);
-        self.checkpoint(handle, &state).await?;
+        write_checkpoint(handle, Arc::clone(&state)).await?;
         let written = handle.log.checkpointed(version).await?;
         if written.is_some_and(|written| written.files == state.files && written.txns == state.txns) {
             return Ok(());
@@ -187,7 +195,7 @@ impl DeltaStore {
         Err(Error::corrupt(codes::LOG_BROKEN, message).hint("nothing was removed; check the disk"))
     }
 
-    async fn remove(&self, handle: &Handle, lease: &Lease, files: &[ObjectMeta]) -> Result<()> {
+    async fn remove(&self, handle: &Arc<Handle>, lease: &Lease, files: &[ObjectMeta]) -> Result<()> {
         for some in files.chunks(REMOVALS_PER_CHECK) {
             lease.check().await?;
             for file in some {

@@ -6,7 +6,7 @@ use seawall_base::upkeep::{CompactionTargets, RowsToDelete, StagedFiles, VacuumO
 
 use super::*;
 use crate::table::action::Line;
-use crate::table::delta::commit::{Rows, removal};
+use crate::table::delta::commit::{Rows, removal, write_checkpoint};
 
 const TARGETS: CompactionTargets =
     CompactionTargets { file_bytes: 64 << 20, similar_files: 4, run_bytes_max: 64 << 20 };
@@ -50,18 +50,19 @@ async fn a_commit_that_does_not_fit_its_state_or_has_no_lease_is_refused() {
     let add = |file: &DataFile| Line { add: Some(file.add.clone()), ..Line::default() };
     let go = || removal(&some, 0, Rows::Stay);
 
-    let without = store.land(&handle, Some(&state), &permit(), commit(vec![go()]), None).await;
+    let without = store.land(&handle, Some(Arc::clone(&state)), &permit(), commit(vec![go()]), None).await;
     assert_eq!(without.err().unwrap().code(), codes::LEASE_LOST, "files are removed under a lease only");
     let lease = handle.leases.take("test").await.unwrap();
     let mut stranger = some.as_ref().clone();
     stranger.add.path = "part-stranger.parquet".into();
     for misfit in [vec![go(), go()], vec![removal(&stranger, 0, Rows::Stay)], vec![add(&some)]] {
-        let refused = store.land(&handle, Some(&state), &permit(), commit(misfit), Some(&lease)).await;
+        let refused = store.land(&handle, Some(Arc::clone(&state)), &permit(), commit(misfit), Some(&lease)).await;
         assert_eq!(refused.err().unwrap().code(), codes::COMMIT_FAILED);
     }
     // A state that is not the newest any more: its next version is taken, whoever made it.
     store.append(&permit(), &name("t"), append(vec![rows(0, 3, 4)], 0, 3, 4)).await.unwrap();
-    let late = store.land(&handle, Some(&state), &permit(), commit(vec![go()]), Some(&lease)).await.unwrap();
+    let late =
+        store.land(&handle, Some(Arc::clone(&state)), &permit(), commit(vec![go()]), Some(&lease)).await.unwrap();
     assert!(matches!(late, Landed::Taken));
     assert_eq!(store.row_count(&name("t")).await.unwrap(), 4);
 }
@@ -76,7 +77,7 @@ async fn an_operation_whose_lease_was_taken_over_changes_nothing() {
     let _next = handle.leases.take("second").await.unwrap();
     let goes = state.files.values().map(|file| removal(file, 0, Rows::Change)).collect();
     let commit = Commit { operation: "DELETE", parameters: json!({}), info: BTreeMap::new(), lines: goes };
-    let fenced = store.land(&handle, Some(&state), &permit(), commit, Some(&stopped)).await;
+    let fenced = store.land(&handle, Some(Arc::clone(&state)), &permit(), commit, Some(&stopped)).await;
     assert_eq!(fenced.err().unwrap().code(), codes::LEASE_LOST);
     assert_eq!(store.row_count(&name("t")).await.unwrap(), 3);
 }
@@ -181,7 +182,7 @@ async fn a_vacuum_that_stopped_half_way_is_finished_by_the_next_one() {
     store.delete_rows(&permit(), &name("t"), &everything()).await.unwrap();
     let handle = store.handle(&name("t")).unwrap();
     let state = store.newest(&handle).await.unwrap();
-    store.checkpoint(&handle, &state).await.unwrap();
+    write_checkpoint(&handle, Arc::clone(&state)).await.unwrap();
     store.set_horizon(&handle, &Horizon { readable_from: 31, ..Horizon::default() }).await.unwrap();
     let some = files_in(&folder_of(&store), ".parquet").into_iter().next().unwrap();
     std::fs::remove_file(folder_of(&store).join(some)).unwrap();
