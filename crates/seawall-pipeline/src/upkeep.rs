@@ -19,7 +19,7 @@ use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
 use crate::pipeline::Parts;
-use crate::table_writer::record_version;
+use crate::table_writer::table_commit;
 
 /// Runs that one table gets per look, so that the others get theirs.
 const RUNS_PER_LOOK_MAX: usize = 4;
@@ -47,7 +47,7 @@ impl Tables {
         let run = self.upkeep.compact(permit, table, targets).await?;
         if run.merged_files > 0 {
             let snapshot = self.tables.snapshot(table, Some(run.version)).await?;
-            record_version(&self.catalog, permit, table, &snapshot, self.clock.now()).await?;
+            self.catalog.record_table_version(permit, &table_commit(table, &snapshot, self.clock.now())).await?;
             info!(%table, version = run.version.0, merged = run.merged_files, rows = run.rows, "files merged");
         }
         Ok(run)

@@ -5,18 +5,18 @@
 
 use std::collections::BTreeMap;
 use std::fmt;
-use std::path::{Path as FilePath, PathBuf};
+use std::path::Path as FilePath;
 use std::sync::Arc;
 use std::time::Duration;
 
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::path::Path;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
-use seawall_base::durable;
 use seawall_base::error::{Error, Result};
 use url::Url;
 
 use super::DurableLocal;
+use super::folder::Folder;
 use crate::codes;
 use crate::table::confine_on_disk;
 
@@ -44,7 +44,7 @@ pub struct Home {
     store: Arc<dyn ObjectStore>,
     root: Path,
     url: Url,
-    folder: Option<PathBuf>,
+    folder: Option<Arc<Folder>>,
 }
 
 impl fmt::Debug for Home {
@@ -56,7 +56,7 @@ impl fmt::Debug for Home {
 impl fmt::Display for Home {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match &self.folder {
-            Some(folder) => write!(f, "{}", folder.display()),
+            Some(folder) => write!(f, "{}", folder.path().display()),
             None => write!(f, "{}{}", self.url, self.root),
         }
     }
@@ -70,15 +70,14 @@ impl Home {
 
     /// A folder reached through `store`, which is rooted at `/`. Whatever it reports as written must survive a power cut.
     pub fn folder_through(folder: &FilePath, store: Arc<dyn ObjectStore>) -> Result<Home> {
-        durable::create_dir_all(folder)?;
-        let folder = folder.canonicalize()?;
-        let root = Path::from_absolute_path(&folder).map_err(|e| {
-            Error::invalid(codes::STORAGE, format!("{} cannot hold tables", folder.display()))
+        let folder = Folder::open(folder)?;
+        let root = Path::from_absolute_path(folder.path()).map_err(|e| {
+            Error::invalid(codes::STORAGE, format!("{} cannot hold tables", folder.path().display()))
                 .because(e)
                 .hint("choose a data folder whose path is plain UTF-8 text")
         })?;
         let url = Url::parse("file:///").expect("a constant URL parses");
-        Ok(Home { store, root, url, folder: Some(folder) })
+        Ok(Home { store, root, url, folder: Some(Arc::new(folder)) })
     }
 
     /// `s3://BUCKET/PREFIX`, with the settings of `environment`: `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_ALLOW_HTTP`, and
@@ -141,12 +140,20 @@ impl Home {
 
     /// The folder of tables, when they lie on this machine.
     pub fn on_disk(&self) -> Option<&FilePath> {
-        self.folder.as_deref()
+        self.folder.as_ref().map(|folder| folder.path())
+    }
+
+    /// Fails with `Unavailable` while the folder is not the one that was opened.
+    pub(crate) async fn check(&self) -> Result<()> {
+        match &self.folder {
+            Some(folder) => folder.check().await,
+            None => Ok(()),
+        }
     }
 
     /// Fails when a file of a table, if it is there, is a symbolic link out of the table's folder.
     pub(crate) fn confine(&self, table: &str, relative: &str) -> Result<()> {
-        let Some(folder) = &self.folder else { return Ok(()) };
+        let Some(folder) = self.on_disk() else { return Ok(()) };
         let table_folder = folder.join(table);
         let file = table_folder.join(relative);
         if file.exists() {

@@ -25,6 +25,7 @@ use seawall_base::durable;
 
 #[cfg(test)]
 pub(crate) mod failing;
+mod folder;
 mod home;
 #[cfg(test)]
 pub(crate) mod s3_server;

@@ -244,6 +244,7 @@ impl DeltaStore {
 
     /// The newest state; none when the table does not exist.
     async fn current(&self, handle: &Arc<Handle>) -> Result<Option<Arc<TableState>>> {
+        self.home.check().await?;
         let known = handle.known.lock().clone();
         let now = self.now();
         let newest = match known {
@@ -476,6 +477,7 @@ impl TableStore for DeltaStore {
     }
 
     async fn tables(&self) -> Result<Vec<TableName>> {
+        self.home.check().await?;
         let store = self.home.store();
         let listed = store.list_with_delimiter(Some(self.home.root())).await;
         let listed = listed.map_err(|e| log::storage("listing tables", e))?;

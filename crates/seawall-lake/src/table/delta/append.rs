@@ -34,6 +34,7 @@ impl DeltaStore {
         check_cuts(table, &append)?;
         let handle = self.handle(table)?;
         let _writer = handle.writer.lock().await;
+        self.home.check().await?;
         let recent = handle.recent(self.now());
         let mut is_read = recent.is_none();
         let mut state = match recent {

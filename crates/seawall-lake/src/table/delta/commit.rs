@@ -135,6 +135,8 @@ impl DeltaStore {
                 None => return Err(not_landed(&handle.name, version, error)),
             }
         }
+        // A folder that was exchanged meanwhile took a commit that belongs to nothing.
+        self.home.check().await?;
         let state = handle.advance(base, lines, self.now())?;
         checkpoint_if_due(handle, &state).await;
         Ok(Landed::Yes(state))
