@@ -81,7 +81,8 @@ impl World {
         let timer = Arc::new(DrivenTimer::default());
         let dependencies = Dependencies::new(timer.clone(), Arc::new(SeededRng::new(5)));
         let tables = table_writer::Options { commit_rows: COMMIT_ROWS, ..Default::default() };
-        let options = Options { tables, ..Options::default() };
+        let upkeep_interval = Duration::from_secs(86_400);
+        let options = Options { tables, upkeep_interval, ..Options::default() };
         let declared = declared(&installation.active().await.unwrap(), &settings.project);
         let parts = installation.parts(clock.clone()).unwrap();
         let pipeline = Pipeline::start_with(parts, &declared, options, dependencies).await.unwrap();
