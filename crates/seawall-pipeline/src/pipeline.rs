@@ -8,9 +8,11 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parking_lot::RwLock;
+use seawall_base::declare::TableSettings;
 use seawall_base::error::Result;
 use seawall_base::{
-    Clock, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, Span, TableName, TableStore, column,
+    Clock, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, Span, TableName, TableStore,
+    TableUpkeep, column,
 };
 use seawall_catalog::Catalog;
 use seawall_catalog::policy::Action;
@@ -32,6 +34,7 @@ use crate::restore::Withdrawn;
 use crate::revision::{Declared, Revision};
 use crate::scoring::Champions;
 use crate::table_writer::{self, TableWriter};
+use crate::upkeep::Upkeep;
 
 /// How long an end waits for the table store.
 const STOP_PATIENCE: Span = Span(10 * Span::SECOND.0);
@@ -45,6 +48,8 @@ pub struct Parts {
     pub log: Arc<dyn Log>,
     /// Versioned tables.
     pub tables: Arc<dyn TableStore>,
+    /// What keeps them small.
+    pub upkeep: Arc<dyn TableUpkeep>,
     /// Features of the present.
     pub online: Arc<dyn OnlineStore>,
     /// SQL and training sets.
@@ -88,11 +93,18 @@ pub struct Options {
     pub tables: table_writer::Options,
     /// How often the online store and the order are checkpointed.
     pub checkpoint_interval: Duration,
+    /// How often tables are looked after: small files, old versions.
+    pub upkeep_interval: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { tables: table_writer::Options::default(), checkpoint_interval: Duration::from_secs(30) }
+        let seconds = Duration::from_secs;
+        Options {
+            tables: table_writer::Options::default(),
+            checkpoint_interval: seconds(30),
+            upkeep_interval: seconds(10),
+        }
     }
 }
 
@@ -109,6 +121,7 @@ pub struct Pipeline {
     pub(crate) control: tokio::sync::Mutex<Control>,
     /// What restores withdrew; a restore never comes while a pipeline runs.
     pub(crate) withdrawn: Arc<Withdrawn>,
+    upkeep: Upkeep,
     tasks: Vec<JoinHandle<Result<()>>>,
     /// The writer of the order's checkpoints, and what ends it when it is dropped.
     order_task: (JoinHandle<Result<()>>, mpsc::Sender<()>),
@@ -183,6 +196,7 @@ impl Pipeline {
         };
         let (open, closed) = mpsc::channel(1);
         let order_task = tokio::spawn(crate::reporting("order writer", order_writer.run(closed)));
+        let upkeep = Upkeep::start(&parts, declared.tables, options.upkeep_interval);
         let pipeline = Pipeline {
             parts,
             dependencies,
@@ -194,6 +208,7 @@ impl Pipeline {
             feature_writer,
             permit,
             withdrawn,
+            upkeep,
             tasks: vec![table_task, feature_task],
             order_task: (order_task, open),
             held,
@@ -218,6 +233,11 @@ impl Pipeline {
         &self.parts
     }
 
+    /// How tables are kept.
+    pub fn table_settings(&self) -> TableSettings {
+        self.upkeep.settings()
+    }
+
     /// What it depends on.
     pub fn dependencies(&self) -> &Arc<Dependencies> {
         &self.dependencies
@@ -235,6 +255,7 @@ impl Pipeline {
         define_views(&self.parts, &revision, &self.table_writer, &self.permit).await?;
         self.renew_keys(&revision, &mut order).await?;
         *self.revision.write() = revision.clone();
+        self.upkeep.follow(declared.tables);
         drop(order);
         self.refresh_champions().await?;
         info!(revision = %revision.hash.short(), "switched to revision");
@@ -366,7 +387,8 @@ impl Pipeline {
         };
         let watched = self.checkpoint_monitor(&mut self.control.lock().await.monitor).await;
         self.audit_dependencies().await?;
-        let Pipeline { tasks, table_writer, feature_writer, order_task: (order_task, open), .. } = self;
+        let Pipeline { tasks, table_writer, feature_writer, upkeep, order_task: (order_task, open), .. } = self;
+        upkeep.stop().await;
         // Before the table writer, whose progress it writes down.
         drop(open);
         let died = |e| Error::internal("SW0832", "a pipeline task died").because(e);

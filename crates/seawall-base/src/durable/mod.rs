@@ -50,6 +50,19 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     sync_parent(path)
 }
 
+/// Like [`write_atomic`], for files that several processes write: each writes a whole file, and the last one's stays. A
+/// leftover `path#N` of a crash is harmless.
+pub fn write_shared(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (mut file, temporary) = create_temporary(path)?;
+    let renamed = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, path));
+    if renamed.is_err() {
+        // What failed first is what the caller must hear of.
+        let _ = fs::remove_file(&temporary);
+    }
+    renamed?;
+    sync_parent(path)
+}
+
 /// Creates `path` with `bytes`, or fails with `AlreadyExists`: of several writers exactly one succeeds. The name appears
 /// only once the bytes are synced, so a crash leaves the whole file or none. A leftover `path#N` of a crash is harmless.
 pub fn write_new(path: &Path, bytes: &[u8]) -> io::Result<()> {

@@ -17,4 +17,5 @@ mod recovery;
 mod rollback;
 mod serve;
 mod support;
+mod tables;
 mod trainers;
