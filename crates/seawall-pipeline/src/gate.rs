@@ -12,6 +12,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::take_record_batch;
 use seawall_base::error::Result;
+use seawall_base::sabotage::{self, Bug};
 use seawall_base::{Appended, Cut, Error, ErrorKind, Hash, Instant, Log, Offset, Partition, Permit};
 use seawall_kernel::contract::{self, Input, Quarantined, Reason};
 use seawall_kernel::feature::key_hashes;
@@ -276,7 +277,10 @@ impl Order {
             }
         }
         let accepted = accepted_rows(source, &checked, &arrivals)?;
-        let quarantined = quarantined_rows(source, dataset, &checked, &arrivals, self.last_arrival.unwrap_or(now))?;
+        let mut quarantined = quarantined_rows(source, dataset, &checked, &arrivals, self.last_arrival.unwrap_or(now))?;
+        if sabotage::on(Bug::LoseQuarantine) {
+            quarantined = None;
+        }
         for Quarantined { row, reasons } in checked.quarantined {
             verdicts.push(RowVerdict { row: Some(row), verdict: "quarantined", reasons });
         }
@@ -327,7 +331,8 @@ impl Order {
         let mut arrivals = Vec::with_capacity(rows);
         for row in 0..rows {
             newest = newest.max(given.map_or(newest, |given| given[row]));
-            arrivals.push(newest.0);
+            let back = if sabotage::on(Bug::ArrivalsBackwards) { row as i64 } else { 0 };
+            arrivals.push(newest.0 - back);
         }
         self.last_arrival = Some(newest);
         arrivals
@@ -359,6 +364,9 @@ impl Order {
             };
             match index.observe(*row_key, *content, Instant(arrivals[row as usize])) {
                 Seen::New => keep.push(i as u32),
+                Seen::Same if sabotage::on(Bug::SkipBatchUniqueness) && keys[..i].contains(&keys[i]) => {
+                    keep.push(i as u32);
+                }
                 Seen::Same => {
                     deduplicated += 1;
                     verdicts.push(RowVerdict { row: Some(row), verdict: "deduplicated", reasons: Vec::new() });
@@ -435,7 +443,7 @@ impl Order {
     /// Remembers the keys of rows that are in the log or staged by a load.
     pub(crate) fn recover_rows(&mut self, dataset: &DatasetGate, rows: &RecordBatch) -> Result<()> {
         let key = &dataset.dataset.primary_key;
-        if key.is_empty() {
+        if key.is_empty() || sabotage::on(Bug::SkipDedupAtRecovery) {
             return Ok(());
         }
         let own: Vec<String> = dataset.dataset.schema.fields().iter().map(|f| f.name().clone()).collect();
@@ -486,7 +494,12 @@ pub(crate) async fn append_in_order<G>(log: &Arc<dyn Log>, frame: &Frame, order:
     let payload = frame.encode()?;
     let (log, rows) = (log.clone(), frame.live_rows());
     let mut append: Pin<Box<dyn Future<Output = Result<Appended>> + Send>> =
-        Box::pin(async move { log.append(rows, payload).await });
+        Box::pin(async move {
+            if sabotage::on(Bug::RetryAppend) {
+                log.append(rows, payload.clone()).await?;
+            }
+            log.append(rows, payload).await
+        });
     let first_poll = futures::poll!(append.as_mut());
     let pending = match first_poll {
         std::task::Poll::Ready(appended) => PendingAppend::Done(appended?),

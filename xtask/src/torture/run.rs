@@ -1,0 +1,352 @@
+//! The run: which harnesses, how often, and the scorecard of what they found.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, ExitCode};
+use std::time::Duration;
+
+use anyhow::{Context, Result, bail};
+
+use super::bench::{Bench, Trials, execute};
+use super::options::{Options, Output};
+use super::scorecard::{Row, Sabotage, Scorecard, bound_95};
+use super::{damage, document, full, jumps, kill, limits, network, power, sabotage, syscalls, text, traced, zombie};
+
+/// Version of the scorecard's format.
+const VERSION: u32 = 1;
+
+/// What `--only` calls the hunt for planted bugs.
+const SABOTAGE: &str = "sabotage";
+
+/// One way to break a server.
+pub struct Harness {
+    /// Its name on the command line.
+    pub name: &'static str,
+    /// What is done.
+    pub fault: &'static str,
+    /// What must hold.
+    pub promise: &'static str,
+    /// Trials of the short form.
+    pub short: u64,
+    /// Trials of the long form.
+    pub long: u64,
+    /// What it needs of the machine.
+    pub needs: &'static [Need],
+    /// Does it.
+    pub run: fn(&Bench, &mut Trials<'_>) -> Result<()>,
+}
+
+/// What a harness may need.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Need {
+    /// Rights to mount.
+    Root,
+    /// `strace`, allowed to trace.
+    Strace,
+    /// A library that gives a process another clock.
+    Faketime,
+}
+
+/// Every harness, in the order of the scorecard.
+pub const HARNESSES: &[Harness] = &[
+    Harness {
+        name: "kill",
+        fault: "kill -9 at any moment, start-up and recovery included",
+        promise: "no acknowledged event is lost, none is there twice; features and accounting agree with the table",
+        short: 60,
+        long: 2_000,
+        needs: &[],
+        run: kill::run,
+    },
+    Harness {
+        name: "syscalls",
+        fault: "kill -9 on entering a write-class system call",
+        promise: "the same, between any two of them",
+        short: 20,
+        long: 400,
+        needs: &[Need::Strace],
+        run: syscalls::run,
+    },
+    Harness {
+        name: "power",
+        fault: "power cut: only what the disk holds is left",
+        promise: "the same; the file system's delays of 0 to 35 s make no difference",
+        short: 15,
+        long: 300,
+        needs: &[Need::Root],
+        run: power::run,
+    },
+    Harness {
+        name: "order",
+        fault: "none: the order of effects is read from a trace",
+        promise: "no answer before its sync, no name before its bytes, no commit before its files",
+        short: 300,
+        long: 20_000,
+        needs: &[Need::Strace],
+        run: traced::run_order,
+    },
+    Harness {
+        name: "fsync",
+        fault: "a sync fails once with EIO",
+        promise: "what it was to make durable is not acknowledged, then or later; the next start is whole",
+        short: 3,
+        long: 200,
+        needs: &[Need::Strace],
+        run: traced::run_fsync,
+    },
+    Harness {
+        name: "damage",
+        fault: "a bit flips, or a file is cut short, in every kind of file",
+        promise: "it is told, or makes no difference",
+        short: 108,
+        long: 100_000,
+        needs: &[],
+        run: damage::run,
+    },
+    Harness {
+        name: "full",
+        fault: "the disk is full, then has room again",
+        promise: "refusals say when to come back, reads go on, events are acknowledged within 5 s of room",
+        short: 1,
+        long: 40,
+        needs: &[Need::Root],
+        run: full::run,
+    },
+    Harness {
+        name: "limits",
+        fault: "too few descriptors for 400 connections",
+        promise: "nothing is lost; events are acknowledged within 5 s of the end of the pressure",
+        short: 2,
+        long: 60,
+        needs: &[],
+        run: limits::run,
+    },
+    Harness {
+        name: "clock",
+        fault: "the wall clock leaps by seconds, hours, days and years, both ways",
+        promise: "nothing is lost or doubled; arrivals never decrease",
+        short: 3,
+        long: 100,
+        needs: &[Need::Faketime],
+        run: jumps::run,
+    },
+    Harness {
+        name: "network",
+        fault: "late bytes, resets within requests and answers, half-open connections",
+        promise: "an idempotent producer's events are there exactly once",
+        short: 4,
+        long: 200,
+        needs: &[],
+        run: network::run,
+    },
+    Harness {
+        name: "zombie",
+        fault: "a second server beside one that stands still; two started together",
+        promise: "a folder has one owner; the one that wakes goes on whole",
+        short: 4,
+        long: 100,
+        needs: &[],
+        run: zombie::run,
+    },
+];
+
+/// Runs what `options` ask for and prints the scorecard.
+pub fn run(root: &Path, options: &Options) -> Result<ExitCode> {
+    if options.list {
+        print!("{}", text::list(HARNESSES));
+        return Ok(ExitCode::SUCCESS);
+    }
+    if options.document {
+        document::write(root)?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    let chosen = chosen(&options.only)?;
+    let work = options.work.clone().unwrap_or_else(|| target(root).join("torture"));
+    fs::create_dir_all(&work).with_context(|| format!("creating {}", work.display()))?;
+    // Absolute, because the processes under test work elsewhere.
+    let work = work.canonicalize().with_context(|| format!("finding {}", work.display()))?;
+    let bench = Bench { binary: binary(root, options)?, work, seed: options.seed, sabotage: None };
+    let _ = fs::remove_dir_all(bench.work.join("template"));
+    let form = if options.long { "long" } else { "short" };
+    let mut card = Scorecard {
+        version: VERSION,
+        form: form.to_owned(),
+        date: today(),
+        commits: vec![commit(root)],
+        machine: machine(),
+        lost: 0,
+        duplicated: 0,
+        silent: 0,
+        acknowledged: 0,
+        rows: Vec::new(),
+        sabotage: Sabotage::default(),
+    };
+    for harness in chosen {
+        card.rows.push(run_one(harness, &bench, options)?);
+    }
+    if options.only.is_empty() || options.only.iter().any(|name| name == SABOTAGE) {
+        card.sabotage = sabotaged(root, &bench, options)?;
+    }
+    card.sum();
+    report(&card, options)?;
+    Ok(if card.is_clean() { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+fn chosen(only: &[String]) -> Result<Vec<&'static Harness>> {
+    if only.is_empty() {
+        return Ok(HARNESSES.iter().collect());
+    }
+    let only: Vec<&String> = only.iter().filter(|name| *name != SABOTAGE).collect();
+    let find = |name: &String| HARNESSES.iter().find(|harness| harness.name == name);
+    only.into_iter().map(|name| find(name).with_context(|| format!("no harness is called {name:?}; see --list"))).collect()
+}
+
+/// Hunts the planted bugs, with the binary given or one that is built for it.
+fn sabotaged(root: &Path, bench: &Bench, options: &Options) -> Result<Sabotage> {
+    let binary = match (&options.sabotage_binary, &options.binary) {
+        (Some(binary), _) => binary.canonicalize().with_context(|| format!("finding {}", binary.display()))?,
+        (None, Some(_)) => {
+            let skipped = Some("needs --sabotage-binary beside --binary".to_owned());
+            return Ok(Sabotage { skipped, ..Sabotage::default() });
+        }
+        (None, None) => build_sabotaged(root)?,
+    };
+    sabotage::run(bench, &binary)
+}
+
+/// Builds a binary with the bugs beside the one without, which is made anew afterwards: cargo gives both one name.
+fn build_sabotaged(root: &Path) -> Result<PathBuf> {
+    build(root, &["--features", "seawall/sabotage"])?;
+    let folder = target(root).join("debug");
+    let binary = folder.join("seawall-sabotage");
+    fs::copy(folder.join("seawall"), &binary).with_context(|| format!("copying to {}", binary.display()))?;
+    build(root, &[])?;
+    Ok(binary)
+}
+
+/// Runs one harness, continuing its kept results in the long form.
+fn run_one(harness: &Harness, bench: &Bench, options: &Options) -> Result<Row> {
+    let kept = bench.work.join(format!("long-{}.json", harness.name));
+    let mut row = empty_row(harness, options.seed);
+    if options.long && !options.fresh && kept.exists() {
+        let text = fs::read_to_string(&kept).with_context(|| format!("reading {}", kept.display()))?;
+        row = serde_json::from_str(&text).with_context(|| format!("reading {}", kept.display()))?;
+    }
+    if let Some(missing) = harness.needs.iter().find_map(|need| need.missing()) {
+        eprintln!("SKIPPED {}: {missing}", harness.name);
+        row.skipped = Some(missing);
+        return Ok(row);
+    }
+    let goal = options.trials.unwrap_or(if options.long { harness.long } else { harness.short });
+    eprintln!("{}: {} trials", harness.name, goal.saturating_sub(row.trials));
+    let mut trials = Trials::new(&mut row, goal, options.budget.map(Duration::from_secs), false);
+    let outcome = (harness.run)(bench, &mut trials).with_context(|| format!("harness {}", harness.name));
+    if options.long {
+        let text = serde_json::to_string_pretty(&row).expect("a row has only string keys");
+        fs::write(&kept, text).with_context(|| format!("writing {}", kept.display()))?;
+    }
+    outcome?;
+    eprintln!("{}: {} of {} trials failed, {} s", harness.name, row.failed, row.trials, row.seconds);
+    Ok(row)
+}
+
+/// A row without trials.
+pub fn empty_row(harness: &Harness, seed: u64) -> Row {
+    Row {
+        name: harness.name.to_owned(),
+        fault: harness.fault.to_owned(),
+        promise: harness.promise.to_owned(),
+        trials: 0,
+        failed: 0,
+        losses: 0,
+        duplicates: 0,
+        silent: 0,
+        acknowledged: 0,
+        bound_95: bound_95(0, 0),
+        seconds: 0,
+        seed,
+        skipped: None,
+        notes: Vec::new(),
+        examples: Vec::new(),
+    }
+}
+
+impl Need {
+    /// Why it is not met; none when it is.
+    pub fn missing(self) -> Option<String> {
+        match self {
+            Need::Root if !is_root() => Some("needs root, to mount file systems".to_owned()),
+            Need::Strace if execute(Command::new("strace").args(["-f", "-o", "/dev/null", "true"])).is_err() => {
+                Some("needs strace, and the right to trace".to_owned())
+            }
+            Need::Faketime if jumps::library().is_none() => Some("needs libfaketime".to_owned()),
+            Need::Root | Need::Strace | Need::Faketime => None,
+        }
+    }
+}
+
+fn is_root() -> bool {
+    Command::new("id").arg("-u").output().is_ok_and(|output| output.stdout.trim_ascii() == b"0")
+}
+
+/// The binary under test: the one given, or the one that cargo builds in the profile of the tests.
+fn binary(root: &Path, options: &Options) -> Result<PathBuf> {
+    let binary = match &options.binary {
+        Some(binary) => binary.clone(),
+        None => {
+            build(root, &[])?;
+            target(root).join("debug/seawall")
+        }
+    };
+    binary.canonicalize().with_context(|| format!("finding the binary {}", binary.display()))
+}
+
+/// Builds the workspace's default members, so that their dependencies are those of the tests.
+fn build(root: &Path, arguments: &[&str]) -> Result<()> {
+    let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
+    let status = Command::new(cargo).current_dir(root).arg("build").args(arguments).status().context("running cargo")?;
+    if !status.success() {
+        bail!("the binary does not build");
+    }
+    Ok(())
+}
+
+/// Where cargo builds: this program lies in `TARGET/PROFILE`.
+fn target(root: &Path) -> PathBuf {
+    let own = std::env::current_exe().ok();
+    let target = own.as_deref().and_then(Path::parent).and_then(Path::parent).map(Path::to_owned);
+    target.unwrap_or_else(|| root.join("target"))
+}
+
+fn report(card: &Scorecard, options: &Options) -> Result<()> {
+    let json = serde_json::to_string_pretty(card).expect("a scorecard has only string keys");
+    if let Some(path) = &options.write {
+        fs::write(path, format!("{json}\n")).with_context(|| format!("writing {}", path.display()))?;
+    }
+    match options.output {
+        Output::Json => println!("{json}"),
+        Output::Text => print!("{}", text::scorecard(card)),
+    }
+    Ok(())
+}
+
+fn today() -> String {
+    let now = i64::try_from(super::clock::now_s()).unwrap_or(0);
+    jiff::Timestamp::from_second(now).map_or_else(|_| String::new(), |now| now.to_string()[..10].to_owned())
+}
+
+/// The short name of the checked-out commit, marked when the tree differs from it.
+fn commit(root: &Path) -> String {
+    let output = Command::new("git").current_dir(root).args(["describe", "--always", "--dirty"]).output();
+    let said = output.ok().filter(|output| output.status.success());
+    said.map_or_else(|| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())
+}
+
+/// What class of machine this is.
+fn machine() -> String {
+    let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
+    let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
+    let kilobytes = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok());
+    let gigabytes = kilobytes.map_or(0, |kilobytes: u64| kilobytes.div_ceil(1 << 20));
+    format!("{cores} cores, {gigabytes} GiB, {}", std::env::consts::OS)
+}
