@@ -70,7 +70,7 @@ fn check_features(server: &Server, rows: &[Row], findings: &mut Findings) -> Res
     }
     let users: Vec<String> = (0..USERS).map(|user| format!("u{user}")).collect();
     let asked: Vec<Value> = users.iter().map(|user| json!({"user_id": user})).collect();
-    let answer = server.post("/v1/features", &json!({"views": ["users"], "rows": asked}));
+    let answer = server.post("/v1/features", &json!({"views": ["users@1"], "rows": asked}));
     let answer = answer.ok_or_else(|| anyhow!("no answer to /v1/features"))?;
     for (user, served) in users.iter().zip(answer.body["rows"].as_array().unwrap_or(&Vec::new())) {
         let served = feature(served);

@@ -265,7 +265,7 @@ impl Answers {
         server.catch_up()?;
         let status = server.get("/v1/status").ok_or_else(|| anyhow!("no status"))?;
         let users: Vec<Value> = (0..USERS).map(|user| json!({"user_id": format!("u{user}")})).collect();
-        let features = server.post("/v1/features", &json!({"views": ["users"], "rows": users}));
+        let features = server.post("/v1/features", &json!({"views": ["users@1"], "rows": users}));
         let features = features.filter(|answer| answer.status == 200).ok_or_else(|| anyhow!("no features"))?;
         let values = features.body["rows"].as_array().cloned().unwrap_or_default();
         Ok(Answers {

@@ -52,7 +52,7 @@ impl<'a> Files<'a> {
                 "fsync" | "fdatasync" => &mut syncs,
                 _ => continue,
             };
-            by_path.entry(call.path().unwrap_or_default()).or_default().push(call);
+            by_path.entry(call.path.as_deref().unwrap_or_default()).or_default().push(call);
         }
         Files { writes, syncs }
     }
@@ -70,7 +70,7 @@ impl<'a> Files<'a> {
 }
 
 fn is_socket(call: &Call) -> bool {
-    call.path().is_some_and(|path| path.starts_with("socket:") || path.starts_with("TCP"))
+    call.path.as_ref().is_some_and(|path| path.starts_with("socket:"))
 }
 
 /// Follows each event from the socket to the log and back.
@@ -78,7 +78,7 @@ fn check_answers(calls: &[Call], files: &Files<'_>, notes: &[String], audited: &
     let logged = logged(files, notes);
     let mut asked: HashMap<&str, &String> = HashMap::new();
     for call in calls.iter().filter(|call| is_socket(call)) {
-        let socket = call.path().unwrap_or_default();
+        let socket = call.path.as_deref().unwrap_or_default();
         let bytes = call.strings().concat();
         match call.name.as_str() {
             "recvfrom" | "read" | "readv" | "recvmsg" => {
@@ -101,7 +101,7 @@ fn check_answer(answer: &Call, note: &str, written: Option<&&Call>, files: &File
     let Some(written) = written.filter(|written| written.ended < answer.begun) else {
         return findings.deceive(format!("the event {note} was acknowledged before it was written to the log"));
     };
-    let path = written.path().unwrap_or_default();
+    let path = written.path.as_deref().unwrap_or_default();
     if !files.synced(path, written.ended, answer.begun) {
         findings.deceive(format!("the event {note} was acknowledged before a sync of {path} that holds it"));
     } else if files.failed(path, answer.begun) {

@@ -12,7 +12,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::audit::audit_server;
-use super::bench::{Bench, Trials, copy, execute};
+use super::bench::{Bench, Trials, execute};
 use super::book::{Book, Findings};
 use super::produce::Load;
 use super::server::{Launch, START_MAX, Signal, Started};
@@ -25,12 +25,12 @@ const IMAGE_BYTES: u64 = 768 << 20;
 /// Cuts the power until that happened often enough.
 pub fn run(bench: &Bench, trials: &mut Trials<'_>) -> Result<()> {
     while trials.wanted() {
-        let load = Load { pause: Duration::from_millis(2), ..Load::default() };
-        let mut session = Session::begin(bench, trials, load)?;
+        let mut session = Session::begin(bench, trials, Load::default())?;
         let disk = Disk::create(session.installation.folder(), "disk")?;
-        let data = disk.mount.join("data");
-        copy(&session.installation.launch.data, &data)?;
-        session.installation.launch.data = data;
+        session.installation.launch.data = disk.mount.join("data");
+        // By the binary itself: a copy of ours would not be synced.
+        let (code, said, _) = session.installation.launch.run(&["apply", "--output", "json"])?;
+        anyhow::ensure!(code == 0, "applying the project on the disk failed: {said}");
         cut_often(&mut session, &disk, trials)?;
         session.end(trials);
     }

@@ -41,7 +41,7 @@ pub struct Load {
 impl Default for Load {
     fn default() -> Self {
         let request_max = Duration::from_secs(10);
-        Load { producers: 3, batch_max: 120, mixed: true, pause: Duration::ZERO, request_max }
+        Load { producers: 3, batch_max: 40, mixed: true, pause: Duration::from_millis(20), request_max }
     }
 }
 

@@ -96,7 +96,7 @@ impl Launch {
     pub fn serve(&self) -> Result<Server> {
         match self.spawn()?.listening(START_MAX)? {
             Started::Listening(server) => Ok(server),
-            Started::Ended(status) => bail!("the server ended with {status} while starting; see {}", self.log.display()),
+            Started::Ended(how) => bail!("the server ended while starting: {how}; see {}", self.log.display()),
         }
     }
 }
@@ -114,8 +114,8 @@ pub struct Starting {
 pub enum Started {
     /// It listens.
     Listening(Server),
-    /// It ended by itself, or was killed by what wraps it.
-    Ended(ExitStatus),
+    /// It ended by itself, or was killed by what wraps it: how, and what it said.
+    Ended(String),
 }
 
 impl Starting {
@@ -137,7 +137,10 @@ impl Starting {
         };
         match serde_json::from_str::<Value>(&line).ok().and_then(|said| Some(said["listening"].as_str()?.to_owned())) {
             Some(url) => Ok(Started::Listening(Server::new(self, url)?)),
-            None => Ok(Started::Ended(self.child.wait().context("waiting for the server")?)),
+            None => {
+                let status = self.child.wait().context("waiting for the server")?;
+                Ok(Started::Ended(format!("{status}, saying {:?}", line.trim())))
+            }
         }
     }
 

@@ -28,15 +28,15 @@ struct Call {
 }
 
 const CALLS: [Call; 9] = [
-    Call { names: "fdatasync", nth_max: 80 },
-    Call { names: "fsync", nth_max: 24 },
-    Call { names: "pwrite64", nth_max: 80 },
-    Call { names: "write", nth_max: 120 },
-    Call { names: "rename,renameat,renameat2", nth_max: 4 },
-    Call { names: "link,linkat", nth_max: 6 },
-    Call { names: "unlink,unlinkat", nth_max: 8 },
-    Call { names: "mkdir,mkdirat,ftruncate,fallocate", nth_max: 4 },
-    Call { names: "openat", nth_max: 250 },
+    Call { names: "fdatasync", nth_max: 40 },
+    Call { names: "fsync", nth_max: 6 },
+    Call { names: "pwrite64", nth_max: 40 },
+    Call { names: "write", nth_max: 60 },
+    Call { names: "rename,renameat,renameat2", nth_max: 2 },
+    Call { names: "link,linkat", nth_max: 2 },
+    Call { names: "unlink,unlinkat", nth_max: 3 },
+    Call { names: "mkdir,mkdirat,ftruncate,fallocate", nth_max: 1 },
+    Call { names: "openat", nth_max: 120 },
 ];
 
 /// Kills at calls until there were enough.

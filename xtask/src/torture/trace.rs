@@ -7,8 +7,9 @@ use std::collections::HashMap;
 
 use anyhow::{Context, Result};
 
-/// Options that make a trace which [`read`] understands: every thread, paths of descriptors, whole buffers in hex.
-pub const STRACE: [&str; 8] = ["strace", "-f", "-qq", "--seccomp-bpf", "-y", "-xx", "-s", "1048576"];
+/// Options that make a trace which [`read`] understands: every thread, paths of descriptors, the beginnings of buffers in
+/// hex, long enough for a request, a frame and a commit of few events.
+pub const STRACE: [&str; 8] = ["strace", "-f", "-qq", "--seccomp-bpf", "-y", "-xx", "-s", "16384"];
 
 /// One system call.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -19,6 +20,8 @@ pub struct Call {
     pub name: String,
     /// Its arguments as `strace` wrote them.
     pub arguments: String,
+    /// What its first descriptor stands for: a path, or `socket:[5]`.
+    pub path: Option<String>,
     /// What it returned; negative for an error.
     pub result: i64,
     /// Line of its entry.
@@ -55,16 +58,11 @@ fn call(thread: u32, said: &str, begun: usize, ended: usize) -> Option<Call> {
     let (arguments, result) = rest.rsplit_once(") = ").or_else(|| rest.rsplit_once(')').map(|(a, r)| (a, r.trim_start_matches([' ', '=']))))?;
     let number = result.split([' ', '<']).next()?;
     let (name, arguments) = (name.to_owned(), arguments.trim_end().to_owned());
-    Some(Call { thread, name, arguments, result: number.parse().ok()?, begun, ended })
+    let path = path_of(&arguments);
+    Some(Call { thread, name, arguments, path, result: number.parse().ok()?, begun, ended })
 }
 
 impl Call {
-    /// The path of the first descriptor: `7</data/log/segment>`.
-    pub fn path(&self) -> Option<&str> {
-        let (descriptor, rest) = self.arguments.split_once('<')?;
-        descriptor.chars().all(|c| c.is_ascii_digit()).then(|| rest.split_once('>'))?.map(|(path, _)| path)
-    }
-
     /// The strings among the arguments, decoded.
     pub fn strings(&self) -> Vec<Vec<u8>> {
         self.arguments.split('"').skip(1).step_by(2).map(unhex).collect()
@@ -74,6 +72,13 @@ impl Call {
     pub fn paths(&self) -> Vec<String> {
         self.strings().into_iter().map(|bytes| String::from_utf8_lossy(&bytes).into_owned()).collect()
     }
+}
+
+/// The path in `7</data/log/segment>, ...`, whether it is written in hex or not.
+fn path_of(arguments: &str) -> Option<String> {
+    let (descriptor, rest) = arguments.split_once('<')?;
+    let (path, _) = descriptor.chars().all(|c| c.is_ascii_digit()).then(|| rest.split_once('>'))??;
+    Some(if path.starts_with("\\x") { String::from_utf8_lossy(&unhex(path)).into_owned() } else { path.to_owned() })
 }
 
 /// The bytes of `\x41\x42`.
