@@ -493,13 +493,12 @@ impl PendingAppend {
 pub(crate) async fn append_in_order<G>(log: &Arc<dyn Log>, frame: &Frame, order: G) -> Result<PendingAppend> {
     let payload = frame.encode()?;
     let (log, rows) = (log.clone(), frame.live_rows());
-    let mut append: Pin<Box<dyn Future<Output = Result<Appended>> + Send>> =
-        Box::pin(async move {
-            if sabotage::on(Bug::RetryAppend) {
-                log.append(rows, payload.clone()).await?;
-            }
-            log.append(rows, payload).await
-        });
+    let mut append: Pin<Box<dyn Future<Output = Result<Appended>> + Send>> = Box::pin(async move {
+        if sabotage::on(Bug::RetryAppend) {
+            log.append(rows, payload.clone()).await?;
+        }
+        log.append(rows, payload).await
+    });
     let first_poll = futures::poll!(append.as_mut());
     let pending = match first_poll {
         std::task::Poll::Ready(appended) => PendingAppend::Done(appended?),

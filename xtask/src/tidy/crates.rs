@@ -28,10 +28,7 @@ const EDGES: [(&str, &[&str]); 11] = [
             "seawall-server",
         ],
     ),
-    (
-        "seawall-sim",
-        &["seawall-base", "seawall-kernel", "seawall-storage", "seawall-catalog", "seawall-pipeline"],
-    ),
+    ("seawall-sim", &["seawall-base", "seawall-kernel", "seawall-storage", "seawall-catalog", "seawall-pipeline"]),
     ("xtask", &[]),
 ];
 

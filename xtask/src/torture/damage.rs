@@ -41,15 +41,57 @@ struct Kind {
 }
 
 const KINDS: [Kind; 9] = [
-    Kind { name: "commit", folder: "tables/events/_delta_log", prefix: "", suffix: ".json", of_table: true, bytes_max: u64::MAX },
-    Kind { name: "checkpoint", folder: "tables/events/_delta_log", prefix: "", suffix: ".checkpoint.parquet", of_table: true, bytes_max: u64::MAX },
-    Kind { name: "last checkpoint", folder: "tables/events/_delta_log", prefix: "_last", suffix: "checkpoint", of_table: true, bytes_max: u64::MAX },
-    Kind { name: "data file", folder: "tables/events", prefix: "part-", suffix: ".parquet", of_table: true, bytes_max: u64::MAX },
+    Kind {
+        name: "commit",
+        folder: "tables/events/_delta_log",
+        prefix: "",
+        suffix: ".json",
+        of_table: true,
+        bytes_max: u64::MAX,
+    },
+    Kind {
+        name: "checkpoint",
+        folder: "tables/events/_delta_log",
+        prefix: "",
+        suffix: ".checkpoint.parquet",
+        of_table: true,
+        bytes_max: u64::MAX,
+    },
+    Kind {
+        name: "last checkpoint",
+        folder: "tables/events/_delta_log",
+        prefix: "_last",
+        suffix: "checkpoint",
+        of_table: true,
+        bytes_max: u64::MAX,
+    },
+    Kind {
+        name: "data file",
+        folder: "tables/events",
+        prefix: "part-",
+        suffix: ".parquet",
+        of_table: true,
+        bytes_max: u64::MAX,
+    },
     Kind { name: "epoch", folder: "log", prefix: "epoch", suffix: "", of_table: false, bytes_max: u64::MAX },
-    Kind { name: "manifest", folder: "online", prefix: "manifest", suffix: ".json", of_table: false, bytes_max: u64::MAX },
-    Kind { name: "state checkpoint", folder: "online", prefix: "state-", suffix: ".bin", of_table: false, bytes_max: u64::MAX },
+    Kind {
+        name: "manifest",
+        folder: "online",
+        prefix: "manifest",
+        suffix: ".json",
+        of_table: false,
+        bytes_max: u64::MAX,
+    },
+    Kind {
+        name: "state checkpoint",
+        folder: "online",
+        prefix: "state-",
+        suffix: ".bin",
+        of_table: false,
+        bytes_max: u64::MAX,
+    },
     Kind { name: "segment", folder: "log", prefix: "segment-", suffix: ".log", of_table: false, bytes_max: 6 << 10 },
-    Kind { name: "catalog", folder: "catalog", prefix: "", suffix: ".sqlite", of_table: false, bytes_max: 2 << 10 },
+    Kind { name: "catalog", folder: "catalog", prefix: "catalog", suffix: ".db", of_table: false, bytes_max: 2 << 10 },
 ];
 
 /// One damage to one file.

@@ -16,8 +16,8 @@ use super::produce::{Load, Seen};
 use super::server::Server;
 use super::session::Session;
 
-/// Room for the log's first segments and some tables, in MiB.
-const ROOMS_MIB: [u64; 4] = [72, 96, 140, 200];
+/// Room for the log's first segment and some tables, in MiB; the last has none for the second segment.
+const ROOMS_MIB: [u64; 4] = [66, 67, 68, 104];
 /// Room after somebody made some.
 const ROOM_AFTER_MIB: u64 = 900;
 /// How long the disk is given to fill up, and how long a full one is kept.
@@ -29,7 +29,7 @@ const RESUME_MAX: Duration = Duration::from_secs(5);
 /// Fills disks until there were enough.
 pub fn run(bench: &Bench, trials: &mut Trials<'_>) -> Result<()> {
     while trials.wanted() {
-        let load = Load { batch_max: 6_000, mixed: false, ..Load::default() };
+        let load = Load { batch_max: 800, mixed: false, ..Load::default() };
         let mut session = Session::begin(bench, trials, load)?;
         let room = ROOMS_MIB[session.draw.below(ROOMS_MIB.len() as u64) as usize];
         let disk = Small::mount(session.installation.folder().join("small"), room)?;

@@ -2,10 +2,10 @@
 //!
 //! The server refuses what it cannot do, keeps what it acknowledged, and takes events again once the pressure ends.
 
-use std::net::TcpStream;
+use std::net::{SocketAddr, TcpStream};
 use std::time::Duration;
 
-use anyhow::Result;
+use anyhow::{Context, Result};
 
 use super::bench::{Bench, Trials};
 use super::book::Findings;
@@ -18,6 +18,8 @@ use super::session::Session;
 const DESCRIPTORS: (u64, u64) = (64, 160);
 /// Idle connections that somebody holds open.
 const CONNECTIONS: usize = 400;
+/// A server without descriptors accepts nobody; its queue of connections fills up.
+const CONNECT_MAX: Duration = Duration::from_millis(20);
 /// Within this, events are acknowledged once connections are let go.
 const RESUME_MAX: Duration = Duration::from_secs(5);
 
@@ -49,8 +51,9 @@ pub fn run(bench: &Bench, trials: &mut Trials<'_>) -> Result<()> {
 fn starve(session: &mut Session, server: &Server, findings: &mut Findings) -> Result<()> {
     let producers = session.produce(server);
     std::thread::sleep(Duration::from_millis(400));
-    let address = server.url.trim_start_matches("http://").to_owned();
-    let held: Vec<TcpStream> = (0..CONNECTIONS).filter_map(|_| TcpStream::connect(&address).ok()).collect();
+    let address: SocketAddr = server.url.trim_start_matches("http://").parse().context("reading the address")?;
+    let connect = |_| TcpStream::connect_timeout(&address, CONNECT_MAX).ok();
+    let held: Vec<TcpStream> = (0..CONNECTIONS).filter_map(connect).collect();
     std::thread::sleep(Duration::from_millis(1_200));
     drop(held);
     let before = session.books.acknowledged();

@@ -6,13 +6,16 @@ use clap::Parser;
 
 /// Breaks a running Seawall in every way we know, and counts what is lost.
 #[derive(Debug, Parser)]
-#[command(name = "cargo xtask torture", after_help = "\
+#[command(
+    name = "cargo xtask torture",
+    after_help = "\
 Exit codes: 0 nothing is lost, doubled or silently wrong; 1 something is; 2 a harness could not run.
 
 Examples:
   cargo xtask torture --short
   cargo xtask torture --long --only kill --budget 600    a part of the long form; run it again to go on
-  cargo xtask torture --only kill --seed 4711            repeat the choices of a seed")]
+  cargo xtask torture --only kill --seed 4711            repeat the choices of a seed"
+)]
 pub struct Options {
     /// At most ten minutes on two cores (the default)
     #[arg(long, conflicts_with = "long")]

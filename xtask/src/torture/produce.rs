@@ -164,7 +164,8 @@ impl Request {
         }
         let origin = book.origin;
         let mut lines: Vec<Value> = numbers.iter().map(|number| origin.accepted(*number).line()).collect();
-        let mut request = Request { body: String::new(), numbers, retried: retries as u64, repeats: 0, stopped: vec![] };
+        let mut request =
+            Request { body: String::new(), numbers, retried: retries as u64, repeats: 0, stopped: vec![] };
         if load.mixed {
             request.mix(book, draw, &mut lines);
         }

@@ -43,7 +43,8 @@ pub struct Proxy {
 impl Proxy {
     /// Listens, and passes connections on to `server`.
     pub fn start(server: &str, seed: u64) -> Result<Proxy> {
-        let target: SocketAddr = server.trim_start_matches("http://").parse().context("reading the server's address")?;
+        let target: SocketAddr =
+            server.trim_start_matches("http://").parse().context("reading the server's address")?;
         let listener = TcpListener::bind("127.0.0.1:0").context("listening as a proxy")?;
         let url = format!("http://{}", listener.local_addr().context("finding the proxy's address")?);
         let stop = Arc::new(AtomicBool::new(false));

@@ -172,7 +172,7 @@ pub fn run(root: &Path, options: &Options) -> Result<ExitCode> {
         version: VERSION,
         form: form.to_owned(),
         date: today(),
-        commits: vec![commit(root)],
+        commits: Vec::new(),
         machine: machine(),
         lost: 0,
         duplicated: 0,
@@ -181,11 +181,16 @@ pub fn run(root: &Path, options: &Options) -> Result<ExitCode> {
         rows: Vec::new(),
         sabotage: Sabotage::default(),
     };
+    let commit = commit(root);
     for harness in chosen {
-        card.rows.push(run_one(harness, &bench, options)?);
+        let row = run_one(harness, &bench, &commit, options)?;
+        let unseen = row.commits.iter().filter(|commit| !card.commits.contains(commit));
+        let unseen: Vec<String> = unseen.cloned().collect();
+        card.commits.extend(unseen);
+        card.rows.push(row);
     }
     if options.only.is_empty() || options.only.iter().any(|name| name == SABOTAGE) {
-        card.sabotage = sabotaged(root, &bench, options)?;
+        card.sabotage = kept_or_hunted(root, &bench, options)?;
     }
     card.sum();
     report(&card, options)?;
@@ -198,7 +203,24 @@ fn chosen(only: &[String]) -> Result<Vec<&'static Harness>> {
     }
     let only: Vec<&String> = only.iter().filter(|name| *name != SABOTAGE).collect();
     let find = |name: &String| HARNESSES.iter().find(|harness| harness.name == name);
-    only.into_iter().map(|name| find(name).with_context(|| format!("no harness is called {name:?}; see --list"))).collect()
+    only.into_iter()
+        .map(|name| find(name).with_context(|| format!("no harness is called {name:?}; see --list")))
+        .collect()
+}
+
+/// What the hunt found; in the long form it is kept, and shown again where no time is left for another one.
+fn kept_or_hunted(root: &Path, bench: &Bench, options: &Options) -> Result<Sabotage> {
+    let kept = bench.work.join("long-sabotage.json");
+    if options.long && options.budget == Some(0) && kept.exists() {
+        let text = fs::read_to_string(&kept).with_context(|| format!("reading {}", kept.display()))?;
+        return serde_json::from_str(&text).with_context(|| format!("reading {}", kept.display()));
+    }
+    let sabotage = sabotaged(root, bench, options)?;
+    if options.long {
+        let text = serde_json::to_string_pretty(&sabotage).expect("a hunt has only string keys");
+        fs::write(&kept, text).with_context(|| format!("writing {}", kept.display()))?;
+    }
+    Ok(sabotage)
 }
 
 /// Hunts the planted bugs, with the binary given or one that is built for it.
@@ -225,7 +247,7 @@ fn build_sabotaged(root: &Path) -> Result<PathBuf> {
 }
 
 /// Runs one harness, continuing its kept results in the long form.
-fn run_one(harness: &Harness, bench: &Bench, options: &Options) -> Result<Row> {
+fn run_one(harness: &Harness, bench: &Bench, commit: &str, options: &Options) -> Result<Row> {
     let kept = bench.work.join(format!("long-{}.json", harness.name));
     let mut row = empty_row(harness, options.seed);
     if options.long && !options.fresh && kept.exists() {
@@ -240,6 +262,9 @@ fn run_one(harness: &Harness, bench: &Bench, options: &Options) -> Result<Row> {
     let goal = options.trials.unwrap_or(if options.long { harness.long } else { harness.short });
     eprintln!("{}: {} trials", harness.name, goal.saturating_sub(row.trials));
     let mut trials = Trials::new(&mut row, goal, options.budget.map(Duration::from_secs), false);
+    if trials.wanted() && trials.row.commits.last().is_none_or(|last| last != commit) {
+        trials.row.commits.push(commit.to_owned());
+    }
     let outcome = (harness.run)(bench, &mut trials).with_context(|| format!("harness {}", harness.name));
     if options.long {
         let text = serde_json::to_string_pretty(&row).expect("a row has only string keys");
@@ -265,6 +290,7 @@ pub fn empty_row(harness: &Harness, seed: u64) -> Row {
         bound_95: bound_95(0, 0),
         seconds: 0,
         seed,
+        commits: Vec::new(),
         skipped: None,
         notes: Vec::new(),
         examples: Vec::new(),
@@ -304,7 +330,8 @@ fn binary(root: &Path, options: &Options) -> Result<PathBuf> {
 /// Builds the workspace's default members, so that their dependencies are those of the tests.
 fn build(root: &Path, arguments: &[&str]) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status = Command::new(cargo).current_dir(root).arg("build").args(arguments).status().context("running cargo")?;
+    let status =
+        Command::new(cargo).current_dir(root).arg("build").args(arguments).status().context("running cargo")?;
     if !status.success() {
         bail!("the binary does not build");
     }
@@ -346,7 +373,8 @@ fn commit(root: &Path) -> String {
 fn machine() -> String {
     let cores = std::thread::available_parallelism().map_or(0, std::num::NonZero::get);
     let memory = fs::read_to_string("/proc/meminfo").unwrap_or_default();
-    let kilobytes = memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok());
+    let kilobytes =
+        memory.lines().find_map(|line| line.strip_prefix("MemTotal:")?.split_whitespace().next()?.parse().ok());
     let gigabytes = kilobytes.map_or(0, |kilobytes: u64| kilobytes.div_ceil(1 << 20));
     format!("{cores} cores, {gigabytes} GiB, {}", std::env::consts::OS)
 }

@@ -58,6 +58,9 @@ pub struct Row {
     pub seconds: u64,
     /// The seed of its first trial.
     pub seed: u64,
+    /// The commits of the tree that ran, in order.
+    #[serde(default)]
+    pub commits: Vec<String>,
     /// Why it did not run.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub skipped: Option<String>,

@@ -86,10 +86,11 @@ impl Launch {
     pub fn spawn(&self) -> Result<Starting> {
         let log = OpenOptions::new().create(true).append(true).open(&self.log);
         let log: File = log.with_context(|| format!("opening {}", self.log.display()))?;
+        let errors = log.try_clone().context("sharing the log of the server")?;
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--output", "json"]);
-        let mut child = command.stdout(Stdio::piped()).stderr(log).spawn().context("starting the server")?;
+        let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().context("starting the server")?;
         let stdout = child.stdout.take().expect("it was asked for");
-        Ok(Starting { child, stdout: Some(stdout), data: self.data.clone() })
+        Ok(Starting { child, output: Some((stdout, log)), data: self.data.clone() })
     }
 
     /// Starts `serve` and waits until it listens; the exit status and nothing else when it ends instead.
@@ -105,7 +106,7 @@ impl Launch {
 #[derive(Debug)]
 pub struct Starting {
     child: Child,
-    stdout: Option<ChildStdout>,
+    output: Option<(ChildStdout, File)>,
     data: PathBuf,
 }
 
@@ -121,7 +122,7 @@ pub enum Started {
 impl Starting {
     /// Waits until the process listens or ends.
     pub fn listening(mut self, at_most: Duration) -> Result<Started> {
-        let stdout = self.stdout.take().expect("only this function takes it");
+        let (stdout, mut log) = self.output.take().expect("only this function takes it");
         let (lines, first) = mpsc::channel();
         // The thread keeps the pipe open until the process ends.
         std::thread::spawn(move || {
@@ -129,7 +130,8 @@ impl Starting {
             let mut reader = BufReader::new(stdout);
             let _ = reader.read_line(&mut line);
             let _ = lines.send(line);
-            let _ = std::io::copy(&mut reader, &mut std::io::sink());
+            // What it says at its end is kept beside its standard error.
+            let _ = std::io::copy(&mut reader, &mut log);
         });
         let line = match first.recv_timeout(at_most) {
             Ok(line) => line,

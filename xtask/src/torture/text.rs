@@ -18,14 +18,25 @@ pub fn list(harnesses: &[Harness]) -> String {
 /// A scorecard for a terminal.
 pub fn scorecard(card: &Scorecard) -> String {
     let mut text = String::new();
-    let _ = writeln!(text, "{:10} {:>8} {:>6} {:>6} {:>6} {:>9} {:>10}  fault", "harness", "trials", "lost", "twice", "silent", "bound 95%", "events");
+    let _ = writeln!(
+        text,
+        "{:10} {:>8} {:>6} {:>6} {:>6} {:>9} {:>10}  fault",
+        "harness", "trials", "lost", "twice", "silent", "bound 95%", "events"
+    );
     for row in &card.rows {
         let _ = match &row.skipped {
             Some(reason) => writeln!(text, "{:10} SKIPPED: {reason}", row.name),
             None => writeln!(
                 text,
                 "{:10} {:>8} {:>6} {:>6} {:>6} {:>9} {:>10}  {}",
-                row.name, row.trials, row.losses, row.duplicates, row.silent, percent(row), row.acknowledged, row.fault
+                row.name,
+                row.trials,
+                row.losses,
+                row.duplicates,
+                row.silent,
+                percent(row),
+                row.acknowledged,
+                row.fault
             ),
         };
         for line in row.notes.iter().chain(&row.examples) {
@@ -33,10 +44,10 @@ pub fn scorecard(card: &Scorecard) -> String {
         }
     }
     let _ = writeln!(text, "\nlost {}, duplicated {}, silent {}", card.lost, card.duplicated, card.silent);
-    match &card.sabotage.skipped {
-        Some(reason) => drop(writeln!(text, "sabotage SKIPPED: {reason}")),
-        None => drop(writeln!(text, "sabotage: {} of {} planted bugs caught", card.sabotage.caught, card.sabotage.planted)),
-    }
+    let _ = match &card.sabotage.skipped {
+        Some(reason) => writeln!(text, "sabotage SKIPPED: {reason}"),
+        None => writeln!(text, "sabotage: {} of {} planted bugs caught", card.sabotage.caught, card.sabotage.planted),
+    };
     for bug in card.sabotage.bugs.iter().filter(|bug| !bug.caught) {
         let _ = writeln!(text, "           NOT CAUGHT {} by {}: {}", bug.name, bug.harness, bug.finding);
     }

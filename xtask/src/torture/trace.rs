@@ -55,7 +55,9 @@ pub fn read(text: &str) -> Result<Vec<Call>> {
 /// A whole call: `name(arguments) = result ...`; none for signals and exits.
 fn call(thread: u32, said: &str, begun: usize, ended: usize) -> Option<Call> {
     let (name, rest) = said.split_once('(')?;
-    let (arguments, result) = rest.rsplit_once(") = ").or_else(|| rest.rsplit_once(')').map(|(a, r)| (a, r.trim_start_matches([' ', '=']))))?;
+    let (arguments, result) = rest
+        .rsplit_once(") = ")
+        .or_else(|| rest.rsplit_once(')').map(|(a, r)| (a, r.trim_start_matches([' ', '=']))))?;
     let number = result.split([' ', '<']).next()?;
     let (name, arguments) = (name.to_owned(), arguments.trim_end().to_owned());
     let path = path_of(&arguments);

@@ -85,7 +85,9 @@ fn run(session: &mut Session, injections: &[String]) -> Result<Audited> {
         .books
         .read()
         .iter()
-        .flat_map(|book| (0..book.accepted.len() as u64).map(|number| book.origin.accepted(number).note).collect::<Vec<_>>())
+        .flat_map(|book| {
+            (0..book.accepted.len() as u64).map(|number| book.origin.accepted(number).note).collect::<Vec<_>>()
+        })
         .collect();
     Ok(order::audit(&calls, &session.installation.launch.data, &notes))
 }

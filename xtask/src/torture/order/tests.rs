@@ -10,7 +10,10 @@ fn traced(lines: &[&str]) -> Vec<Call> {
 fn hexed(line: &str) -> String {
     // Quotes within a string are written as apostrophes here.
     let hex = |part: &str| part.replace('\'', "\"").bytes().map(|byte| format!("\\x{byte:02x}")).collect::<String>();
-    let parts = line.split('"').enumerate().map(|(at, part)| if at % 2 == 1 { format!("\"{}\"", hex(part)) } else { part.to_owned() });
+    let parts = line
+        .split('"')
+        .enumerate()
+        .map(|(at, part)| if at % 2 == 1 { format!("\"{}\"", hex(part)) } else { part.to_owned() });
     parts.collect()
 }
 

@@ -31,6 +31,7 @@ fn a_trial_that_found_something_makes_the_card_red() {
         bound_95: 1.0,
         seconds: 0,
         seed: 1,
+        commits: Vec::new(),
         skipped: None,
         notes: Vec::new(),
         examples: Vec::new(),
