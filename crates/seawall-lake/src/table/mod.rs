@@ -14,6 +14,7 @@ pub mod conformance;
 mod delta;
 mod evolve;
 mod file;
+mod home;
 mod log;
 mod memory;
 mod path;

@@ -14,6 +14,7 @@ mod move_rows;
 mod rollback;
 mod rollback_to;
 mod serve;
+mod server_status;
 mod token;
 mod training_set;
 mod verify;
