@@ -18,6 +18,8 @@ use super::server::Launch;
 pub struct Bench {
     /// The binary under test.
     pub binary: PathBuf,
+    /// The simulation, when it is built.
+    pub simulation: Option<PathBuf>,
     /// Folder for everything that a run makes.
     pub work: PathBuf,
     /// First seed.

@@ -27,6 +27,7 @@ mod scorecard;
 mod seeded;
 mod server;
 mod session;
+mod sim;
 mod syscalls;
 mod text;
 mod trace;

@@ -10,7 +10,9 @@ use anyhow::{Context, Result, bail};
 use super::bench::{Bench, Trials, execute};
 use super::options::{Options, Output};
 use super::scorecard::{Row, Sabotage, Scorecard, bound_95};
-use super::{damage, document, full, jumps, kill, limits, network, power, sabotage, syscalls, text, traced, zombie};
+use super::{
+    damage, document, full, jumps, kill, limits, network, power, sabotage, sim, syscalls, text, traced, zombie,
+};
 
 /// Version of the scorecard's format.
 const VERSION: u32 = 1;
@@ -140,6 +142,15 @@ pub const HARNESSES: &[Harness] = &[
         run: network::run,
     },
     Harness {
+        name: "sim",
+        fault: "simulated: calls fail, lose their answers or kill the process, in histories drawn from seeds",
+        promise: "exactly once, whatever the history; the same seed gives the same one",
+        short: 100,
+        long: 20_000,
+        needs: &[],
+        run: sim::run,
+    },
+    Harness {
         name: "zombie",
         fault: "a second server beside one that stands still; two started together",
         promise: "a folder has one owner; the one that wakes goes on whole",
@@ -165,7 +176,8 @@ pub fn run(root: &Path, options: &Options) -> Result<ExitCode> {
     fs::create_dir_all(&work).with_context(|| format!("creating {}", work.display()))?;
     // Absolute, because the processes under test work elsewhere.
     let work = work.canonicalize().with_context(|| format!("finding {}", work.display()))?;
-    let bench = Bench { binary: binary(root, options)?, work, seed: options.seed, sabotage: None };
+    let (binary, simulation) = (binary(root, options)?, simulation(root, options)?);
+    let bench = Bench { binary, simulation, work, seed: options.seed, sabotage: None };
     let _ = fs::remove_dir_all(bench.work.join("template"));
     let form = if options.long { "long" } else { "short" };
     let mut card = Scorecard {
@@ -325,6 +337,15 @@ fn binary(root: &Path, options: &Options) -> Result<PathBuf> {
         }
     };
     binary.canonicalize().with_context(|| format!("finding the binary {}", binary.display()))
+}
+
+/// The simulation beside this program, built unless the binary under test was given.
+fn simulation(root: &Path, options: &Options) -> Result<Option<PathBuf>> {
+    if options.binary.is_none() {
+        build(root, &["-p", "seawall-sim"])?;
+    }
+    let program = target(root).join("debug/seawall-sim");
+    Ok(program.exists().then_some(program))
 }
 
 /// Builds the workspace's default members, so that their dependencies are those of the tests.
