@@ -135,6 +135,8 @@ pub struct Trials<'a> {
     pub budget: Option<Duration>,
     /// End with the first finding: a sabotaged binary needs no more.
     pub until_found: bool,
+    /// Where the row is kept after each trial, so that a run that is cut off loses nothing.
+    pub kept: Option<PathBuf>,
     watch: Stopwatch,
     seconds_before: u64,
 }
@@ -143,7 +145,7 @@ impl<'a> Trials<'a> {
     /// Continues `row` up to `goal`.
     pub fn new(row: &'a mut Row, goal: u64, budget: Option<Duration>, until_found: bool) -> Trials<'a> {
         let seconds_before = row.seconds;
-        Trials { row, goal, budget, until_found, watch: Stopwatch::start(), seconds_before }
+        Trials { row, goal, budget, until_found, kept: None, watch: Stopwatch::start(), seconds_before }
     }
 
     /// Whether another trial is wanted.
@@ -163,6 +165,12 @@ impl<'a> Trials<'a> {
         self.row.trials += 1;
         self.row.note(findings);
         self.row.seconds = self.seconds_before + self.watch.elapsed().as_secs();
+        if let Some(kept) = &self.kept {
+            let text = serde_json::to_string_pretty(self.row).expect("a row has only string keys");
+            if let Err(error) = fs::write(kept, text) {
+                eprintln!("the results are not kept in {}: {error}", kept.display());
+            }
+        }
         for example in findings.examples.iter().filter(|_| !self.until_found) {
             eprintln!("{}, trial {}: {example}", self.row.name, self.row.trials);
         }

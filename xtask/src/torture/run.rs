@@ -274,6 +274,7 @@ fn run_one(harness: &Harness, bench: &Bench, commit: &str, options: &Options) ->
     let goal = options.trials.unwrap_or(if options.long { harness.long } else { harness.short });
     eprintln!("{}: {} trials", harness.name, goal.saturating_sub(row.trials));
     let mut trials = Trials::new(&mut row, goal, options.budget.map(Duration::from_secs), false);
+    trials.kept = options.long.then(|| kept.clone());
     if trials.wanted() && trials.row.commits.last().is_none_or(|last| last != commit) {
         trials.row.commits.push(commit.to_owned());
     }
