@@ -6,7 +6,7 @@ use std::path::Path;
 
 use anyhow::{Context, Result};
 
-use super::run::HARNESSES;
+use super::harness::HARNESSES;
 use super::scorecard::{Row, Scorecard};
 use super::text::percent;
 

@@ -12,6 +12,7 @@ mod damage;
 mod document;
 mod event;
 mod full;
+mod harness;
 mod jumps;
 mod kill;
 mod limits;

@@ -9,7 +9,7 @@ use std::time::Duration;
 use anyhow::{Context, Result};
 
 use super::bench::{Bench, Trials};
-use super::run::{HARNESSES, empty_row};
+use super::harness::HARNESSES;
 use super::scorecard::{Bug, Sabotage};
 
 /// Each bug with the harness that must find it.
@@ -54,7 +54,7 @@ fn hunt(bench: &Bench, binary: PathBuf, bug: &'static str, name: &'static str) -
     if let Some(missing) = harness.needs.iter().find_map(|need| need.missing()) {
         return Ok(outcome(false, format!("not looked for: {missing}")));
     }
-    let mut row = empty_row(harness, bench.seed);
+    let mut row = harness.row(bench.seed);
     let bench = Bench { binary, sabotage: Some(bug), ..bench.clone() };
     let mut trials = Trials::new(&mut row, TRIALS, Some(BUDGET), true);
     // A harness that cannot go on has found nothing: only a finding counts.

@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::run::Harness;
+use super::harness::Harness;
 use super::scorecard::{Row, Scorecard};
 
 /// The harnesses, one a line.
