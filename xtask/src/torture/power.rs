@@ -25,7 +25,9 @@ const IMAGE_BYTES: u64 = 768 << 20;
 /// Cuts the power until that happened often enough.
 pub fn run(bench: &Bench, trials: &mut Trials<'_>) -> Result<()> {
     while trials.wanted() {
-        let mut session = Session::begin(bench, trials, Load::default())?;
+        // Slow, because a session goes on for minutes and every image is audited whole.
+        let load = Load { batch_max: 10, pause: Duration::from_millis(60), ..Load::default() };
+        let mut session = Session::begin(bench, trials, load)?;
         let disk = Disk::create(session.installation.folder(), "disk")?;
         session.installation.launch.data = disk.mount.join("data");
         // By the binary itself: a copy of ours would not be synced.

@@ -16,9 +16,9 @@ use super::clock::Stopwatch;
 /// How long a start may take, on a machine that is busy.
 pub const START_MAX: Duration = Duration::from_secs(90);
 /// How long one request may take.
-const REQUEST_MAX: Duration = Duration::from_secs(20);
+const REQUEST_MAX: Duration = Duration::from_secs(120);
 /// How long stages may need to catch up with the log.
-const CATCH_UP_MAX: Duration = Duration::from_secs(60);
+const CATCH_UP_MAX: Duration = Duration::from_secs(180);
 
 /// What a process can be told.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
