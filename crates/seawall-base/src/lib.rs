@@ -18,6 +18,7 @@ pub mod model;
 pub mod online;
 pub mod permit;
 pub mod rng;
+pub mod sabotage;
 pub mod table;
 pub mod time;
 pub mod upkeep;

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::take_record_batch;
 use seawall_base::error::Result;
+use seawall_base::sabotage::{self, Bug};
 use seawall_base::{Appended, Cut, Error, ErrorKind, Hash, Instant, Log, Offset, Partition, Permit};
 use seawall_kernel::contract::{self, Input, Quarantined, Reason};
 use seawall_kernel::feature::key_hashes;
@@ -290,7 +291,10 @@ impl Order {
             }
         }
         let accepted = accepted_rows(source, &checked, &arrivals)?;
-        let quarantined = quarantined_rows(source, dataset, &checked, &arrivals, self.last_arrival.unwrap_or(now))?;
+        let mut quarantined = quarantined_rows(source, dataset, &checked, &arrivals, self.last_arrival.unwrap_or(now))?;
+        if sabotage::on(Bug::LoseQuarantine) {
+            quarantined = None;
+        }
         for Quarantined { row, reasons } in checked.quarantined {
             verdicts.push(RowVerdict { row: Some(row), verdict: "quarantined", reasons });
         }
@@ -349,7 +353,8 @@ impl Order {
         let mut arrivals = Vec::with_capacity(rows);
         for row in 0..rows {
             newest = newest.max(given.map_or(newest, |given| given[row]));
-            arrivals.push(newest.0);
+            let back = if sabotage::on(Bug::ArrivalsBackwards) { row as i64 } else { 0 };
+            arrivals.push(newest.0 - back);
         }
         self.last_arrival = Some(newest);
         arrivals
@@ -384,6 +389,9 @@ impl Order {
                 Seen::New => {
                     keep.push(i as u32);
                     uniqueness.fresh.push(keyed);
+                }
+                Seen::Same if sabotage::on(Bug::SkipBatchUniqueness) && keys[..i].contains(&keys[i]) => {
+                    keep.push(i as u32);
                 }
                 Seen::Same => {
                     uniqueness.deduplicated += 1;
@@ -474,7 +482,7 @@ impl Order {
     /// Remembers the keys of rows that are in the log or staged by a load.
     pub(crate) fn recover_rows(&mut self, dataset: &DatasetGate, rows: &RecordBatch) -> Result<()> {
         let keyed = keyed_rows(dataset, rows)?;
-        if !dataset.dataset.primary_key.is_empty() {
+        if !dataset.dataset.primary_key.is_empty() && !sabotage::on(Bug::SkipDedupAtRecovery) {
             let index = self.index(dataset);
             keyed.into_iter().for_each(|row| index.replay(row));
         }
@@ -553,8 +561,12 @@ pub(crate) async fn append_in_order(
 async fn hand_over(log: &Arc<dyn Log>, frame: &Frame) -> Result<PendingAppend> {
     let payload = frame.encode()?;
     let (log, rows) = (log.clone(), frame.live_rows());
-    let mut append: Pin<Box<dyn Future<Output = Result<Appended>> + Send>> =
-        Box::pin(async move { log.append(rows, payload).await });
+    let mut append: Pin<Box<dyn Future<Output = Result<Appended>> + Send>> = Box::pin(async move {
+        if sabotage::on(Bug::RetryAppend) {
+            log.append(rows, payload.clone()).await?;
+        }
+        log.append(rows, payload).await
+    });
     let first_poll = futures::poll!(append.as_mut());
     Ok(match first_poll {
         std::task::Poll::Ready(appended) => PendingAppend::Done(appended?),

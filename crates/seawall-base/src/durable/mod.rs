@@ -10,6 +10,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::sabotage::{self, Bug};
+
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -114,6 +116,9 @@ pub fn sync_all(file: &File) -> io::Result<()> {
 
 /// Syncs the folder that names `path`, so that a creation, rename or removal survives a power cut.
 pub fn sync_parent(path: &Path) -> io::Result<()> {
+    if sabotage::on(Bug::SkipDirectoryFsync) {
+        return Ok(());
+    }
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),
