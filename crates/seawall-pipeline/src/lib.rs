@@ -23,6 +23,7 @@ pub mod ipc;
 pub mod load;
 mod monitor;
 pub mod pipeline;
+mod quality;
 pub mod recovery;
 pub mod replay;
 pub mod restore;

@@ -314,20 +314,37 @@ impl Pipeline {
 
     /// Lets a halted dataset go on. `NotFound` when it is not halted.
     pub async fn resume(&self, permit: &Permit, dataset: &str) -> Result<()> {
-        let mut order = self.order.lock().await;
+        let order = self.order.lock().await;
         if !order.halted.contains_key(dataset) {
             return Err(Error::not_found("SW0823", format!("dataset {dataset:?} is not halted")));
         }
+        self.log_halt(order, permit, dataset, "resume", Halt::Resumed).await
+    }
+
+    /// Halts a dataset whose breaker tripped: nothing is taken in until somebody resumes.
+    pub(crate) async fn halt(&self, dataset: &str, message: &str) -> Result<()> {
+        let order = self.order.lock().await;
+        self.log_halt(order, &self.permit, dataset, "breaker", Halt::Halted(message.to_owned())).await
+    }
+
+    async fn log_halt(
+        &self,
+        mut order: tokio::sync::MutexGuard<'_, Order>,
+        permit: &Permit,
+        dataset: &str,
+        source: &str,
+        halt: Halt,
+    ) -> Result<()> {
         let header = Header {
             dataset: dataset.to_owned(),
-            source: "resume".into(),
+            source: source.to_owned(),
             permit: permit.id().to_owned(),
             counts: crate::Counts::default(),
             rules: Vec::new(),
             position: None,
             files: Vec::new(),
             load: None,
-            halt: Some(Halt::Resumed),
+            halt: Some(halt),
             restore: None,
         };
         let frame = Frame { header, accepted: None, quarantined: None };

@@ -14,8 +14,10 @@ use seawall_base::declare::{
 use super::*;
 
 mod codes;
+mod hostile;
 mod owners;
 mod schemas;
+mod standard;
 
 fn golden_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/project/golden")

@@ -2,6 +2,7 @@
 
 mod backtest;
 mod check;
+mod contract;
 mod demo;
 mod explain;
 mod features;
@@ -115,6 +116,9 @@ pub enum Command {
     Plan(check::Plan),
     /// Make the declarations the active revision
     Apply(check::Apply),
+    /// Look at one contract, or hold a file to it; no project is needed
+    #[command(subcommand)]
+    Contract(contract::Contract),
     /// Write JSON Schemas of the declarations for editors
     Schema(check::Schema),
     /// Explain an error code, or a prediction
@@ -181,6 +185,7 @@ pub async fn run(cli: &Cli) -> Result<Exit> {
         Command::Check(command) => command.run(global),
         Command::Plan(command) => command.run(global).await,
         Command::Apply(command) => command.run(global).await,
+        Command::Contract(command) => command.run(global).await,
         Command::Schema(command) => command.run(global),
         Command::Explain(command) => command.run(global).await,
         Command::Serve(command) => command.run(global).await,

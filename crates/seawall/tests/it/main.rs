@@ -7,6 +7,7 @@ mod answers;
 mod away;
 mod break_it;
 mod commands;
+mod contracts;
 mod declarations;
 mod demo;
 mod flights;
