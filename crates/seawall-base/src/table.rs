@@ -117,6 +117,8 @@ pub struct TableSnapshot {
     pub rows: u64,
     /// Its cut: end offset per partition.
     pub cut: Cut,
+    /// The files that its commit added, for the ledger; empty when the version is known from a checkpoint only.
+    pub added: Vec<StagedFile>,
 }
 
 /// Versioned tables.

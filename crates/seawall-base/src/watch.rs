@@ -81,12 +81,19 @@ pub enum CauseKind {
     FeatureDrift,
     /// A model is worse than it claimed, on final labels.
     Performance,
+    /// A rule of the contract about the whole table is broken.
+    Quality,
+    /// A service level of the contract is not kept.
+    ServiceLevel,
+    /// So many rows were refused that the dataset halted.
+    Breaker,
 }
 
 impl CauseKind {
     /// Whether the data is wrong, so that a model must not learn from it.
     pub fn is_data_fault(self) -> bool {
-        !matches!(self, CauseKind::FeatureDrift | CauseKind::Performance)
+        use CauseKind::{FeatureDrift, Performance, Quality, ServiceLevel};
+        !matches!(self, FeatureDrift | Performance | Quality | ServiceLevel)
     }
 
     /// Its name in JSON.
@@ -101,6 +108,9 @@ impl CauseKind {
             CauseKind::NullRate => "null_rate",
             CauseKind::FeatureDrift => "feature_drift",
             CauseKind::Performance => "performance",
+            CauseKind::Quality => "quality",
+            CauseKind::ServiceLevel => "service_level",
+            CauseKind::Breaker => "breaker",
         }
     }
 }

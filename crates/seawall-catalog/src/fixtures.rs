@@ -145,6 +145,7 @@ pub(crate) fn project(feature_views: Vec<FeatureView>, training_sets: Vec<Traini
         views: Vec::new(),
         policies: Vec::new(),
         log_retention: None,
+        tables: None,
         other: Vec::new(),
     }
 }

@@ -43,6 +43,7 @@ impl Pipeline {
         self.refresh_champions().await?;
         self.follow_champions(monitor, &revision).await?;
         self.look_at_datasets(monitor, &revision, now).await?;
+        self.look_at_quality(monitor, &revision, now).await?;
         let is_new_day = last.is_none_or(|last| last.floor(Span::DAY) != now.floor(Span::DAY));
         if is_new_day {
             let views = self.look_at_models(monitor, &revision, now).await?;

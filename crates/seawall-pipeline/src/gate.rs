@@ -14,6 +14,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray
 use arrow::compute::take_record_batch;
 use bytes::Bytes;
 use seawall_base::error::Result;
+use seawall_base::sabotage::{self, Bug};
 use seawall_base::{Appended, Cut, Error, ErrorKind, Hash, Instant, Log, Offset, Partition, Permit};
 use seawall_catalog::{Counts, RuleFailures};
 use seawall_kernel::contract::{self, Input, Quarantined, Reason};
@@ -351,7 +352,10 @@ impl Order {
         counts.accepted = checked.accepted.num_rows() as u64;
         counts.quarantined = (checked.quarantined.len() + checked.broken.len()) as u64;
         count_quarantined(&mut checked);
-        let quarantined = quarantined_rows(source, dataset, &checked, &arrivals, arrived)?;
+        let mut quarantined = quarantined_rows(source, dataset, &checked, &arrivals, arrived)?;
+        if sabotage::on(Bug::LoseQuarantine) {
+            quarantined = None;
+        }
         let uniform = incoming.arrivals.is_none() && checked.declared.is_none();
         let draft = match checked.draft.take() {
             Some(draft) => draft,
@@ -366,8 +370,8 @@ impl Order {
         self.note_header(&header);
         let payload = draft.finish(&header, quarantined.as_ref());
         let payload = payload.inspect_err(|error| self.diverged = Some(error.to_string()))?;
-        let rows =
-            u32::try_from(counts.accepted + counts.quarantined).expect("a request has at most REQUEST_ROWS_MAX rows");
+        let offsets = checked.accepted.num_rows() + quarantined.as_ref().map_or(0, RecordBatch::num_rows);
+        let rows = u32::try_from(offsets).expect("a request has at most REQUEST_ROWS_MAX rows");
         Ok(Admitted { header, payload, rows, verdicts, refusal: None })
     }
 
@@ -415,7 +419,8 @@ impl Order {
         let mut arrivals = Vec::with_capacity(rows);
         for row in 0..rows {
             newest = newest.max(given.map_or(newest, |given| given[row]));
-            arrivals.push(newest.0);
+            let back = if sabotage::on(Bug::ArrivalsBackwards) { row as i64 } else { 0 };
+            arrivals.push(newest.0 - back);
         }
         self.last_arrival = Some(newest);
         arrivals
@@ -452,6 +457,9 @@ impl Order {
                 Seen::New => {
                     keep.push(i as u32);
                     uniqueness.fresh.push(keyed);
+                }
+                Seen::Same if sabotage::on(Bug::SkipBatchUniqueness) && keys[..i].contains(&keys[i]) => {
+                    keep.push(i as u32);
                 }
                 Seen::Same => {
                     uniqueness.deduplicated += 1;
@@ -559,7 +567,7 @@ impl Order {
     /// Remembers the keys of rows that are in the log or staged by a load.
     pub(crate) fn recover_rows(&mut self, dataset: &DatasetGate, rows: &RecordBatch) -> Result<()> {
         let keyed = keyed_rows(dataset, rows)?;
-        if !dataset.dataset.primary_key.is_empty() {
+        if !dataset.dataset.primary_key.is_empty() && !sabotage::on(Bug::SkipDedupAtRecovery) {
             let index = self.index(dataset);
             keyed.into_iter().for_each(|row| index.replay(row));
         }
@@ -651,8 +659,12 @@ pub(crate) async fn hand_over(
 }
 
 async fn begin_append(log: Arc<dyn Log>, payload: Bytes, rows: u32) -> Result<PendingAppend> {
-    let mut append: Pin<Box<dyn Future<Output = Result<Appended>> + Send>> =
-        Box::pin(async move { log.append(rows, payload).await });
+    let mut append: Pin<Box<dyn Future<Output = Result<Appended>> + Send>> = Box::pin(async move {
+        if sabotage::on(Bug::RetryAppend) {
+            log.append(rows, payload.clone()).await?;
+        }
+        log.append(rows, payload).await
+    });
     Ok(match futures::poll!(append.as_mut()) {
         std::task::Poll::Ready(appended) => PendingAppend::Done(appended?),
         std::task::Poll::Pending => PendingAppend::Waiting(tokio::spawn(append)),

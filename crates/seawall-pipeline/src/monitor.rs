@@ -25,10 +25,11 @@ use seawall_kernel::retrain::decide::{ChampionState, Measured, performance_signa
 
 use crate::frame::Frame;
 use crate::pipeline::Pipeline;
+use crate::quality::QualityWatch;
 use crate::recovery::arrival;
 use crate::revision::{DeclaredModel, Revision};
-use drafts::{Found, key};
-use hours::DatasetWatch;
+pub(crate) use drafts::{Found, key};
+use hours::{DatasetWatch, newest_arrival};
 use performance::PerformanceWatch;
 use served::ServedWatch;
 
@@ -51,6 +52,7 @@ pub(crate) struct Monitor {
     performance: BTreeMap<String, PerformanceWatch>,
     /// Models whose performance is up to `next_entry`.
     models: BTreeSet<String>,
+    pub(crate) quality: QualityWatch,
     /// When it was written down, or began.
     written: Option<checkpoint::Written>,
 }
@@ -116,6 +118,7 @@ impl Pipeline {
         let frame = Frame::decode(&entry.payload)?;
         let name = frame.header.dataset.as_str();
         if let Some(dataset) = revision.datasets.get(name) {
+            monitor.quality.fold(&frame, newest_arrival(&frame)?.unwrap_or(now));
             let watch = monitor.datasets.entry(name.to_owned()).or_default();
             let rules = revision.monitors.get(name).expect("every dataset has a monitor");
             watch.fold(&frame, entry.first, &dataset.dataset, rules, now)?;
@@ -212,7 +215,7 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn tell(&self, found: Found, now: Instant) -> Result<()> {
+    pub(crate) async fn tell(&self, found: Found, now: Instant) -> Result<()> {
         let permit = self.control_permit(Action::ManageIncidents, &found.subject);
         self.parts.catalog.record_signals(&permit, std::slice::from_ref(&found.signal)).await?;
         let (incident, is_new) = self.parts.catalog.open_incident(&permit, &found.incident(now)).await?;
@@ -222,7 +225,7 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn close_by_key(&self, open: &[Incident], key: &str, reason: &str, now: Instant) -> Result<()> {
+    pub(crate) async fn close_by_key(&self, open: &[Incident], key: &str, reason: &str, now: Instant) -> Result<()> {
         for incident in open.iter().filter(|incident| incident.key == key) {
             let permit = self.control_permit(Action::ManageIncidents, &incident.subject);
             let closed =
@@ -346,6 +349,7 @@ impl Pipeline {
             excluded: not_the_data(cause, data_incidents),
             blast,
             owner: model.model.owner.clone(),
+            told: None,
         }
     }
 
@@ -381,6 +385,26 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+}
+
+/// Something about a dataset that its contract does not allow, before more is known of it.
+pub(crate) fn found(revision: &Revision, dataset: &str, cause: CauseKind, now: Instant, metric: &str) -> Found {
+    let window = Period { from: now - TICK, to: now };
+    Found {
+        cause,
+        subject: dataset.to_owned(),
+        source: None,
+        column: None,
+        slice: None,
+        factor: None,
+        first_bad: None,
+        first_bad_at: now,
+        signal: drafts::signal(metric, dataset, now, window, (1.0, 0.0), 0),
+        excluded: Vec::new(),
+        blast: reach::reach(revision, dataset, None),
+        owner: revision.monitors.get(dataset).and_then(|monitor| monitor.owner.clone()),
+        told: None,
     }
 }
 

@@ -8,9 +8,11 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parking_lot::RwLock;
+use seawall_base::declare::TableSettings;
 use seawall_base::error::Result;
 use seawall_base::{
-    Clock, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, Span, TableName, TableStore, column,
+    Clock, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, Span, TableName, TableStore,
+    TableUpkeep, column,
 };
 use seawall_catalog::Catalog;
 use seawall_catalog::policy::Action;
@@ -34,6 +36,7 @@ use crate::restore::Withdrawn;
 use crate::revision::{Declared, Revision};
 use crate::scoring::Champions;
 use crate::table_writer::{self, TableWriter};
+use crate::upkeep::Upkeep;
 
 #[cfg(test)]
 mod tests;
@@ -52,6 +55,8 @@ pub struct Parts {
     pub log: Arc<dyn Log>,
     /// Versioned tables.
     pub tables: Arc<dyn TableStore>,
+    /// What keeps them small.
+    pub upkeep: Arc<dyn TableUpkeep>,
     /// Features of the present.
     pub online: Arc<dyn OnlineStore>,
     /// SQL and training sets.
@@ -95,11 +100,18 @@ pub struct Options {
     pub tables: table_writer::Options,
     /// How often the online store and the order are checkpointed.
     pub checkpoint_interval: Duration,
+    /// How often tables are looked after: small files, old versions.
+    pub upkeep_interval: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { tables: table_writer::Options::default(), checkpoint_interval: Duration::from_secs(30) }
+        let seconds = Duration::from_secs;
+        Options {
+            tables: table_writer::Options::default(),
+            checkpoint_interval: seconds(30),
+            upkeep_interval: seconds(10),
+        }
     }
 }
 
@@ -116,6 +128,7 @@ pub struct Pipeline {
     pub(crate) control: tokio::sync::Mutex<Control>,
     /// What restores withdrew; a restore never comes while a pipeline runs.
     pub(crate) withdrawn: Arc<Withdrawn>,
+    upkeep: Upkeep,
     tasks: Vec<JoinHandle<Result<()>>>,
     /// The writer of the order's checkpoints, and what ends it when it is dropped.
     order_task: (JoinHandle<Result<()>>, mpsc::Sender<()>),
@@ -190,6 +203,7 @@ impl Pipeline {
         };
         let (open, closed) = mpsc::channel(1);
         let order_task = tokio::spawn(crate::reporting("order writer", order_writer.run(closed)));
+        let upkeep = Upkeep::start(&parts, declared.tables, options.upkeep_interval);
         let pipeline = Pipeline {
             parts,
             dependencies,
@@ -201,6 +215,7 @@ impl Pipeline {
             feature_writer,
             permit,
             withdrawn,
+            upkeep,
             tasks: vec![table_task, feature_task],
             order_task: (order_task, open),
             held,
@@ -225,6 +240,11 @@ impl Pipeline {
         &self.parts
     }
 
+    /// How tables are kept.
+    pub fn table_settings(&self) -> TableSettings {
+        self.upkeep.settings()
+    }
+
     /// What it depends on.
     pub fn dependencies(&self) -> &Arc<Dependencies> {
         &self.dependencies
@@ -242,6 +262,7 @@ impl Pipeline {
         define_views(&self.parts, &revision, &self.table_writer, &self.permit).await?;
         self.renew_keys(&revision, &mut order).await?;
         *self.revision.write() = revision.clone();
+        self.upkeep.follow(declared.tables);
         drop(order);
         self.refresh_champions().await?;
         info!(revision = %revision.hash.short(), "switched to revision");
@@ -296,12 +317,28 @@ impl Pipeline {
 
     /// Lets a halted dataset go on. `NotFound` when it is not halted.
     pub async fn resume(&self, permit: &Permit, dataset: &str) -> Result<()> {
-        let mut order = self.order.lock().await;
+        let order = self.order.lock().await;
         if !order.halted.contains_key(dataset) {
             return Err(Error::not_found("SW0823", format!("dataset {dataset:?} is not halted")));
         }
-        let header =
-            Header { halt: Some(Halt::Resumed), ..Header::new(dataset, "resume", permit, crate::Counts::default()) };
+        self.log_halt(order, permit, dataset, "resume", Halt::Resumed).await
+    }
+
+    /// Halts a dataset whose breaker tripped: nothing is taken in until somebody resumes.
+    pub(crate) async fn halt(&self, dataset: &str, message: &str) -> Result<()> {
+        let order = self.order.lock().await;
+        self.log_halt(order, &self.permit, dataset, "breaker", Halt::Halted(message.to_owned())).await
+    }
+
+    async fn log_halt(
+        &self,
+        mut order: tokio::sync::MutexGuard<'_, Order>,
+        permit: &Permit,
+        dataset: &str,
+        source: &str,
+        halt: Halt,
+    ) -> Result<()> {
+        let header = Header { halt: Some(halt), ..Header::new(dataset, source, permit, crate::Counts::default()) };
         let frame = Frame { header, accepted: None, quarantined: None };
         order.note(&frame);
         gate::append_in_order(&self.parts.log, &frame, order).await?.durable().await?;
@@ -359,7 +396,8 @@ impl Pipeline {
         };
         let watched = self.checkpoint_monitor(&mut self.control.lock().await.monitor).await;
         self.audit_dependencies().await?;
-        let Pipeline { tasks, table_writer, feature_writer, order_task: (order_task, open), .. } = self;
+        let Pipeline { tasks, table_writer, feature_writer, upkeep, order_task: (order_task, open), .. } = self;
+        upkeep.stop().await;
         // Before the table writer, whose progress it writes down.
         drop(open);
         let died = |e| Error::internal("SW0832", "a pipeline task died").because(e);

@@ -7,7 +7,9 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use parking_lot::Mutex;
-use seawall_base::declare::{Available, Correction, FeatureView, Known, Model, Monitor, Source, TrainingSet, View};
+use seawall_base::declare::{
+    Available, Correction, FeatureView, Known, Model, Monitor, Source, TableSettings, TrainingSet, View,
+};
 use seawall_base::error::Result;
 use seawall_base::{BatchMap, Dataset, Engine, Error, Hash, Reference, Span, TableName, column};
 use seawall_kernel::contract::{self, Contract, Gate};
@@ -137,6 +139,8 @@ pub struct Declared {
     pub owners: BTreeMap<String, String>,
     /// How long the log keeps what nobody needs, when the project says so.
     pub log_retention: Option<Span>,
+    /// How tables are kept.
+    pub tables: TableSettings,
     /// Folder that relative paths start from.
     pub folder: PathBuf,
 }

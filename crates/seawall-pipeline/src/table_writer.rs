@@ -18,6 +18,7 @@ use seawall_base::{
     TableStore,
 };
 use seawall_catalog::{Catalog, TableCommit};
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
@@ -387,17 +388,22 @@ impl TableWriter {
     }
 }
 
+/// What is kept of a version: when it was made, and the hashes of the files that it brought.
+pub(crate) fn table_commit(table: &TableName, snapshot: &TableSnapshot, now: Instant) -> TableCommit {
+    TableCommit {
+        table: table.clone(),
+        version: snapshot.version,
+        committed_at: now,
+        rows: snapshot.rows,
+        cut: snapshot.cut.clone(),
+        detail: if snapshot.added.is_empty() { Value::Null } else { json!({"files": snapshot.added}) },
+    }
+}
+
 impl Ends {
     /// Keeps when a version was made; a version that is recorded already stays as it is.
     async fn record_version(&self, table: &TableName, snapshot: &TableSnapshot) -> Result<()> {
-        let commit = TableCommit {
-            table: table.clone(),
-            version: snapshot.version,
-            committed_at: self.clock.now(),
-            rows: snapshot.rows,
-            cut: snapshot.cut.clone(),
-            detail: serde_json::Value::Null,
-        };
+        let commit = table_commit(table, snapshot, self.clock.now());
         let call = || self.catalog.record_table_version(&self.permit, &commit);
         let call = Idempotent::because("a version that is recorded already stays as it is", call);
         self.dependencies.catalog.repeat(RECORD_VERSION, call).await

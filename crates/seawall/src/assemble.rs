@@ -1,9 +1,9 @@
 //! Builds every component, in order: catalog, tables, engine; then log, online store and pipeline for commands that
 //! move rows.
 //!
-//! The data folder: `catalog/` (SQLite and the signing key), `tables/` (Delta), `log/` (segments), `online/`
-//! (checkpoints), `state/` (checkpoints of what a start would read from the log), `models/` (artifacts by content),
-//! `serve.json` while a server runs.
+//! The data folder: `catalog/` (SQLite and the signing key), `tables/` (Delta) or `tables.location`, `log/` (segments),
+//! `online/` (checkpoints), `state/` (checkpoints of what a start would read from the log), `models/` (artifacts by
+//! content), `serve.json` while a server runs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,7 +11,7 @@ use std::sync::Arc;
 
 use seawall_base::declare::FeatureView;
 use seawall_base::error::Result;
-use seawall_base::{Clock, Dataset, Error, OsRng, Partition, Permit, Rng};
+use seawall_base::{Clock, Dataset, Error, OsRng, Partition, Permit, Rng, SystemClock};
 use seawall_catalog::policy::{Action, Principal, Role};
 use seawall_catalog::project::{self, LoadOptions, Loaded};
 use seawall_catalog::{AccessLine, ActiveProject, Applied, Catalog};
@@ -33,6 +33,8 @@ pub struct Settings {
     pub project: PathBuf,
     /// The data folder.
     pub data: PathBuf,
+    /// Where tables lie, when the command says so.
+    pub tables: Option<String>,
     /// `--set` variables.
     pub set: BTreeMap<String, String>,
 }
@@ -57,7 +59,8 @@ impl Installation {
         seawall_base::durable::create_dir_all(&settings.data)?;
         let rng: Arc<dyn Rng> = Arc::new(OsRng);
         let catalog = Arc::new(Catalog::open(&settings.data.join("catalog"), clock, rng).await?);
-        let tables = Arc::new(DeltaStore::open(&settings.data.join("tables"))?);
+        let home = crate::tables::home(&settings.data, settings.tables.as_deref())?;
+        let tables = Arc::new(DeltaStore::at(home, Arc::new(SystemClock)));
         let engine = Arc::new(DataFusionEngine::new(tables.clone(), seawall_lake::query::EngineOptions::default())?);
         let work = settings.data.join("models").join("work");
         let models = Arc::new(Models::open(&settings.data.join("models"), &work, &settings.project)?);
@@ -199,6 +202,7 @@ impl Installation {
             clock,
             log: Arc::new(log),
             tables: self.tables.clone(),
+            upkeep: self.tables.clone(),
             online: Arc::new(online),
             engine: self.engine.clone(),
             models: self.models.clone(),
@@ -279,6 +283,7 @@ pub fn declared(active: &ActiveProject, folder: &Path) -> Declared {
         queries: active.project.views.clone(),
         owners: owners(&active.project.contracts),
         log_retention: active.project.log_retention,
+        tables: active.project.tables.unwrap_or_default(),
         folder: folder.to_owned(),
     }
 }

@@ -7,6 +7,7 @@ mod governance;
 mod lineage;
 mod output;
 mod progress;
+mod tables;
 
 use std::process::ExitCode;
 

@@ -3,7 +3,7 @@
 use std::path::{Component, Path, PathBuf};
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
-use seawall_base::declare::{Available, FeatureView, Source};
+use seawall_base::declare::{Available, FeatureView, Source, TableSettings};
 use seawall_base::{Dataset, Span};
 use seawall_kernel::feature::ViewPlan;
 
@@ -51,12 +51,13 @@ impl<'a> Resolver<'a> {
             views: Vec::new(),
             policies: policies(self.files, self.report),
             log_retention: self.log_retention(),
+            tables: None,
             other: Vec::new(),
         };
         // References of unsound declarations are checked too, as far as they can be read.
         for declaration in declarations {
             match declaration.kind {
-                "project" => {}
+                "project" => project.tables = self.table_settings(declaration),
                 "source" => project.sources.extend(self.source(declaration)),
                 "feature_view" => project.feature_views.extend(self.feature_view(declaration)),
                 "training_set" => project.training_sets.extend(self.training_set(declaration)),
@@ -100,6 +101,15 @@ impl<'a> Resolver<'a> {
     fn unreadable(&mut self, declaration: &Declaration) {
         let message = format!("this {} passed its checks but cannot be read", declaration.kind.replace('_', " "));
         self.report.error("SW0149", message, head(&declaration.node)).help("report this declaration as a bug");
+    }
+
+    fn table_settings(&mut self, declaration: &Declaration) -> Option<TableSettings> {
+        let node = declaration.node.get("tables")?;
+        let settings = read::table_settings(node);
+        if settings.is_none() && declaration.is_sound {
+            self.unreadable(declaration);
+        }
+        settings
     }
 
     fn source(&mut self, declaration: &Declaration) -> Option<Source> {

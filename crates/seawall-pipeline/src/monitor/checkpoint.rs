@@ -16,6 +16,7 @@ use super::hours::DatasetWatch;
 use super::performance::PerformanceWatch;
 use super::served::{Served, ServedWatch, read_baseline};
 use crate::pipeline::Pipeline;
+use crate::quality::QualityWatch;
 
 #[cfg(test)]
 mod tests;
@@ -43,6 +44,7 @@ struct Sums {
     served: BTreeMap<String, Served>,
     performance: BTreeMap<String, PerformanceWatch>,
     models: BTreeSet<String>,
+    quality: QualityWatch,
 }
 
 #[derive(Serialize)]
@@ -51,6 +53,7 @@ struct SumsRef<'m> {
     served: BTreeMap<&'m String, &'m Served>,
     performance: &'m BTreeMap<String, PerformanceWatch>,
     models: &'m BTreeSet<String>,
+    quality: &'m QualityWatch,
 }
 
 /// When a monitor was written down.
@@ -91,6 +94,7 @@ impl Pipeline {
         monitor.datasets = sums.datasets;
         monitor.performance = sums.performance;
         monitor.models = sums.models;
+        monitor.quality = sums.quality;
         monitor.next_entry = entries;
         monitor.written = Some(Written { at: tokio::time::Instant::now(), entries });
         Ok(())
@@ -134,6 +138,7 @@ impl Pipeline {
             served: monitor.served.iter().map(|(name, watch)| (name, watch.served())).collect(),
             performance: &monitor.performance,
             models: &monitor.models,
+            quality: &monitor.quality,
         };
         let failed = |e| Error::internal("SW0441", "cannot write the monitor down").because(e);
         let content = serde_json::to_vec(&sums).map_err(failed)?;

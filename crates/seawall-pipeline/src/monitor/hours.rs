@@ -334,7 +334,7 @@ impl DatasetWatch {
 }
 
 /// The newest arrival among the rows of a frame.
-fn newest_arrival(frame: &Frame) -> Result<Option<Instant>> {
+pub(super) fn newest_arrival(frame: &Frame) -> Result<Option<Instant>> {
     let mut newest = None;
     for rows in [&frame.accepted, &frame.quarantined].into_iter().flatten() {
         let arrivals = crate::revision::instants(rows, column::ARRIVAL)?;

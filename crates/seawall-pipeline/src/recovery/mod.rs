@@ -80,7 +80,7 @@ async fn recover_from(sources: &Sources<'_>, states: &Arc<States>, datasets: &Da
             stale.iter().for_each(|dataset| drop(order.dedup.remove(dataset)));
             let taken = checkpoint::Taken::of(order)?;
             let written = writer::write(sources.log, states, taken, withdrawn, tables, &stale).await;
-            written.map_err(|(error, _)| error)?;
+            written.map_err(|failed| failed.0)?;
         }
     }
     let Recovered { order, withdrawn, .. } = &mut recovered;

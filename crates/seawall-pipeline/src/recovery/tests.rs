@@ -95,7 +95,7 @@ impl TableStore for Tables {
         let cut = self.cuts.lock().get(table.as_str()).cloned();
         let cut = cut.ok_or_else(|| Error::not_found("SW0500", "there is no such table"))?;
         let schema = Arc::new(Schema::empty());
-        Ok(TableSnapshot { version: TableVersion(1), schema, rows: 0, cut })
+        Ok(TableSnapshot { version: TableVersion(1), schema, rows: 0, cut, added: Vec::new() })
     }
 
     async fn scan(
@@ -300,7 +300,7 @@ impl World {
             TablePosition { entries: taken.entries, cuts: self.tables.cuts.lock().clone().into_iter().collect() };
         let withdrawn = &self.recovered.withdrawn;
         let written = writer::write(self.log.as_ref(), states, taken, withdrawn, &tables, &BTreeSet::new()).await;
-        written.map_err(|(error, _)| error).unwrap();
+        written.map_err(|failed| failed.0).unwrap();
     }
 
     /// Damages the newest manifest, or any file of keys; the older manifest is what everything that is retired rests on.

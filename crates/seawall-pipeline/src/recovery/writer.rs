@@ -83,7 +83,8 @@ impl OrderWriter {
             Taken::of(&mut order)?
         };
         let written = write(self.log.as_ref(), &self.states, taken, &self.withdrawn, &tables, &BTreeSet::new()).await;
-        if let Err((error, taken)) = written {
+        if let Err(failed) = written {
+            let (error, taken) = *failed;
             taken.give_back(&mut *self.order.lock().await);
             return Err(error);
         }
@@ -146,7 +147,7 @@ async fn table_position(tables: &dyn TableStore, entries: u64) -> Result<TablePo
     Ok(position)
 }
 
-/// Writes a checkpoint once all of its entries are durable. `without` names datasets whose keys are not to be had.
+/// Writes a checkpoint once all of its entries are durable; what was taken comes back with a failure. `without` names datasets whose keys are not to be had.
 pub(super) async fn write(
     log: &dyn Log,
     states: &Arc<States>,
@@ -154,16 +155,16 @@ pub(super) async fn write(
     withdrawn: &Withdrawn,
     tables: &TablePosition,
     without: &BTreeSet<String>,
-) -> std::result::Result<(), (Error, Taken)> {
+) -> std::result::Result<(), Box<(Error, Taken)>> {
     let end = match end_of(log, taken.entries).await {
         Ok(end) => end,
-        Err(error) => return Err((error, taken)),
+        Err(error) => return Err(Box::new((error, taken))),
     };
     let (states, withdrawn, tables, without) = (states.clone(), withdrawn.clone(), tables.clone(), without.clone());
     let id = log.extent().log;
     let writing = tokio::task::spawn_blocking(move || {
         let written = states.write_order(id, end, &taken, withdrawn, tables, &without);
-        written.map_err(|error| (error, taken))
+        written.map_err(|error| Box::new((error, taken)))
     });
     match writing.await {
         Ok(written) => written,

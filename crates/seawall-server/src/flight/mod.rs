@@ -5,7 +5,7 @@
 //! may carry `idempotency-key`; batch `n` of the stream then has the key `KEY/n`.
 //!
 //! Of gRPC only the framing is needed here, so this stands on `tonic` without its transport, see
-//! `docs/adr/0007-flight-without-its-transport.md`.
+//! `docs/adr/0010-flight-without-its-transport.md`.
 
 mod messages;
 mod put;

@@ -10,6 +10,7 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use seawall_base::error::Result;
+use seawall_base::sabotage::{self, Bug};
 use seawall_base::{Appended, Error, Extent, Log, LogEntry, Offset, Partition, durable};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
@@ -166,6 +167,10 @@ impl Log for DurableLog {
         let turn = self.turn.lock().await;
         let room = self.room.clone().acquire_many_owned(units).await.map_err(|_| self.gone())?;
         let queue = self.queue.as_ref().ok_or_else(|| self.gone())?;
+        if sabotage::on(Bug::DropOnFull) && queue.capacity() < queue.max_capacity() {
+            let (entry, end) = self.durable_end();
+            return Ok(Appended { entry, first: end, end });
+        }
         let (answer, answered) = oneshot::channel();
         queue.send(Job { rows, payload, answer, room }).await.map_err(|_| self.gone())?;
         drop(turn);
@@ -264,7 +269,7 @@ fn open_epoch(folder: &Path, partition: Partition, options: &Options) -> Result<
 
 /// Numbers this opening, so that every frame says under which one it was written.
 fn take_ownership(folder: &Path, mut epoch: Epoch, recovered: &Recovered) -> Result<Epoch> {
-    epoch.epoch += 1;
+    epoch.epoch += u64::from(!sabotage::on(Bug::ReuseEpoch));
     epoch.last_segment = recovered.last.number;
     epoch.write(folder).map_err(|e| error::io("write", &ownership::epoch_path(folder), e))?;
     Ok(epoch)

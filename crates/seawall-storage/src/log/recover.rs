@@ -18,6 +18,7 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use seawall_base::error::Result;
+use seawall_base::sabotage::{self, Bug};
 use seawall_base::{LogEntry, Offset, durable};
 use tracing::warn;
 
@@ -245,6 +246,10 @@ fn scan(path: &Path, owner: &Epoch, bytes: &Bytes, start: Tip, epoch: u64, index
             break;
         };
         let Some(tip) = Tip::after(&header) else { break };
+        let behind = || Header::read(owner.id, &bytes[body + header.padded()..]);
+        if sabotage::on(Bug::TruncateWholeTail) && behind().is_none() {
+            break;
+        }
         if header.group_back == 0 {
             scan.last_group_at = scan.at;
         }

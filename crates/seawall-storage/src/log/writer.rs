@@ -16,6 +16,7 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use seawall_base::error::Result;
+use seawall_base::sabotage::{self, Bug};
 use seawall_base::{Appended, LogEntry, Offset, durable};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tracing::{error as error_event, warn};
@@ -204,7 +205,11 @@ impl Writer {
 
     fn sync(&mut self) -> io::Result<()> {
         self.shared.syncs.fetch_add(1, Ordering::Relaxed);
-        (self.sync)(&self.segment.file)
+        if sabotage::on(Bug::AckBeforeFsync) {
+            return Ok(());
+        }
+        let synced = (self.sync)(&self.segment.file);
+        if sabotage::on(Bug::SwallowPoison) { Ok(()) } else { synced }
     }
 
     /// Continues in a new segment that has room for a payload of `payload` bytes.

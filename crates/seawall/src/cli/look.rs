@@ -201,6 +201,8 @@ impl Status {
         let running = Running::find(&installation.settings.data);
         let server = server_status::ask(running.as_ref());
         let log = log_status(&installation.settings.data, server.as_ref())?;
+        // Status is asked for most when something is away.
+        let table_files = super::table::overview(&installation).await;
         let drifted = match crate::assemble::load(&installation.settings) {
             Ok(loaded) => {
                 let changes = installation.catalog.plan(&loaded.project, &[]).await?;
@@ -220,6 +222,8 @@ impl Status {
                 "features": server.as_ref().map(|server| &server["features"]),
                 "dependencies": server.as_ref().map(|server| &server["dependencies"]),
                 "datasets": counts,
+                "table_files": table_files.as_ref().ok().map(|tables| super::table::overview_json(tables)),
+                "table_files_error": table_files.as_ref().err().map(ToString::to_string),
                 "quality": quality,
                 "feature_views": active.views.iter().map(|view| view.id().to_string()).collect::<Vec<_>>(),
                 "training_sets": active.project.training_sets.iter().map(|set| set.name.clone()).collect::<Vec<_>>(),
@@ -268,8 +272,16 @@ impl Status {
                 count(rule.failed)
             );
         }
+        match &table_files {
+            Ok(tables) => {
+                let waiting: usize = tables.iter().map(|(_, files)| files.to_merge).sum();
+                let files: usize = tables.iter().map(|(_, files)| files.files).sum();
+                println!("\ntables: {}, with {files} files, {waiting} of them to merge", tables.len());
+            }
+            Err(error) => println!("\ntables cannot be read: {error}"),
+        }
         let views: Vec<String> = active.views.iter().map(|view| view.id().to_string()).collect();
-        println!("\nfeature views: {}", if views.is_empty() { "none".to_owned() } else { views.join(", ") });
+        println!("feature views: {}", if views.is_empty() { "none".to_owned() } else { views.join(", ") });
         Ok(Exit::Ok)
     }
 }

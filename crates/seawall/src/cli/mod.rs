@@ -3,6 +3,7 @@
 mod backtest;
 mod bench;
 mod check;
+mod contract;
 mod demo;
 mod explain;
 mod features;
@@ -16,6 +17,7 @@ mod rollback;
 mod rollback_to;
 mod serve;
 mod server_status;
+mod table;
 mod token;
 mod training_set;
 mod verify;
@@ -64,6 +66,10 @@ pub struct Global {
     /// Where data is kept; `.seawall/data` in the project when absent
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Where tables lie, for a data folder that has none yet: s3://BUCKET/PREFIX; SEAWALL_TABLES says the same; in the
+    /// data folder when both are absent
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub tables: Option<String>,
     /// Sets a variable of the project, for `${NAME}` in declarations
     #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub set: Vec<(String, String)>,
@@ -85,7 +91,8 @@ impl Global {
     pub fn settings(&self) -> Settings {
         let data = self.data_dir.clone().unwrap_or_else(|| self.project.join(".seawall").join("data"));
         let set: BTreeMap<String, String> = self.set.iter().cloned().collect();
-        Settings { project: self.project.clone(), data, set }
+        let tables = self.tables.clone().or_else(|| std::env::var("SEAWALL_TABLES").ok());
+        Settings { project: self.project.clone(), data, tables, set }
     }
 
     /// Opens catalog, tables and engine on the machine's clock.
@@ -110,6 +117,9 @@ pub enum Command {
     Plan(check::Plan),
     /// Make the declarations the active revision
     Apply(check::Apply),
+    /// Look at one contract, or hold a file to it; no project is needed
+    #[command(subcommand)]
+    Contract(contract::Contract),
     /// Write JSON Schemas of the declarations for editors
     Schema(check::Schema),
     /// Explain an error code, or a prediction
@@ -149,6 +159,9 @@ pub enum Command {
     /// Build and list training sets
     #[command(subcommand)]
     TrainingSet(training_set::TrainingSet),
+    /// Tables: versions, files; merge small files, give up old versions
+    #[command(subcommand)]
+    Table(table::Table),
     /// What came in, what was stopped, what runs
     Status(look::Status),
     /// Where a column comes from, or what depends on it
@@ -175,6 +188,7 @@ pub async fn run(cli: &Cli) -> Result<Exit> {
         Command::Check(command) => command.run(global),
         Command::Plan(command) => command.run(global).await,
         Command::Apply(command) => command.run(global).await,
+        Command::Contract(command) => command.run(global).await,
         Command::Schema(command) => command.run(global),
         Command::Explain(command) => command.run(global).await,
         Command::Serve(command) => command.run(global).await,
@@ -192,6 +206,7 @@ pub async fn run(cli: &Cli) -> Result<Exit> {
         Command::Rollback(command) => command.run(global).await,
         Command::Incident(command) => command.run(global).await,
         Command::TrainingSet(command) => command.run(global).await,
+        Command::Table(command) => command.run(global).await,
         Command::Status(command) => command.run(global).await,
         Command::Lineage(command) => command.run(global).await,
         Command::Audit(command) => command.run(global).await,

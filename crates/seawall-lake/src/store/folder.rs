@@ -1,4 +1,4 @@
-//! The home of tables: a folder that is recognised when it is there, and missed when it is not.
+//! The folder of tables: recognised when it is there, and missed when it is not.
 //!
 //! A disk that is unmounted leaves an empty folder behind, or none. Tables would then seem never to have existed, and
 //! writing would begin new ones beside the old. So the folder's identity is kept from the start on; while another folder
@@ -15,7 +15,7 @@ const HOME_AWAY: &str = "SW1307";
 
 /// A folder of the machine.
 #[derive(Debug)]
-pub(crate) struct Home {
+pub(crate) struct Folder {
     path: PathBuf,
     identity: Identity,
 }
@@ -33,13 +33,13 @@ impl Identity {
     }
 }
 
-impl Home {
+impl Folder {
     /// The folder `path`, which is created when missing.
-    pub(crate) fn open(path: &Path) -> Result<Home> {
+    pub(crate) fn open(path: &Path) -> Result<Folder> {
         durable::create_dir_all(path)?;
         let path = path.canonicalize()?;
         let identity = Identity::of(&std::fs::metadata(&path)?);
-        Ok(Home { path, identity })
+        Ok(Folder { path, identity })
     }
 
     /// Where it is.
