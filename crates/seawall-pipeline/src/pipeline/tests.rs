@@ -72,6 +72,8 @@ impl Installation {
             corrections: Vec::new(),
             queries: Vec::new(),
             owners: Default::default(),
+            log_retention: None,
+            tables: Default::default(),
             folder: PathBuf::new(),
         };
         let engine: Arc<dyn Engine> = Arc::new(NoEngine);
