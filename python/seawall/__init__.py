@@ -202,6 +202,7 @@ class Result:
     def _caption(self) -> str:
         told = [f"{len(self):,} row{'' if len(self) == 1 else 's'}"]
         told += ["more were left out"] if self.truncated else []
+        told += [f"{self.staleness_ms} ms behind"] if self.degraded else []
         told += [f"{key} {value}" for key in ("known_at", "cut") if (value := getattr(self, key))]
         return ", ".join(told)
 

@@ -269,7 +269,8 @@ class Asking(WithServer):
         self.assertEqual(result.to_polars()["amount"].to_list(), [5.0, 7.0, None])
         self.assertEqual([row["amount"] for row in result], [5.0, 7.0, None])
         self.assertEqual(result[0]["happened_at"], NOW - datetime.timedelta(minutes=9))
-        self.assertEqual(repr(result), "<seawall.Result 3 rows: event_id, happened_at, amount>")
+        self.assertRegex(repr(result), r"^<seawall.Result 3 rows, cut 0:\d+: event_id, happened_at, amount>$")
+        self.assertEqual((result.degraded, result.cut.partition(":")[0]), (False, "0"))
         self.assertIn("<td>7.0</td>", result._repr_html_())
         self.assertEqual(len(self.client.query("select * from events where false").to_arrow()), 0)
 
