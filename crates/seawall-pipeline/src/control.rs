@@ -19,7 +19,7 @@ const POSITION: &str = "control";
 /// State of control: what the monitor saw, and the last tick.
 #[derive(Default)]
 pub(crate) struct Control {
-    monitor: Monitor,
+    pub(crate) monitor: Monitor,
     last: Option<Instant>,
 }
 
@@ -55,6 +55,7 @@ impl Pipeline {
         let permit = self.control_permit(Action::Administer, "control");
         self.parts.catalog.set_control_position(&permit, POSITION, now).await?;
         *last = Some(now);
+        self.checkpoint_monitor_if_due(monitor).await;
         Ok(())
     }
 

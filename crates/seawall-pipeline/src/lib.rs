@@ -5,8 +5,9 @@
 //! requests for features and records what was served, [`scoring`] scores it with a model's champion; `monitor` watches
 //! what comes in, what is served and how good models are, [`retrainer`] decides about them, `control` asks both once per
 //! tick; [`account`] tells what a prediction rests on; [`replay`] drives all of it on a simulated clock; [`verify`]
-//! proves that served and recomputed values are equal. Whatever can be
-//! away or slow is called through a [`dependency`], and [`freshness`] says how old is what is read meanwhile. [`pipeline`] assembles the stages and owns their tasks.
+//! proves that served and recomputed values are equal; [`upkeep`] keeps tables small. Whatever can be away or slow is
+//! called through a [`dependency`], and [`freshness`] says how old is what is read meanwhile; [`recovery`] writes down what
+//! a start needs, so that it need not read the whole log. [`pipeline`] assembles the stages and owns their tasks.
 
 pub mod account;
 pub mod backtest;
@@ -18,11 +19,14 @@ pub mod feature_writer;
 pub mod frame;
 pub mod freshness;
 pub mod gate;
+pub mod idempotency;
 pub mod ipc;
 pub mod load;
 mod monitor;
 pub mod pipeline;
 mod quality;
+pub mod receipt;
+pub mod recovery;
 pub mod replay;
 pub mod restore;
 pub mod retrainer;
@@ -32,10 +36,12 @@ pub mod serving;
 pub mod source;
 pub mod table_writer;
 pub mod training;
+pub mod upkeep;
 pub mod verify;
 
-pub use gate::{Incoming, Receipt};
+pub use gate::Incoming;
 pub use pipeline::{Parts, Pipeline};
+pub use receipt::Receipt;
 pub use seawall_catalog::Counts;
 
 use arrow::datatypes::{DataType, TimeUnit};

@@ -18,6 +18,7 @@ use seawall_base::{Instant, Permit, Query, Span, TableName, TableVersion};
 use seawall_catalog::RuleFailures;
 use seawall_catalog::policy::Action;
 use seawall_kernel::contract::{About, Input, Measurement, Observed, ServiceFault, Tally};
+use serde::{Deserialize, Serialize};
 
 use crate::frame::{Frame, Halt};
 use crate::monitor::{Found, Monitor, found, key};
@@ -36,13 +37,17 @@ const FAULTS_KEPT: Span = Span(90 * Span::DAY.0);
 const TABLE_MODE: &str = "table";
 
 /// What is remembered between looks.
-#[derive(Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(crate) struct QualityWatch {
+    /// Looked at again after a start.
+    #[serde(skip)]
     tables: BTreeMap<String, TableLook>,
     intakes: BTreeMap<String, Intake>,
 }
 
 /// The last look at a table.
+#[derive(Debug)]
 struct TableLook {
     at: Instant,
     version: TableVersion,
@@ -51,7 +56,8 @@ struct TableLook {
 }
 
 /// What came in lately.
-#[derive(Default)]
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 struct Intake {
     /// Arrival, rows received, rows refused; ascending by arrival.
     frames: VecDeque<(Instant, u64, u64)>,

@@ -7,13 +7,19 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use parking_lot::Mutex;
-use seawall_base::declare::{Available, Correction, FeatureView, Known, Model, Monitor, Source, TrainingSet, View};
+use seawall_base::declare::{
+    Available, Correction, FeatureView, Known, Model, Monitor, Source, TableSettings, TrainingSet, View,
+};
 use seawall_base::error::Result;
 use seawall_base::{BatchMap, Dataset, Engine, Error, Hash, Reference, Span, TableName, column};
 use seawall_kernel::contract::{self, Contract, Gate};
 use seawall_kernel::feature::ViewPlan;
 
+use crate::recovery::retention::LOG_RETENTION_DEFAULT;
 use crate::source::files;
+
+/// Compiled maps that a source keeps, one per schema of its input.
+const MAPS_MAX: usize = 64;
 
 /// Everything that a revision declares, compiled.
 pub struct Revision {
@@ -41,6 +47,8 @@ pub struct Revision {
     pub views_sql: Vec<(String, String)>,
     /// Owners of datasets, as far as contracts or monitors name them.
     pub owners: BTreeMap<String, String>,
+    /// How long the log keeps what nobody needs.
+    pub log_retention: Span,
 }
 
 /// A model with what scoring and watching it need.
@@ -129,6 +137,10 @@ pub struct Declared {
     pub queries: Vec<View>,
     /// Owners of datasets.
     pub owners: BTreeMap<String, String>,
+    /// How long the log keeps what nobody needs, when the project says so.
+    pub log_retention: Option<Span>,
+    /// How tables are kept.
+    pub tables: TableSettings,
     /// Folder that relative paths start from.
     pub folder: PathBuf,
 }
@@ -176,6 +188,7 @@ impl Revision {
             tick: if declared.monitors.is_empty() { Span::DAY } else { crate::monitor::TICK },
             views_sql: declared.queries.iter().map(|view| (view.name.clone(), view.sql.clone())).collect(),
             owners: declared.owners.clone(),
+            log_retention: declared.log_retention.unwrap_or(LOG_RETENTION_DEFAULT),
         })
     }
 
@@ -283,7 +296,12 @@ impl SourceMap {
             return Ok(map);
         }
         let map = self.engine.compile_map(sql, schema.clone(), &self.references).await?;
-        self.maps.lock().push((schema, map.clone()));
+        let mut maps = self.maps.lock();
+        // Producers choose the columns they send, so a source could be asked for any number of maps.
+        if maps.len() >= MAPS_MAX {
+            maps.remove(0);
+        }
+        maps.push((schema, map.clone()));
         Ok(map)
     }
 

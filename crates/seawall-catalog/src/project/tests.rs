@@ -395,3 +395,22 @@ proptest! {
         let _ = (found.render(true), found.to_json());
     }
 }
+
+#[test]
+fn settings_of_tables_are_read_and_what_is_left_out_has_its_default() {
+    let settings = |text: &str| {
+        let files = [(PathBuf::from("seawall.yaml"), format!("kind: project\nname: shop\n{text}"))];
+        parse_sources(&files, LoadOptions::default()).map(|loaded| loaded.project)
+    };
+    assert_eq!(settings("").unwrap().tables, None);
+    let project = settings("tables: {file_size: 16MiB, keep_versions: 7d}\n").unwrap();
+    let tables = project.tables.unwrap();
+    assert_eq!(
+        (tables.file_bytes, tables.similar_files, tables.keep_versions.to_string().as_str()),
+        (16 << 20, 8, "7d")
+    );
+    assert_ne!(project.revision_hash(), settings("").unwrap().revision_hash());
+    for wrong in ["{file_size: 16}", "{similar_files: 1}", "{keep_versions: 0s}", "{keep: 7d}", "all"] {
+        assert!(settings(&format!("tables: {wrong}\n")).is_err(), "{wrong}");
+    }
+}

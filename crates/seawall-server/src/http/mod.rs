@@ -1,6 +1,7 @@
 //! HTTP: routes and what they share.
 
 mod answer;
+mod body;
 mod deadline;
 pub mod error;
 mod events;
@@ -8,6 +9,7 @@ mod features;
 mod incidents;
 mod look;
 mod models;
+mod tables;
 mod training;
 
 use axum::Router;
@@ -20,7 +22,8 @@ use seawall_base::Error;
 use seawall_base::error::Result;
 use serde_json::Value;
 
-use crate::{App, BODY_BYTES_MAX};
+use crate::App;
+use crate::ingest::BODY_BYTES_MAX;
 
 /// Every route.
 pub fn router(app: App) -> Router {
@@ -32,6 +35,8 @@ pub fn router(app: App) -> Router {
         .route("/v1/datasets/{dataset}/events", post(events::push))
         .route("/v1/datasets/{dataset}/quarantine", get(look::quarantine))
         .route("/v1/datasets/{dataset}/resume", post(events::resume))
+        .route("/v1/tables", get(tables::list))
+        .route("/v1/tables/{table}/versions", get(tables::versions))
         .route("/v1/query", post(look::query))
         .route("/v1/lineage", get(look::lineage))
         .route("/v1/features", post(features::serve))
@@ -61,7 +66,7 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-pub use events::decode;
+pub(crate) use events::IDEMPOTENCY_KEY;
 pub use features::json_rows;
 
 /// Answers one request in this process, as the running server would, for a command that runs without one.

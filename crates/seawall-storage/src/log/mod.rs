@@ -6,16 +6,19 @@
 //! acknowledged) from damage to something that was: a header of a *later* group proves that the sync before it
 //! succeeded. When the writer falls idle it writes an end mark for the same purpose behind the last frame.
 //!
-//! Files: [`frame`] and [`segment`] are the formats, [`recover`] reads a folder back, [`writer`] is the thread,
+//! Files: [`frame`], [`segment`] and [`footer`] are the formats, [`recover`] reads a folder back, [`writer`] is the thread,
 //! [`index`] finds entries, [`ownership`] keeps a second process out.
 
 pub mod conformance;
 mod durable;
 mod error;
+mod footer;
 mod frame;
 mod index;
+mod look;
 mod memory;
 mod ownership;
+mod read;
 mod recover;
 mod segment;
 #[cfg(test)]
@@ -23,6 +26,7 @@ mod tests;
 mod writer;
 
 pub use durable::{DurableLog, Options, Stats};
+pub use look::{Kept, look};
 pub use memory::MemoryLog;
 
 /// Appends that may wait for the writer; further ones wait for a place.

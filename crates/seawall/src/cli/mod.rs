@@ -1,6 +1,7 @@
 //! The command line: one file per command; this one knows them all.
 
 mod backtest;
+mod bench;
 mod check;
 mod contract;
 mod demo;
@@ -16,6 +17,7 @@ mod rollback;
 mod rollback_to;
 mod serve;
 mod server_status;
+mod table;
 mod token;
 mod training_set;
 mod verify;
@@ -39,7 +41,7 @@ use crate::output::{Exit, Output};
     max_term_width = 110,
     after_help = "\
 Examples:
-  seawall demo                              90 simulated days through the whole loop, then keeps serving
+  seawall demo                              180 simulated days through the whole loop, then keeps serving
   seawall init --from trips.csv --key driver --time started_at shop
   seawall -C shop apply && seawall -C shop run
   seawall -C shop features get trips --entity driver=d7 --at 2024-05-01T12:00:00Z
@@ -64,6 +66,10 @@ pub struct Global {
     /// Where data is kept; `.seawall/data` in the project when absent
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Where tables lie, for a data folder that has none yet: s3://BUCKET/PREFIX; SEAWALL_TABLES says the same; in the
+    /// data folder when both are absent
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub tables: Option<String>,
     /// Sets a variable of the project, for `${NAME}` in declarations
     #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub set: Vec<(String, String)>,
@@ -85,7 +91,8 @@ impl Global {
     pub fn settings(&self) -> Settings {
         let data = self.data_dir.clone().unwrap_or_else(|| self.project.join(".seawall").join("data"));
         let set: BTreeMap<String, String> = self.set.iter().cloned().collect();
-        Settings { project: self.project.clone(), data, set }
+        let tables = self.tables.clone().or_else(|| std::env::var("SEAWALL_TABLES").ok());
+        Settings { project: self.project.clone(), data, tables, set }
     }
 
     /// Opens catalog, tables and engine on the machine's clock.
@@ -152,6 +159,9 @@ pub enum Command {
     /// Build and list training sets
     #[command(subcommand)]
     TrainingSet(training_set::TrainingSet),
+    /// Tables: versions, files; merge small files, give up old versions
+    #[command(subcommand)]
+    Table(table::Table),
     /// What came in, what was stopped, what runs
     Status(look::Status),
     /// Where a column comes from, or what depends on it
@@ -166,6 +176,8 @@ pub enum Command {
     Token(token::Token),
     /// Simulated card payments through the whole loop, with faults of known truth
     Demo(demo::Demo),
+    /// Measure this machine and a running server
+    Bench(bench::Bench),
 }
 
 /// Runs one command.
@@ -194,11 +206,13 @@ pub async fn run(cli: &Cli) -> Result<Exit> {
         Command::Rollback(command) => command.run(global).await,
         Command::Incident(command) => command.run(global).await,
         Command::TrainingSet(command) => command.run(global).await,
+        Command::Table(command) => command.run(global).await,
         Command::Status(command) => command.run(global).await,
         Command::Lineage(command) => command.run(global).await,
         Command::Audit(command) => command.run(global).await,
         Command::Verify(command) => command.run(global).await,
         Command::Token(command) => command.run(global).await,
         Command::Demo(command) => command.run(global).await,
+        Command::Bench(command) => command.run(global).await,
     }
 }

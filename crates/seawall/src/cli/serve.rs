@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use clap::Args;
 use seawall_base::error::Result;
-use seawall_base::{Error, SystemClock};
+use seawall_base::{Error, Span, SystemClock};
 use seawall_pipeline::Pipeline;
 use seawall_pipeline::pipeline::Options;
 use seawall_server::auth::Access;
 use seawall_server::{App, Listen, Tls};
+use seawall_storage::log;
 use serde_json::json;
 
 use crate::assemble::{Installation, declared, local_principal};
@@ -21,6 +22,8 @@ use crate::output::Exit;
 
 /// How often a server looks for incidents and asks the retraining policies.
 const CONTROL_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a start waits for features before it listens without them.
+const FEATURES_PATIENCE: Duration = Duration::from_secs(1);
 /// How often the server looks for a newly applied revision.
 const REVISION_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -28,13 +31,14 @@ const REVISION_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Endpoints:
-  POST /v1/datasets/NAME/events       NDJSON, a JSON array or an Arrow stream; gzip; answered when durable
+  POST /v1/datasets/NAME/events       NDJSON, a JSON array or an Arrow stream; gzip, zstd; answered when durable
   POST /v1/features                   {\"training_set\": ..., \"rows\": [...]} or {\"views\": [...], \"rows\": [...]}
                                       Arrow when accepted, for a training set or one view
   POST /v1/features/explain           the rows behind a number
   POST /v1/query                      {\"sql\": ..., \"rows_max\": ..., \"versions\": {...}}; Arrow when accepted
   POST /v1/training-sets/NAME/build   and /verify
   GET  /v1/training-sets/NAME         its builds with their fingerprints
+  GET  /v1/tables /v1/tables/NAME/versions
   GET  /v1/status /v1/datasets /v1/datasets/NAME/quarantine /v1/lineage /metrics /health
 
 Examples:
@@ -44,9 +48,18 @@ pub struct Serve {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8321")]
     listen: SocketAddr,
+    /// Address for Arrow Flight (DoPut), a port of its own; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    flight: Option<SocketAddr>,
     /// Ask every request for a token
     #[arg(long)]
     tokens: bool,
+    /// How often a checkpoint is written of what a start would otherwise read from the log
+    #[arg(long, default_value = "30s", value_parser = checkpoint_interval)]
+    checkpoint_interval: Span,
+    /// Size of the log's segments in KiB; the log is removed by whole segments
+    #[arg(long, default_value_t = 65_536, value_parser = clap::value_parser!(u64).range(4..=4_194_304))]
+    log_segment_kib: u64,
     /// Certificate chain, PEM
     #[arg(long, requires = "tls_key")]
     tls_certificate: Option<PathBuf>,
@@ -55,24 +68,44 @@ pub struct Serve {
     tls_key: Option<PathBuf>,
 }
 
+fn checkpoint_interval(text: &str) -> std::result::Result<Span, String> {
+    let interval: Span = text.parse().map_err(|error: Error| error.to_string())?;
+    match interval >= Span(100_000) {
+        true => Ok(interval),
+        false => Err("checkpoints are written at most every 100ms".to_owned()),
+    }
+}
+
 impl Serve {
     pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
         let tls = match (&self.tls_certificate, &self.tls_key) {
             (Some(certificate), Some(key)) => Some(Tls { certificate: certificate.clone(), key: key.clone() }),
             _ => None,
         };
+        let flight = self.flight.map(|address| Listen { address, tls: tls.clone() });
         let listen = Listen { address: self.listen, tls };
         let access = if self.tokens { Access::Tokens } else { Access::Open(local_principal()) };
         listen.check(&access)?;
+        flight.as_ref().map_or(Ok(()), |flight| flight.check(&access))?;
         let installation = global.open().await?;
-        let pipeline = Arc::new(installation.start(Arc::new(SystemClock), Options::default()).await?);
+        let checkpoint_interval = Duration::from_micros(self.checkpoint_interval.0.unsigned_abs());
+        let options = Options { checkpoint_interval, ..Options::default() };
+        let log = log::Options { segment_bytes: self.log_segment_kib << 10, ..log::Options::default() };
+        let pipeline = installation.start_at_once(Arc::new(SystemClock), options, log).await?;
+        // Few clients should meet features that are not ready, and none should wait long for the rest.
+        if let Ok(Err(stopped)) = tokio::time::timeout(FEATURES_PATIENCE, pipeline.features_ready()).await {
+            return Err(pipeline.stop().await.err().unwrap_or(stopped));
+        }
+        let pipeline = Arc::new(pipeline);
         let json = global.json();
-        let announce = move |url: &str| match json {
-            true => println!("{}", json!({"version": 1, "listening": url})),
-            false => println!("listening on {url}; Ctrl-C ends it"),
+        let announce = move |running: &Running| match (json, &running.flight) {
+            (true, None) => println!("{}", json!({"version": 1, "listening": running.url})),
+            (true, Some(flight)) => println!("{}", json!({"version": 1, "listening": running.url, "flight": flight})),
+            (false, None) => println!("listening on {}; Ctrl-C ends it", running.url),
+            (false, Some(flight)) => println!("listening on {}, Flight on {flight}; Ctrl-C ends it", running.url),
         };
         let controller = tokio::spawn(control(pipeline.clone()));
-        serve_until_told(&installation, pipeline, access, listen, announce, controller).await?;
+        serve_until_told(&installation, pipeline, access, (listen, flight), announce, controller).await?;
         Ok(Exit::Ok)
     }
 }
@@ -82,28 +115,34 @@ pub async fn serve_until_told(
     installation: &Installation,
     pipeline: Arc<Pipeline>,
     access: Access,
-    listen: Listen,
-    announce: impl FnOnce(&str),
+    (listen, flight): (Listen, Option<Listen>),
+    announce: impl FnOnce(&Running),
     work: tokio::task::JoinHandle<()>,
 ) -> Result<()> {
     let marker = installation.settings.data.join("serve.json");
     let scheme = if listen.tls.is_some() { "https" } else { "http" };
     let app = App::new(pipeline.clone(), access);
     let instance = app.instance.clone();
-    let ready = |address: SocketAddr| {
-        let running = Running { url: format!("{scheme}://{address}"), pid: std::process::id(), instance };
+    let flight_scheme = if listen.tls.is_some() { "grpc+tls" } else { "grpc" };
+    let ready = |address: SocketAddr, flight: Option<SocketAddr>| {
+        let running = Running {
+            url: format!("{scheme}://{address}"),
+            flight: flight.map(|address| format!("{flight_scheme}://{address}")),
+            pid: std::process::id(),
+            instance,
+        };
         let text = serde_json::to_string(&running).expect("an address and a number always serialize");
         if let Err(error) = std::fs::write(&marker, text) {
             tracing::warn!(%error, "cannot tell other commands where this server listens");
         }
-        announce(&running.url);
+        announce(&running);
     };
     let follower = tokio::spawn(follow_revisions(
         installation.catalog.clone(),
         pipeline.clone(),
         installation.settings.project.clone(),
     ));
-    let served = seawall_server::serve(app, &listen, ready, told_to_stop()).await;
+    let served = seawall_server::serve(app, &listen, flight.as_ref(), ready, told_to_stop()).await;
     for task in [follower, work] {
         task.abort();
         // The task holds the pipeline until it has ended.
@@ -117,8 +156,13 @@ pub async fn serve_until_told(
     }
 }
 
-/// Looks at everything every so often. A failure is logged, and the next look tries again.
+/// Looks at everything every so often, once the features are up to date. A failure is logged, and the next look tries
+/// again.
 async fn control(pipeline: Arc<Pipeline>) {
+    match pipeline.features_ready().await {
+        Ok(()) => tracing::info!("features are up to date"),
+        Err(error) => tracing::error!(code = error.code(), %error, "features cannot be brought up to date"),
+    }
     let mut failing = Failing::default();
     let mut tick = tokio::time::interval(CONTROL_INTERVAL);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
