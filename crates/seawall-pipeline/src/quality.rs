@@ -109,6 +109,39 @@ impl QualityWatch {
     pub(crate) fn fold(&mut self, frame: &Frame, arrival: Instant) {
         self.intakes.entry(frame.header.dataset.clone()).or_default().fold(frame, arrival);
     }
+
+    /// How the service levels of a dataset stand.
+    fn judge_services(&self, dataset: &DatasetGate, incidents: &[&Incident], now: Instant) -> Vec<Outcome> {
+        let name = &dataset.dataset.name;
+        let mut outcomes = Vec::new();
+        for level in dataset.gate.service_levels() {
+            let Some(intake) = self.intakes.get(name) else { continue };
+            let column = level.column.as_ref().or(dataset.dataset.event_time.as_ref());
+            let times = self.tables.get(name).and_then(|look| look.times.get(column?));
+            let (received, refused) = intake.rows_since(now - level.period());
+            let observed = Observed {
+                oldest: times.map(|(oldest, _)| *oldest),
+                newest: times.map(|(_, newest)| *newest),
+                last_arrival: intake.last_arrival,
+                since: intake.since,
+                received,
+                refused,
+                looks: intake.looks,
+                looks_up: intake.looks_up,
+                faults: faults(incidents, now),
+            };
+            let Some(measurement) = level.judge(&observed, now) else { continue };
+            outcomes.push(Outcome {
+                cause: CauseKind::ServiceLevel,
+                metric: "service_level",
+                rule: level.rule.clone(),
+                column: level.column.clone(),
+                offending: 0,
+                measurement,
+            });
+        }
+        outcomes
+    }
 }
 
 impl Pipeline {
@@ -124,7 +157,7 @@ impl Pipeline {
             let of_dataset: Vec<&Incident> = incidents.iter().filter(|i| i.subject == *name).collect();
             self.look_at_breaker(&mut monitor.quality, revision, dataset, now).await?;
             let mut outcomes = self.look_at_table(&mut monitor.quality, dataset, now).await?;
-            outcomes.extend(self.look_at_services(&mut monitor.quality, dataset, &of_dataset, now).await);
+            outcomes.extend(monitor.quality.judge_services(dataset, &of_dataset, now));
             for outcome in outcomes {
                 self.tell_outcome(revision, name, outcome, &of_dataset, now).await?;
             }
@@ -232,44 +265,6 @@ impl Pipeline {
             }
         }
         times
-    }
-
-    async fn look_at_services(
-        &self,
-        watch: &mut QualityWatch,
-        dataset: &DatasetGate,
-        incidents: &[&Incident],
-        now: Instant,
-    ) -> Vec<Outcome> {
-        let name = &dataset.dataset.name;
-        let mut outcomes = Vec::new();
-        for level in dataset.gate.service_levels() {
-            let Some(intake) = watch.intakes.get(name) else { continue };
-            let column = level.column.as_ref().or(dataset.dataset.event_time.as_ref());
-            let times = watch.tables.get(name).and_then(|look| look.times.get(column?));
-            let (received, refused) = intake.rows_since(now - level.period());
-            let observed = Observed {
-                oldest: times.map(|(oldest, _)| *oldest),
-                newest: times.map(|(_, newest)| *newest),
-                last_arrival: intake.last_arrival,
-                since: intake.since,
-                received,
-                refused,
-                looks: intake.looks,
-                looks_up: intake.looks_up,
-                faults: faults(incidents, now),
-            };
-            let Some(measurement) = level.judge(&observed, now) else { continue };
-            outcomes.push(Outcome {
-                cause: CauseKind::ServiceLevel,
-                metric: "service_level",
-                rule: level.rule.clone(),
-                column: level.column.clone(),
-                offending: 0,
-                measurement,
-            });
-        }
-        outcomes
     }
 
     /// Records an outcome; opens an incident for a broken one and closes it when it holds again.
