@@ -119,6 +119,7 @@ impl<'a> Life<'a> {
             engine: Arc::new(Missing),
             models: Arc::new(Missing),
             catalog: Arc::new(catalog),
+            states: Arc::new(world.open_states().map_err(|error| anyhow::anyhow!("opening the checkpoints: {error}"))?),
             folder: std::path::PathBuf::new(),
         };
         let declared = World::declared()?;
