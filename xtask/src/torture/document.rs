@@ -91,9 +91,16 @@ pub fn render(cards: &[Scorecard]) -> String {
         }
         notes(&mut page, card);
     }
-    page.push_str("\n## The harnesses\n\n");
+    page.push_str(
+        "\n## The harnesses\n\nA long form that was cut off says so by its trials: these are what each goes for.\n\n",
+    );
     for harness in HARNESSES {
-        let _ = writeln!(page, "- `{}`: {}.", harness.name, harness.fault);
+        let (short, long) = (thousands(harness.short), thousands(harness.long));
+        let _ = writeln!(
+            page,
+            "- `{}`: {}. Goals: {short} in the short form, {long} in the long.",
+            harness.name, harness.fault
+        );
     }
     page.push_str(CLOSING);
     page
