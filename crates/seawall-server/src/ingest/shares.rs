@@ -1,7 +1,8 @@
 //! Who may have how much of what is limited: each producer as much as is still free after its request.
 //!
-//! One producer alone gets at most half, two get a third each, and a share is always left over for the next: a greedy
-//! producer cannot starve others. (Dynamic thresholds, as switches share their buffers among queues.)
+//! One producer alone gets at most half. Several settle at equal shares as their requests come and go, two at a third each,
+//! with one share left over for the next: a greedy producer cannot starve others. (Dynamic thresholds, as switches share
+//! their buffers among queues.)
 
 use std::collections::HashMap;
 use std::sync::Arc;

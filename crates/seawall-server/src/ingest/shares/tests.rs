@@ -28,12 +28,25 @@ fn the_largest_request_fits_when_nobody_else_is_there() {
 }
 
 #[test]
-fn a_newcomer_is_let_in_however_greedy_the_others_are() {
-    let mut shares = Shares::new(1 << 20);
-    for greedy in 0..100 {
-        fill(&mut shares, &name(greedy), 64);
+fn greedy_producers_settle_at_equal_shares_and_leave_one_over() {
+    const PRODUCERS: usize = 9;
+    let mut shares = Shares::new(1_000);
+    // Each lets one request end per round, and sends as many as are let in.
+    for _ in 0..2_000 {
+        for producer in (0..PRODUCERS).map(name) {
+            if shares.of(&producer) > 0 {
+                shares.give_back(&producer, 1);
+            }
+            fill(&mut shares, &producer, 1);
+        }
     }
-    assert!(shares.take(&name(100), 1_000));
+    let equal = 1_000 / (PRODUCERS + 1);
+    for producer in (0..PRODUCERS).map(name) {
+        assert!(shares.of(&producer).abs_diff(equal) <= 10, "{producer} has {}", shares.of(&producer));
+    }
+    let newcomer = name(PRODUCERS);
+    fill(&mut shares, &newcomer, 1);
+    assert!(shares.of(&newcomer) >= equal / 3, "the newcomer has {}", shares.of(&newcomer));
 }
 
 proptest::proptest! {
