@@ -49,6 +49,38 @@ fn frames_round_trip() {
     assert!(frame.header.counts.balanced());
 }
 
+/// The form of earlier releases: header first, and time columns in every batch.
+fn in_the_first_form(frame: &Frame) -> Vec<u8> {
+    let mut bytes = MAGIC_1.to_vec();
+    let header = serde_json::to_vec(&frame.header).unwrap();
+    put_part(&mut bytes, |bytes| {
+        bytes.extend_from_slice(&header);
+        Ok(())
+    })
+    .unwrap();
+    put_batch(&mut bytes, frame.accepted.as_ref()).unwrap();
+    put_batch(&mut bytes, frame.quarantined.as_ref()).unwrap();
+    bytes
+}
+
+#[test]
+fn frames_of_earlier_releases_stay_readable() {
+    let frame = sample();
+    let bytes = in_the_first_form(&frame);
+    assert_eq!(Frame::decode(&bytes).unwrap(), frame);
+    assert_eq!(Frame::decode_header(&bytes).unwrap(), frame.header);
+}
+
+#[test]
+fn an_arrival_in_the_header_stands_for_the_time_columns() {
+    let mut frame = sample();
+    let whole = frame.accepted.take().unwrap();
+    frame.header.arrival = Some(Instant(5));
+    let own = whole.project(&[0]).unwrap();
+    let payload = Draft::of(Some(&own)).unwrap().finish(&frame.header, frame.quarantined.as_ref()).unwrap();
+    assert_eq!(Frame::decode(&payload).unwrap().accepted, Some(whole));
+}
+
 #[test]
 fn quarantined_rows_are_numbered_after_the_accepted_ones() {
     let frame = sample();
