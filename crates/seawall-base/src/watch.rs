@@ -81,12 +81,14 @@ pub enum CauseKind {
     FeatureDrift,
     /// A model is worse than it claimed, on final labels.
     Performance,
+    /// Something that was kept is not what was written any more.
+    Damage,
 }
 
 impl CauseKind {
     /// Whether the data is wrong, so that a model must not learn from it.
     pub fn is_data_fault(self) -> bool {
-        !matches!(self, CauseKind::FeatureDrift | CauseKind::Performance)
+        !matches!(self, CauseKind::FeatureDrift | CauseKind::Performance | CauseKind::Damage)
     }
 
     /// Its name in JSON.
@@ -101,6 +103,7 @@ impl CauseKind {
             CauseKind::NullRate => "null_rate",
             CauseKind::FeatureDrift => "feature_drift",
             CauseKind::Performance => "performance",
+            CauseKind::Damage => "damage",
         }
     }
 }

@@ -36,7 +36,7 @@ pub struct Project {
     /// Policy files, ordered by path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<PolicyFile>,
-    /// Declarations that are checked and kept but not yet run: transforms, live views, tests.
+    /// Declarations of which only the body is kept: transforms, live views, tests, recovery.
     pub other: Vec<OtherDeclaration>,
 }
 

@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use seawall_base::error::{Error, Result};
+use seawall_base::hash::Hash;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,6 +20,9 @@ pub(crate) const FILE_HASH: &str = "seawall.blake3";
 pub(crate) const COMMIT_ID: &str = "seawall.commitId";
 /// Commit info: the permit that allowed the commit.
 pub(crate) const PERMIT_ID: &str = "seawall.permitId";
+
+/// Commit info: BLAKE3 of the whole commit file as it is without this field.
+pub(crate) const SEAL: &str = "seawall.seal";
 
 const APP_ID: &str = "seawall/";
 const FEATURES: [&str; 3] = ["timestampNtz", "appendOnly", "invariants"];
@@ -190,6 +194,28 @@ pub(crate) fn parse_lines(table: &str, name: &str, bytes: &[u8]) -> Result<Vec<L
         return Err(broken(table, name, "is empty"));
     }
     Ok(lines)
+}
+
+/// The actions of a commit file. One that Seawall wrote must be, byte for byte, what was written.
+pub(crate) fn parse_commit(table: &str, name: &str, bytes: &[u8]) -> Result<Vec<Line>> {
+    let lines = parse_lines(table, name, bytes)?;
+    let mut unsealed = lines.clone();
+    let info = unsealed.iter_mut().find_map(|line| line.commit_info.as_mut());
+    let Some(seal) = info.and_then(|info| info.remove(SEAL)) else { return Ok(lines) };
+    let expected = Hash::of(&to_bytes(&unsealed)).to_string();
+    if seal.as_str() == Some(&expected) && to_bytes(&lines) == bytes {
+        return Ok(lines);
+    }
+    Err(broken(table, name, "is not what was written"))
+}
+
+/// The bytes of a commit file whose first line is the commit info, sealed.
+pub(crate) fn sealed_bytes(mut lines: Vec<Line>) -> Vec<u8> {
+    let seal = Hash::of(&to_bytes(&lines)).to_string();
+    if let Some(info) = lines.iter_mut().find_map(|line| line.commit_info.as_mut()) {
+        info.insert(SEAL.to_owned(), Value::String(seal));
+    }
+    to_bytes(&lines)
 }
 
 /// The error for a log file of `table` that cannot be trusted.

@@ -24,7 +24,7 @@ use seawall_base::table::{Append, StagedFile, TableName, TableSnapshot, TableSto
 use seawall_base::{Clock, Permit, SystemClock, durable};
 use serde_json::json;
 
-use self::commit::{Commit, Landed, commit_info_text, configuration, removal, schema_lines, sorted, version_info};
+use self::commit::{Commit, configuration, removal, schema_lines, sorted, version_info};
 use super::action::{self, Add, Format, Line, Metadata, Txn};
 use super::file::{self, EncodedFile};
 use super::log::{self, DataFile, Log, TableState};
@@ -39,6 +39,7 @@ mod commit;
 mod tests;
 
 pub use commit::VersionInfo;
+pub(super) use commit::{Landed, commit_info_text};
 
 /// Commits between two checkpoints.
 const CHECKPOINT_INTERVAL: u64 = 20;
@@ -80,16 +81,16 @@ impl std::fmt::Debug for ClockBox {
 
 /// What is known of one table. Lock order: `writer` before `state`; `state` is never held across an await.
 #[derive(Debug)]
-struct Handle {
-    name: TableName,
-    log: Log,
+pub(super) struct Handle {
+    pub(super) name: TableName,
+    pub(super) log: Log,
     writer: tokio::sync::Mutex<()>,
     state: Mutex<Option<Arc<TableState>>>,
 }
 
 /// Which rows of the version before stay visible.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Keep {
+pub(super) enum Keep {
     Everything,
     Nothing,
 }
@@ -168,13 +169,13 @@ impl DeltaStore {
         self.location(table, &data_file.path)
     }
 
-    fn location(&self, table: &TableName, relative: &str) -> Result<Path> {
+    pub(super) fn location(&self, table: &TableName, relative: &str) -> Result<Path> {
         let relative = Path::parse(relative)
             .map_err(|e| Error::corrupt(codes::PATH_ESCAPES, format!("{relative:?} is no path")).because(e))?;
         Ok(relative.parts().fold(self.table_root(table)?, |path, part| path.join(part)))
     }
 
-    fn table_root(&self, table: &TableName) -> Result<Path> {
+    pub(super) fn table_root(&self, table: &TableName) -> Result<Path> {
         let folder = self.folder(table);
         Path::from_absolute_path(&folder).map_err(|e| {
             Error::invalid(codes::STORAGE, format!("{} cannot hold a table", folder.display()))
@@ -183,7 +184,7 @@ impl DeltaStore {
         })
     }
 
-    fn handle(&self, table: &TableName) -> Result<Arc<Handle>> {
+    pub(super) fn handle(&self, table: &TableName) -> Result<Arc<Handle>> {
         let root = self.table_root(table)?;
         let mut handles = self.handles.lock();
         let handle = handles.entry(table.clone()).or_insert_with(|| {
@@ -226,7 +227,7 @@ impl DeltaStore {
     /// Writes commit `version` and finds out whether it landed, whatever the store answers.
     async fn land(&self, handle: &Handle, version: u64, permit: &Permit, commit: Commit) -> Result<Landed> {
         let commit_id = commit.id(&handle.name, version, permit).to_string();
-        let bytes = action::to_bytes(&commit.into_lines(version, permit, &commit_id, self.now_ms()));
+        let bytes = action::sealed_bytes(commit.into_lines(version, permit, &commit_id, self.now_ms()));
         let path = handle.log.commit_path(version);
         let put = self.store.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into());
         let Err(error) = put.await else { return Ok(Landed::Yes) };
@@ -256,7 +257,7 @@ impl DeltaStore {
         }
     }
 
-    async fn checkpoint(&self, table: &TableName) -> Result<()> {
+    pub(super) async fn checkpoint(&self, table: &TableName) -> Result<()> {
         let failed = |e: deltalake_core::DeltaTableError| {
             Error::new(ErrorKind::Unavailable, codes::STORAGE, format!("writing a checkpoint of table {table}"))
                 .because(e)
@@ -437,7 +438,7 @@ impl DeltaStore {
         Err(contended(table))
     }
 
-    async fn commit_append(
+    pub(super) async fn commit_append(
         &self,
         handle: &Handle,
         state: &TableState,
@@ -604,7 +605,11 @@ impl DeltaStore {
     }
 }
 
-async fn encode(handle: &Handle, state: &TableState, batches: Vec<RecordBatch>) -> Result<Option<EncodedFile>> {
+pub(super) async fn encode(
+    handle: &Handle,
+    state: &TableState,
+    batches: Vec<RecordBatch>,
+) -> Result<Option<EncodedFile>> {
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     if rows == 0 {
         return Ok(None);
@@ -620,13 +625,13 @@ async fn encode(handle: &Handle, state: &TableState, batches: Vec<RecordBatch>) 
 }
 
 /// Runs CPU work on the blocking pool.
-async fn compute<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+pub(super) async fn compute<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|e| Error::internal(codes::PARQUET, "a task over a data file was stopped").because(e))?
 }
 
 /// The name of an append's data file: the same append gives the same name, another one never does.
-fn append_id(handle: &Handle, append: &Append, content: &Hash) -> Hash {
+pub(super) fn append_id(handle: &Handle, append: &Append, content: &Hash) -> Hash {
     let (from, until) = (append.from.to_string(), append.until.to_string());
     Hash::of_parts([handle.name.as_str().as_bytes(), from.as_bytes(), until.as_bytes(), &content.0])
 }

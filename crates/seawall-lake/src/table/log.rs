@@ -74,9 +74,18 @@ pub(crate) struct Log {
 
 /// The files of a log by version.
 #[derive(Debug, Default)]
-struct Listing {
-    commits: BTreeMap<u64, u64>,
-    checkpoints: BTreeMap<u64, u64>,
+pub(super) struct Listing {
+    pub commits: BTreeMap<u64, u64>,
+    pub checkpoints: BTreeMap<u64, u64>,
+}
+
+impl Listing {
+    /// Paths of the files in the table's folder.
+    pub(super) fn files(&self) -> Vec<String> {
+        let commits = self.commits.keys().map(|version| format!("_delta_log/{version:020}.json"));
+        let checkpoints = self.checkpoints.keys().map(|version| format!("_delta_log/{version:020}.checkpoint.parquet"));
+        commits.chain(checkpoints).collect()
+    }
 }
 
 impl Log {
@@ -88,6 +97,21 @@ impl Log {
     /// Where commit `version` lies.
     pub(crate) fn commit_path(&self, version: u64) -> Path {
         self.root.clone().join("_delta_log").join(format!("{version:020}.json"))
+    }
+
+    /// The table.
+    pub(super) fn table(&self) -> &str {
+        &self.table
+    }
+
+    /// Where the checkpoint of `version` lies.
+    pub(super) fn checkpoint_path(&self, version: u64) -> Path {
+        self.root.clone().join("_delta_log").join(format!("{version:020}.checkpoint.parquet"))
+    }
+
+    /// Where the hint to the newest checkpoint lies.
+    pub(super) fn pointer_path(&self) -> Path {
+        self.root.clone().join("_delta_log").join("_last_checkpoint")
     }
 
     /// The newest state, from the log alone; none when there is no log.
@@ -127,7 +151,7 @@ impl Log {
         let path = self.commit_path(version);
         match self.read(&path).await? {
             None => Ok(None),
-            Some(bytes) => action::parse_lines(&self.table, path.filename().unwrap_or_default(), &bytes).map(Some),
+            Some(bytes) => action::parse_commit(&self.table, path.filename().unwrap_or_default(), &bytes).map(Some),
         }
     }
 
@@ -136,7 +160,7 @@ impl Log {
         Ok(self.list().await?.commits.into_keys().collect())
     }
 
-    async fn read(&self, path: &Path) -> Result<Option<Bytes>> {
+    pub(super) async fn read(&self, path: &Path) -> Result<Option<Bytes>> {
         let unreadable = |e| storage(&format!("reading {path} of table {}", self.table), e);
         match self.store.get(path).await {
             Ok(found) => Ok(Some(found.bytes().await.map_err(unreadable)?)),
@@ -145,7 +169,7 @@ impl Log {
         }
     }
 
-    async fn list(&self) -> Result<Listing> {
+    pub(super) async fn list(&self) -> Result<Listing> {
         let folder = self.root.clone().join("_delta_log");
         let found: Vec<object_store::ObjectMeta> = match self.store.list(Some(&folder)).try_collect().await {
             Ok(found) => found,
@@ -209,7 +233,7 @@ impl Log {
 
     /// The fold that a checkpoint holds; none when it cannot be read, as long as the commits can tell the same.
     async fn checkpoint(&self, version: u64) -> Result<Option<Fold>> {
-        let path = self.root.clone().join("_delta_log").join(format!("{version:020}.checkpoint.parquet"));
+        let path = self.checkpoint_path(version);
         let Some(bytes) = self.read(&path).await? else { return Ok(None) };
         let lines = match checkpoint_lines(bytes) {
             Ok(lines) => lines,
@@ -226,7 +250,7 @@ impl Log {
 }
 
 /// A checkpoint is a Parquet file with a column per kind of action. Written as JSON lines, it is read like a commit.
-fn checkpoint_lines(bytes: Bytes) -> Result<Vec<u8>> {
+pub(super) fn checkpoint_lines(bytes: Bytes) -> Result<Vec<u8>> {
     let unreadable =
         |e: parquet::errors::ParquetError| Error::corrupt(codes::LOG_BROKEN, "reading a checkpoint").because(e);
     let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(unreadable)?;
@@ -301,7 +325,7 @@ impl Fold {
     }
 }
 
-fn data_file(table: &str, add: action::Add) -> Result<DataFile> {
+pub(super) fn data_file(table: &str, add: action::Add) -> Result<DataFile> {
     if add.deletion_vector.is_some() {
         return Err(unsupported(table, "deletion vectors"));
     }

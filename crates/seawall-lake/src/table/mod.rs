@@ -10,17 +10,21 @@
 //!    read again to see whether the commit landed.
 
 mod action;
+mod check;
 pub mod conformance;
 mod delta;
 mod evolve;
 mod file;
 mod log;
 mod memory;
+mod mend;
 mod path;
 mod rules;
 mod schema;
 
+pub use check::{ExpectedFile, TableSurvey, VersionFacts};
 pub use delta::{DeltaStore, DeltaStoreOptions, VersionInfo};
 pub(crate) use log::{DataFile, TableState};
 pub use memory::MemoryStore;
+pub use mend::{LostCommit, Origin, Source};
 pub(crate) use rules::{unknown_column, unknown_table};

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use seawall_base::error::Result;
-use seawall_base::{Engine, Error, Query as Sql, TableVersion};
+use seawall_base::{Clock, Engine, Error, Query as Sql, SystemClock, TableVersion};
 use seawall_catalog::lineage::Direction;
 use seawall_catalog::policy::Action;
 use seawall_server::http::json_rows;
@@ -196,12 +196,14 @@ impl Status {
             }
             Err(_) => true,
         };
+        let recovery = crate::keeper::state(&installation.catalog, SystemClock.now()).await?;
         if global.json() {
             print_json(&json!({
                 "project": active.project.name,
                 "revision": active.revision,
                 "declarations_differ": drifted,
                 "server": running.map(|running| running.url),
+                "recovery": recovery,
                 "datasets": counts,
                 "quality": quality,
                 "feature_views": active.views.iter().map(|view| view.id().to_string()).collect::<Vec<_>>(),
@@ -216,6 +218,9 @@ impl Status {
         match running {
             Some(running) => println!("a server runs at {} (process {})", running.url, running.pid),
             None => println!("no server runs on this data folder"),
+        }
+        if let Some(line) = recovery.line() {
+            println!("{line}");
         }
         println!(
             "\n{:<28} {:>12} {:>12} {:>12} {:>12} {:>12}",

@@ -64,7 +64,7 @@ impl Serve {
         let listen = Listen { address: self.listen, tls };
         let access = if self.tokens { Access::Tokens } else { Access::Open(local_principal()) };
         listen.check(&access)?;
-        let installation = global.open().await?;
+        let installation = Arc::new(global.open().await?);
         let pipeline = Arc::new(installation.start(Arc::new(SystemClock), Options::default()).await?);
         let json = global.json();
         let announce = move |url: &str| match json {
@@ -72,7 +72,10 @@ impl Serve {
             false => println!("listening on {url}; Ctrl-C ends it"),
         };
         let controller = tokio::spawn(control(pipeline.clone()));
-        serve_until_told(&installation, pipeline, access, listen, announce, controller).await?;
+        let keeper = tokio::spawn(crate::keeper::keep(installation.clone(), Arc::new(SystemClock)));
+        let served = serve_until_told(&installation, pipeline, access, listen, announce, controller).await;
+        keeper.abort();
+        served?;
         Ok(Exit::Ok)
     }
 }

@@ -4,14 +4,17 @@
 
 mod analyst;
 mod answers;
+mod backup;
 mod break_it;
 mod commands;
 mod declarations;
 mod demo;
 mod flights;
+mod integrity;
 mod kill;
 mod models;
 mod my_file;
+mod repair;
 mod rollback;
 mod serve;
 mod support;

@@ -71,7 +71,7 @@ impl Commit {
 }
 
 /// What became of a commit.
-pub(super) enum Landed {
+pub(crate) enum Landed {
     /// It made its version.
     Yes,
     /// Another process made this version.
@@ -79,7 +79,7 @@ pub(super) enum Landed {
 }
 
 /// A text of a commit's info.
-pub(super) fn commit_info_text<'a>(lines: &'a [Line], key: &str) -> Option<&'a str> {
+pub(crate) fn commit_info_text<'a>(lines: &'a [Line], key: &str) -> Option<&'a str> {
     lines.iter().find_map(|line| line.commit_info.as_ref())?.get(key)?.as_str()
 }
 
