@@ -130,7 +130,8 @@ class Result:
 
     `truncated` says whether rows were left out; `known_at` and `cut` say what features were made from: they saw the
     rows within the cut that were available before that instant. `status` has, for each row, what each feature's value is:
-    `present`, `null`, `not_found` or `outside_ttl`. `info` holds what else the server told.
+    `present`, `null`, `not_found` or `outside_ttl`. `degraded` says that the answer lags more than it should, and
+    `staleness_ms` by how much. `info` holds what else the server told.
     """
 
     def __init__(
@@ -148,6 +149,8 @@ class Result:
         self.truncated: bool = bool(info.get("truncated", False))
         self.known_at: str | None = info.get("known_at")
         self.cut: str | None = info.get("cut")
+        self.degraded: bool = info.get("degraded") in (True, "true")
+        self.staleness_ms: int = int(info.get("staleness_ms") or 0)
 
     @property
     def columns(self) -> list[str]:
@@ -347,7 +350,7 @@ class Client:
         """
         body = {"sql": sql, "rows_max": rows_max, "versions": dict(versions or {})}
         answer = self._post("/v1/query", body, arrow=True)
-        return answer if isinstance(answer, Result) else Result(answer["rows"], truncated=answer["truncated"])
+        return answer if isinstance(answer, Result) else Result(answer.pop("rows"), **answer)
 
     def features(self, training_set_or_views: str | Sequence[str], rows: Rows, at: Instant | None = None) -> Result:
         """Features of the present, one row per decision in `rows`, in the same order.

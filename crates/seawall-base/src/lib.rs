@@ -24,7 +24,7 @@ pub mod table;
 pub mod time;
 pub mod watch;
 
-pub use clock::{Clock, DrivenClock, SystemClock};
+pub use clock::{Clock, DrivenClock, MonotonicClock, SystemClock};
 pub use engine::{BatchMap, ColumnEdge, Engine, Query, QueryResult, Reference};
 pub use error::{Error, ErrorKind, Result};
 pub use grant::Grants;

@@ -6,7 +6,9 @@
 use seawall_base::error::Result;
 use seawall_base::{Instant, Span};
 use seawall_catalog::policy::Action;
+use serde_json::json;
 
+use crate::dependency::breaker::State;
 use crate::monitor::Monitor;
 use crate::pipeline::Pipeline;
 use crate::retrainer::Approver;
@@ -26,6 +28,8 @@ impl Pipeline {
     /// newer than the last one does nothing.
     pub async fn control(&self, now: Instant, approvers: &[Approver]) -> Result<()> {
         let mut control = self.control.lock().await;
+        // First, because the rest may fail while something is away.
+        self.audit_dependencies().await?;
         if control.last.is_none() {
             control.last = self.parts.catalog.control_position(POSITION).await?;
         }
@@ -50,6 +54,25 @@ impl Pipeline {
         let permit = self.control_permit(Action::Administer, "control");
         self.parts.catalog.set_control_position(&permit, POSITION, now).await?;
         *last = Some(now);
+        Ok(())
+    }
+
+    /// Puts into the audit ledger which dependencies went away or are back since the last call.
+    pub(crate) async fn audit_dependencies(&self) -> Result<()> {
+        while let Some(change) = self.dependencies.next_change() {
+            let event = match change.to {
+                State::Closed => "dependency_back",
+                State::HalfOpen | State::Open => "dependency_away",
+                State::ForcedOpen => "dependency_refused",
+            };
+            let permit = self.control_permit(Action::Administer, change.dependency);
+            let detail =
+                json!({"last_error": change.last_error, "away_ms": change.away_ms, "calls_refused": change.refused});
+            if let Err(error) = self.parts.catalog.audit_dependency(&permit, event, detail).await {
+                self.dependencies.put_back(change);
+                return Err(error);
+            }
+        }
         Ok(())
     }
 

@@ -1,4 +1,7 @@
 //! The feature writer: reads the log and hands rows to the online store, which keeps their cut.
+//!
+//! It asks the table store only for bulk loads and for schemas it does not know yet. While that is away, it waits with the
+//! entry that needs it and says since when; what was folded before goes on being served, flagged.
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -8,10 +11,13 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 
 use seawall_base::error::Result;
-use seawall_base::{Cut, Error, ErrorKind, Log, LogEntry, Offset, OnlineStore, Permit, TableName, TableStore};
+use seawall_base::{
+    Clock, Cut, Error, ErrorKind, Instant, Log, LogEntry, Offset, OnlineStore, Permit, TableName, TableStore,
+};
 use tokio::sync::{mpsc, watch};
-use tracing::warn;
+use tracing::{info, warn};
 
+use crate::dependency::persist::{self, Patience};
 use crate::frame::Frame;
 use crate::restore::Withdrawn;
 use crate::table_writer::conform;
@@ -19,10 +25,18 @@ use crate::table_writer::conform;
 /// Entries read from the log at once.
 const ENTRIES_PER_READ: usize = 256;
 
+/// How far the writer has come.
+#[derive(Debug, Clone, Copy, Default)]
+struct Progress {
+    entries: u64,
+    /// Since when it waits for the table store.
+    behind_since: Option<Instant>,
+}
+
 /// Talks to the writer's task.
 #[derive(Clone)]
 pub struct Handle {
-    progress: watch::Receiver<u64>,
+    progress: watch::Receiver<Progress>,
     _alive: mpsc::Sender<()>,
 }
 
@@ -30,7 +44,7 @@ impl Handle {
     /// Waits until every row of the first `entries` log entries was received by the online store.
     pub async fn wait_for(&self, entries: u64) -> Result<()> {
         let mut progress = self.progress.clone();
-        let reached = progress.wait_for(|done| *done >= entries).await;
+        let reached = progress.wait_for(|progress| progress.entries >= entries).await;
         reached.map(|_| ()).map_err(|_| Error::new(ErrorKind::Unavailable, "SW0831", "the feature writer has stopped"))
     }
 
@@ -45,50 +59,54 @@ impl Handle {
 
     /// Log entries whose rows the online store has.
     pub fn entries(&self) -> u64 {
-        *self.progress.borrow()
+        self.progress.borrow().entries
     }
+
+    /// Since when the writer cannot go on because the table store is away; none while it can.
+    pub fn behind_since(&self) -> Option<Instant> {
+        self.progress.borrow().behind_since
+    }
+}
+
+/// What the writer reads and writes.
+pub struct Ends {
+    /// Where rows come from.
+    pub log: Arc<dyn Log>,
+    /// Where bulk loads are staged.
+    pub tables: Arc<dyn TableStore>,
+    /// Where rows go.
+    pub online: Arc<dyn OnlineStore>,
+    /// The pipeline's clock.
+    pub clock: Arc<dyn Clock>,
+    /// To read staged files.
+    pub permit: Permit,
+    /// Rows that restores withdrew.
+    pub withdrawn: Arc<Withdrawn>,
+    /// Schemas of tables, by dataset, as far as they are known.
+    pub schemas: HashMap<String, SchemaRef>,
 }
 
 /// What the writer works on.
 pub struct FeatureWriter {
-    log: Arc<dyn Log>,
-    tables: Arc<dyn TableStore>,
-    online: Arc<dyn OnlineStore>,
-    permit: Permit,
-    withdrawn: Arc<Withdrawn>,
+    ends: Ends,
     next_entry: u64,
     cut: Cut,
-    /// Schemas of tables, by dataset.
-    schemas: HashMap<String, SchemaRef>,
-    progress: watch::Sender<u64>,
+    patience: Patience,
+    progress: watch::Sender<Progress>,
     checkpoint_interval: Duration,
 }
 
 impl FeatureWriter {
     /// Starts the writer's task. It begins at the log's first entry and skips what the store has already.
     pub fn start(
-        log: Arc<dyn Log>,
-        tables: Arc<dyn TableStore>,
-        online: Arc<dyn OnlineStore>,
-        permit: Permit,
-        withdrawn: Arc<Withdrawn>,
+        ends: Ends,
+        patience: Patience,
         checkpoint_interval: Duration,
     ) -> (Handle, tokio::task::JoinHandle<Result<()>>) {
         let (alive, closed) = mpsc::channel(1);
-        let (progress, watched) = watch::channel(0);
-        let cut = online.store_cut();
-        let writer = FeatureWriter {
-            log,
-            tables,
-            online,
-            permit,
-            withdrawn,
-            next_entry: 0,
-            cut,
-            schemas: HashMap::new(),
-            progress,
-            checkpoint_interval,
-        };
+        let (progress, watched) = watch::channel(Progress::default());
+        let cut = ends.online.store_cut();
+        let writer = FeatureWriter { ends, next_entry: 0, cut, patience, progress, checkpoint_interval };
         let task = tokio::spawn(crate::reporting("feature writer", writer.run(closed)));
         (Handle { progress: watched, _alive: alive }, task)
     }
@@ -99,28 +117,65 @@ impl FeatureWriter {
         tick.tick().await;
         loop {
             tokio::select! {
-                _ = closed.recv() => return self.online.checkpoint().await,
+                _ = closed.recv() => return self.ends.online.checkpoint().await,
                 _ = tick.tick() => {
                     // The state is in memory and the log; the next checkpoint tries again.
-                    if let Err(error) = self.online.checkpoint().await {
+                    if let Err(error) = self.ends.online.checkpoint().await {
                         warn!(%error, "cannot checkpoint the online store");
                     }
                 }
-                more = self.log.wait_beyond(self.next_entry) => {
+                more = self.until_due() => {
                     more?;
-                    let entries = self.log.read(self.next_entry, ENTRIES_PER_READ).await?;
-                    for entry in entries {
-                        self.take(&entry).await?;
-                        self.next_entry += 1;
-                    }
-                    self.progress.send_replace(self.next_entry);
+                    self.step().await?;
                 }
             }
         }
     }
 
+    /// Returns when there is something to take.
+    async fn until_due(&self) -> Result<()> {
+        self.patience.due().await;
+        self.ends.log.wait_beyond(self.next_entry).await
+    }
+
+    /// Takes some entries. One that needs the table store while that is away is taken again later.
+    async fn step(&mut self) -> Result<()> {
+        match persist::attempt(self.take_some()).await {
+            Ok(()) => {
+                if self.patience.failures() > 0 {
+                    info!(attempts = self.patience.failures(), "features take rows again");
+                }
+                self.patience.succeeded();
+                self.progress.send_modify(|progress| progress.behind_since = None);
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                if self.patience.failures() == 0 {
+                    warn!(code = error.code(), %error, "features wait for the table store");
+                }
+                self.patience.failed();
+                let now = self.ends.clock.now();
+                self.progress.send_modify(|progress| {
+                    progress.behind_since.get_or_insert(now);
+                });
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn take_some(&mut self) -> Result<()> {
+        for entry in self.ends.log.read(self.next_entry, ENTRIES_PER_READ).await? {
+            self.take(&entry).await?;
+            self.next_entry += 1;
+        }
+        self.progress.send_modify(|progress| progress.entries = self.next_entry);
+        Ok(())
+    }
+
+    /// Takes one entry. The cut moves only when its rows are received, so that it can be taken again.
     async fn take(&mut self, entry: &LogEntry) -> Result<()> {
-        let end = Cut::of(self.log.partition(), entry.end());
+        let end = Cut::of(self.ends.log.partition(), entry.end());
         let frame = Frame::decode(&entry.payload)?;
         if let Some(load) = &frame.header.load {
             let until = Cut::of(load.partition, load.end);
@@ -133,26 +188,27 @@ impl FeatureWriter {
         if self.cut.covers(&end) {
             return Ok(());
         }
-        self.advance(&end);
         if let Some(rows) = frame.numbered_accepted(entry)? {
-            let rows = self.withdrawn.keep(&frame.header.dataset, rows)?;
-            if rows.num_rows() == 0 {
-                return Ok(());
+            let rows = self.ends.withdrawn.keep(&frame.header.dataset, rows)?;
+            if rows.num_rows() > 0 {
+                let rows = self.in_table_schema(&frame.header.dataset, rows).await?;
+                let mut until = self.cut.clone();
+                until.join(&end);
+                self.ends.online.receive(&frame.header.dataset, &rows, &until).await?;
             }
-            let rows = self.in_table_schema(&frame.header.dataset, rows).await?;
-            self.online.receive(&frame.header.dataset, &rows, &self.cut).await?;
         }
+        self.advance(&end);
         Ok(())
     }
 
     /// Rows that were logged under an older contract lack the columns added since.
     async fn in_table_schema(&mut self, dataset: &str, rows: RecordBatch) -> Result<RecordBatch> {
         let fits = |schema: &SchemaRef| schema.fields().len() == rows.num_columns();
-        if !self.schemas.get(dataset).is_some_and(fits) {
-            let snapshot = self.tables.snapshot(&TableName::new(dataset)?, None).await?;
-            self.schemas.insert(dataset.to_owned(), snapshot.schema);
+        if !self.ends.schemas.get(dataset).is_some_and(fits) {
+            let snapshot = self.ends.tables.snapshot(&TableName::new(dataset)?, None).await?;
+            self.ends.schemas.insert(dataset.to_owned(), snapshot.schema);
         }
-        conform(&rows, &self.schemas[dataset])
+        conform(&rows, &self.ends.schemas[dataset])
     }
 
     async fn take_load(&mut self, frame: &Frame, partition: seawall_base::Partition) -> Result<()> {
@@ -161,10 +217,10 @@ impl FeatureWriter {
         let mut until = self.cut.clone();
         let mut rows_so_far = 0;
         for file in &load.staged {
-            for rows in self.tables.read_staged(&self.permit, &table, file).await? {
+            for rows in self.ends.tables.read_staged(&self.ends.permit, &table, file).await? {
                 rows_so_far += rows.num_rows() as u64;
                 until.advance(partition, Offset(rows_so_far));
-                self.online.receive(&frame.header.dataset, &rows, &until).await?;
+                self.ends.online.receive(&frame.header.dataset, &rows, &until).await?;
             }
         }
         Ok(())

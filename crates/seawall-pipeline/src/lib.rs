@@ -5,16 +5,20 @@
 //! requests for features and records what was served, [`scoring`] scores it with a model's champion; `monitor` watches
 //! what comes in, what is served and how good models are, [`retrainer`] decides about them, `control` asks both once per
 //! tick; [`account`] tells what a prediction rests on; [`replay`] drives all of it on a simulated clock; [`verify`]
-//! proves that served and recomputed values are equal, [`integrity`] that what is kept agrees. [`pipeline`] assembles the stages and owns their tasks.
+//! proves that served and recomputed values are equal, [`integrity`] that what is kept agrees, and [`backup`] keeps copies.
+//! Whatever can be away or slow is called through a [`dependency`], and [`freshness`] says how old is what is read
+//! meanwhile. [`pipeline`] assembles the stages and owns their tasks.
 
 pub mod account;
 pub mod backtest;
 pub mod backup;
 mod control;
 pub mod dedup;
+pub mod dependency;
 pub mod explain;
 pub mod feature_writer;
 pub mod frame;
+pub mod freshness;
 pub mod gate;
 pub mod integrity;
 pub mod ipc;

@@ -1,14 +1,16 @@
 //! The running pipeline: recovers its order from the log, owns the writers, and takes rows in.
 
+use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::SchemaRef;
 use parking_lot::RwLock;
 use seawall_base::error::Result;
 use seawall_base::{
-    Clock, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, TableName, TableStore, column,
+    Clock, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, Span, TableName, TableStore, column,
 };
 use seawall_catalog::Catalog;
 use seawall_catalog::policy::Action;
@@ -17,6 +19,8 @@ use tokio::task::JoinHandle;
 use tracing::info;
 
 use crate::control::Control;
+use crate::dependency::persist::Patience;
+use crate::dependency::{Dependencies, GuardedEngine, GuardedModels, GuardedTables, scope};
 use crate::feature_writer::{self, FeatureWriter};
 use crate::frame::{Frame, Halt, Header};
 use crate::gate::{self, Incoming, Order, Receipt};
@@ -27,6 +31,8 @@ use crate::table_writer::{self, TableWriter};
 
 /// Entries read from the log at once while recovering.
 const ENTRIES_PER_READ: usize = 256;
+/// How long an end waits for the table store.
+const STOP_PATIENCE: Span = Span(10 * Span::SECOND.0);
 
 /// The components that a pipeline runs on.
 #[derive(Clone)]
@@ -49,6 +55,28 @@ pub struct Parts {
     pub folder: PathBuf,
 }
 
+impl Parts {
+    /// The same components, with every call to a dependency guarded.
+    fn guarded(self, dependencies: &Dependencies) -> Parts {
+        let tables = GuardedTables {
+            inner: self.tables,
+            reads: dependencies.table_reads.clone(),
+            writes: dependencies.table_writes.clone(),
+        };
+        let engine = GuardedEngine {
+            inner: self.engine,
+            queries: dependencies.queries.clone(),
+            training_sets: dependencies.training_sets.clone(),
+        };
+        let models = GuardedModels {
+            inner: self.models,
+            trainers: dependencies.trainers.clone(),
+            models: dependencies.models.clone(),
+        };
+        Parts { tables: Arc::new(tables), engine: Arc::new(engine), models: Arc::new(models), ..self }
+    }
+}
+
 /// Settings of a pipeline.
 #[derive(Debug, Clone, Copy)]
 pub struct Options {
@@ -67,6 +95,7 @@ impl Default for Options {
 /// The running system.
 pub struct Pipeline {
     pub(crate) parts: Parts,
+    pub(crate) dependencies: Arc<Dependencies>,
     pub(crate) revision: RwLock<Arc<Revision>>,
     pub(crate) order: tokio::sync::Mutex<Order>,
     pub(crate) table_writer: table_writer::Handle,
@@ -82,29 +111,45 @@ pub struct Pipeline {
 impl Pipeline {
     /// Recovers from the log and starts the writers over the declared revision.
     pub async fn start(parts: Parts, declared: &Declared, options: Options) -> Result<Pipeline> {
+        Pipeline::start_with(parts, declared, options, Dependencies::default()).await
+    }
+
+    /// Like [`Pipeline::start`], with dependencies that are measured by another timer.
+    pub async fn start_with(
+        parts: Parts,
+        declared: &Declared,
+        options: Options,
+        dependencies: Dependencies,
+    ) -> Result<Pipeline> {
+        let dependencies = Arc::new(dependencies);
+        let parts = parts.guarded(&dependencies);
         let permit = parts.catalog.system_permit(Action::WriteTable, "*");
         let revision = Arc::new(Revision::compile(declared, &parts.engine).await?);
         ensure_tables(&parts, &revision, &permit).await?;
         let withdrawn = Arc::new(Withdrawn::read(parts.log.as_ref()).await?);
         let order = recover(&parts, &revision, &permit, &withdrawn).await?;
         crate::training::resolve_intents(&parts).await?;
-        let (table_writer, table_task) = TableWriter::start(
-            parts.log.clone(),
-            parts.tables.clone(),
-            parts.catalog.clone(),
-            parts.clock.clone(),
-            permit.clone(),
-            options.tables,
-        );
+        let ends = table_writer::Ends {
+            log: parts.log.clone(),
+            tables: parts.tables.clone(),
+            catalog: parts.catalog.clone(),
+            clock: parts.clock.clone(),
+            permit: permit.clone(),
+            dependencies: dependencies.clone(),
+        };
+        let (table_writer, table_task) = TableWriter::start(ends, options.tables);
         define_views(&parts, &revision, &table_writer, &permit).await?;
-        let (feature_writer, feature_task) = FeatureWriter::start(
-            parts.log.clone(),
-            parts.tables.clone(),
-            parts.online.clone(),
-            permit.clone(),
-            withdrawn.clone(),
-            options.checkpoint_interval,
-        );
+        let ends = feature_writer::Ends {
+            log: parts.log.clone(),
+            tables: parts.tables.clone(),
+            online: parts.online.clone(),
+            clock: parts.clock.clone(),
+            permit: permit.clone(),
+            withdrawn: withdrawn.clone(),
+            schemas: table_schemas(&parts, &revision).await?,
+        };
+        let patience = Patience::new(dependencies.clone());
+        let (feature_writer, feature_task) = FeatureWriter::start(ends, patience, options.checkpoint_interval);
         // Nobody is answered from a state that lags behind what was acknowledged before the restart.
         if let Err(stopped) = feature_writer.wait_for(parts.log.durable_end().0).await {
             let cause = feature_task.await.map_err(|e| Error::internal("SW0832", "a pipeline task died").because(e))?;
@@ -112,6 +157,7 @@ impl Pipeline {
         }
         let pipeline = Pipeline {
             parts,
+            dependencies,
             champions: Champions::default(),
             control: tokio::sync::Mutex::new(Control::default()),
             revision: RwLock::new(revision),
@@ -131,9 +177,14 @@ impl Pipeline {
         self.revision.read().clone()
     }
 
-    /// The components it runs on.
+    /// The components it runs on; every call to a dependency is guarded.
     pub fn parts(&self) -> &Parts {
         &self.parts
+    }
+
+    /// What it depends on.
+    pub fn dependencies(&self) -> &Arc<Dependencies> {
+        &self.dependencies
     }
 
     /// Switches to another revision: new tables are made, changed ones evolve, new views are backfilled from tables
@@ -248,7 +299,8 @@ impl Pipeline {
             durable_entries: self.parts.log.durable_end().0,
             committed_entries: self.table_writer.progress().committed_entries,
             folded_entries: self.feature_writer.entries(),
-            table_store_away: self.table_writer.progress().away,
+            waiting_rows: self.table_writer.progress().waiting_rows,
+            table_store_away: self.table_writer.progress().away_since.is_some(),
         }
     }
 
@@ -263,9 +315,15 @@ impl Pipeline {
         self.order.lock().await.last_arrival
     }
 
-    /// Commits and checkpoints everything, then ends the tasks. The first failure of a task is returned.
+    /// Commits and checkpoints everything, then ends the tasks. The first failure of a task is returned. That tables are
+    /// away is none: the rows are in the log, and the next start commits them.
     pub async fn stop(self) -> Result<()> {
-        self.catch_up().await?;
+        let until = self.dependencies.timer().now() + STOP_PATIENCE;
+        match scope::until(until, self.catch_up()).await {
+            Err(error) if error.code() == "SW1304" => {}
+            outcome => outcome?,
+        }
+        self.audit_dependencies().await?;
         let Pipeline { tasks, table_writer, feature_writer, .. } = self;
         drop(table_writer);
         drop(feature_writer);
@@ -303,6 +361,8 @@ pub struct Progress {
     pub committed_entries: u64,
     /// Entries whose rows the online store has.
     pub folded_entries: u64,
+    /// Rows that the table writer has in memory; the rest of what tables lack is in the log only.
+    pub waiting_rows: u64,
     /// Whether the table store is away.
     pub table_store_away: bool,
 }
@@ -342,6 +402,16 @@ async fn ensure_tables(parts: &Parts, revision: &Revision, permit: &Permit) -> R
         ensure_with_known_columns(parts.tables.as_ref(), permit, &model.table, &schema, personal).await?;
     }
     Ok(())
+}
+
+/// Schema of every dataset's table.
+async fn table_schemas(parts: &Parts, revision: &Revision) -> Result<HashMap<String, SchemaRef>> {
+    let mut schemas = HashMap::with_capacity(revision.datasets.len());
+    for name in revision.datasets.keys() {
+        let snapshot = parts.tables.snapshot(&TableName::dataset(name)?, None).await?;
+        schemas.insert(name.clone(), snapshot.schema);
+    }
+    Ok(schemas)
 }
 
 /// Like `ensure`, but columns that the table has and `schema` does not want any more stay, null from here on: a table of

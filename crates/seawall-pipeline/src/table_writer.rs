@@ -1,10 +1,12 @@
 //! The table writer: reads the log and commits rows and quarantined rows to their tables, each exactly once.
 //!
-//! One task owns every table of the process. It groups frames and commits a table when enough rows wait or the commit
+//! One task owns every table of the process. It groups frames and commits a table when enough waits or the commit
 //! interval has passed. The cut is part of the commit (`txn`), so a frame that is read again after a crash is skipped.
-//! While the table store is away the writer retries with backoff and stops reading the log; ingestion goes on.
+//!
+//! While the table store is away the writer stops reading the log once its [`backlog`] is full, and tries again with
+//! growing pauses; ingestion goes on. Every step can be repeated: an attempt whose outcome is unknown is made again with
+//! the same rows and the same cut, never with more, and what has landed is recognised by its cut.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -12,21 +14,39 @@ use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::datatypes::SchemaRef;
 use seawall_base::error::Result;
 use seawall_base::{
-    Append, Clock, Cut, Error, ErrorKind, Instant, Log, LogEntry, Partition, Permit, StagedFile, TableName,
-    TableSnapshot, TableStore,
+    Append, Clock, Cut, ErrorKind, Instant, Log, LogEntry, Offset, Partition, Permit, Span, TableName, TableSnapshot,
+    TableStore,
 };
-use seawall_catalog::{Catalog, FrameFacts, TableCommit};
-use tokio::sync::{mpsc, oneshot, watch};
-use tracing::{debug, warn};
+use seawall_catalog::{Catalog, TableCommit};
+use tokio::sync::{mpsc, watch};
+use tracing::{debug, info, warn};
 
+use self::backlog::{Backlog, Buffer, tables_of};
+use crate::dependency::persist::Patience;
+use crate::dependency::{Dependencies, Idempotent, Operation, persist};
 use crate::frame::{Frame, Restore};
 
-/// Entries read from the log at once.
-const ENTRIES_PER_READ: usize = 256;
+mod backlog;
+mod handle;
+
+pub use handle::{Handle, Progress};
+use handle::{Message, Waiting};
+
+/// Entries read from the log at once, at most,
+const ENTRIES_PER_READ_MAX: usize = 256;
+/// and so few that they have about this many bytes together.
+const READ_BYTES: usize = 8 << 20;
+/// Bytes of log entries that are read and not committed, above which no more are read.
+const BACKLOG_BYTES_MAX: usize = 64 << 20;
 /// Messages that may wait for the writer.
 const MAILBOX_MAX: usize = 64;
-/// First and greatest pause between attempts while the table store is away.
-const BACKOFF: (Duration, Duration) = (Duration::from_millis(50), Duration::from_secs(5));
+
+const RECORD_VERSION: Operation = record("record_version");
+const RECORD_FRAMES: Operation = record("record_frames");
+
+const fn record(name: &'static str) -> Operation {
+    Operation { name, deadline: Span::MINUTE, slow_after: Span(10 * Span::SECOND.0) }
+}
 
 /// When to commit.
 #[derive(Debug, Clone, Copy)]
@@ -43,319 +63,329 @@ impl Default for Options {
     }
 }
 
-/// How far the writer has come.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
-pub struct Progress {
-    /// Log entries whose effects are committed.
-    pub committed_entries: u64,
-    /// Whether the table store is away.
-    pub away: bool,
-}
-
-enum Message {
-    Flush { entries: u64, done: oneshot::Sender<Result<()>> },
-    SchemasChanged { done: oneshot::Sender<Result<()>> },
-}
-
-/// Talks to the writer's task.
-#[derive(Clone)]
-pub struct Handle {
-    mailbox: mpsc::Sender<Message>,
-    progress: watch::Receiver<Progress>,
-}
-
-impl Handle {
-    /// Commits everything up to `entries` log entries and waits for it.
-    pub async fn flush(&self, entries: u64) -> Result<()> {
-        let (done, answer) = oneshot::channel();
-        let stopped = || Error::new(ErrorKind::Unavailable, "SW0830", "the table writer has stopped");
-        self.mailbox.send(Message::Flush { entries, done }).await.map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
-    }
-
-    /// Commits what waits and forgets cached schemas, after tables evolved.
-    pub async fn schemas_changed(&self) -> Result<()> {
-        let (done, answer) = oneshot::channel();
-        let stopped = || Error::new(ErrorKind::Unavailable, "SW0830", "the table writer has stopped");
-        self.mailbox.send(Message::SchemasChanged { done }).await.map_err(|_| stopped())?;
-        answer.await.map_err(|_| stopped())?
-    }
-
-    /// How far the writer has come.
-    pub fn progress(&self) -> Progress {
-        *self.progress.borrow()
-    }
+/// What the writer reads, writes and records.
+pub struct Ends {
+    /// Where rows come from.
+    pub log: Arc<dyn Log>,
+    /// Where they go.
+    pub tables: Arc<dyn TableStore>,
+    /// Where versions and counts are recorded.
+    pub catalog: Arc<Catalog>,
+    /// The pipeline's clock.
+    pub clock: Arc<dyn Clock>,
+    /// To write tables.
+    pub permit: Permit,
+    /// What bounds the calls.
+    pub dependencies: Arc<Dependencies>,
 }
 
 /// What the writer works on.
 pub struct TableWriter {
-    log: Arc<dyn Log>,
-    tables: Arc<dyn TableStore>,
-    catalog: Arc<Catalog>,
-    clock: Arc<dyn Clock>,
-    permit: Permit,
+    ends: Ends,
     options: Options,
     next_entry: u64,
-    buffers: BTreeMap<TableName, Buffer>,
-    facts: BTreeMap<String, Vec<FrameFacts>>,
-    buffered_rows: usize,
+    /// The offset after its last row.
+    next_offset: Offset,
+    /// Entries that were durable when the writer started.
+    durable_at_start: u64,
+    /// Bytes per entry, about, of the last entries that were read.
+    entry_bytes: usize,
+    backlog: Backlog,
+    /// When the oldest uncommitted entry was read, on the dependencies' timer.
+    waits_since: Option<Instant>,
+    /// A commit was begun and is not known to have landed: until it is, no rows may join it.
+    is_committing: bool,
+    waiting: Vec<Waiting>,
+    patience: Patience,
     progress: watch::Sender<Progress>,
-}
-
-/// Rows of one table that wait for a commit.
-struct Buffer {
-    schema: SchemaRef,
-    committed: Cut,
-    until: Cut,
-    batches: Vec<RecordBatch>,
-    staged: Vec<StagedFile>,
 }
 
 impl TableWriter {
     /// Starts the writer's task. It begins at the log's first entry and skips what tables hold already. Dropping every
-    /// handle ends the task after a last commit.
-    pub fn start(
-        log: Arc<dyn Log>,
-        tables: Arc<dyn TableStore>,
-        catalog: Arc<Catalog>,
-        clock: Arc<dyn Clock>,
-        permit: Permit,
-        options: Options,
-    ) -> (Handle, tokio::task::JoinHandle<Result<()>>) {
+    /// handle ends the task after a last commit, unless the table store is away: then the rest stays in the log.
+    pub fn start(ends: Ends, options: Options) -> (Handle, tokio::task::JoinHandle<Result<()>>) {
         let (mailbox, messages) = mpsc::channel(MAILBOX_MAX);
         let (progress, watched) = watch::channel(Progress::default());
+        let timer = ends.dependencies.timer().clone();
         let writer = TableWriter {
-            log,
-            tables,
-            catalog,
-            clock,
-            permit,
             options,
             next_entry: 0,
-            buffers: BTreeMap::new(),
-            facts: BTreeMap::new(),
-            buffered_rows: 0,
+            next_offset: Offset(0),
+            durable_at_start: ends.log.durable_end().0,
+            entry_bytes: READ_BYTES / 16,
+            backlog: Backlog::default(),
+            waits_since: None,
+            is_committing: false,
+            waiting: Vec::new(),
+            patience: Patience::new(ends.dependencies.clone()),
             progress,
+            ends,
         };
         let task = tokio::spawn(crate::reporting("table writer", writer.run(messages)));
-        (Handle { mailbox, progress: watched }, task)
+        (Handle::new(mailbox, watched, timer), task)
     }
 
     async fn run(mut self, mut messages: mpsc::Receiver<Message>) -> Result<()> {
-        let mut tick = tokio::time::interval(self.options.commit_interval);
-        tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         loop {
+            self.answer();
+            let has_room = self.waiting.len() < MAILBOX_MAX;
             tokio::select! {
-                message = messages.recv() => match message {
-                    Some(Message::Flush { entries, done }) => {
-                        let outcome = self.flush(entries).await;
-                        // A caller that gave up waiting needs no answer.
-                        let _ = done.send(outcome);
-                    }
-                    Some(Message::SchemasChanged { done }) => {
-                        let outcome = self.forget_schemas().await;
-                        let _ = done.send(outcome);
-                    }
-                    None => {
-                        let (entries, _) = self.log.durable_end();
-                        return self.flush(entries).await;
-                    }
+                message = messages.recv(), if has_room => match message {
+                    Some(message) => self.waiting.push(message.into()),
+                    None => return self.end().await,
                 },
-                _ = tick.tick() => self.commit_until_done().await?,
-                more = self.log.wait_beyond(self.next_entry) => {
-                    more?;
-                    self.read_some().await?;
+                due = self.until_due() => {
+                    due?;
+                    self.step().await?;
                 }
             }
         }
     }
 
-    async fn flush(&mut self, entries: u64) -> Result<()> {
-        while self.next_entry < entries {
+    /// Commits what is durable, if the table store is there.
+    async fn end(mut self) -> Result<()> {
+        let (entries, _) = self.ends.log.durable_end();
+        self.waiting.push(Waiting::end(entries));
+        while self.committed() < entries {
+            self.step().await?;
+            if self.patience.failures() > 0 {
+                let left = entries - self.committed();
+                warn!(
+                    left,
+                    "tables are away at the end; entries stay in the log and are committed after the next start"
+                );
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Returns when there is something to do.
+    async fn until_due(&self) -> Result<()> {
+        self.patience.due().await;
+        if self.is_commit_due() || (self.may_read() && self.is_behind()) {
+            return Ok(());
+        }
+        let commit_at = self.commit_at().unwrap_or(Instant::MAX);
+        tokio::select! {
+            more = self.ends.log.wait_beyond(self.next_entry), if self.may_read() => more,
+            () = self.ends.dependencies.timer().wait_until(commit_at) => Ok(()),
+        }
+    }
+
+    /// Reads or commits. What fails because something is away is done again later.
+    async fn step(&mut self) -> Result<()> {
+        match persist::attempt(self.try_step()).await {
+            Ok(()) => {
+                if self.patience.failures() > 0 {
+                    info!(attempts = self.patience.failures(), "tables take rows again");
+                }
+                self.patience.succeeded();
+                self.progress.send_if_modified(|progress| progress.away_since.take().is_some());
+                Ok(())
+            }
+            Err(error) if error.kind() == ErrorKind::Unavailable => {
+                if self.patience.failures() == 0 {
+                    warn!(code = error.code(), %error, "tables are away, rows wait in the log");
+                }
+                self.patience.failed();
+                let now = self.ends.dependencies.timer().now();
+                self.progress.send_modify(|progress| {
+                    progress.away_since.get_or_insert(now);
+                });
+                self.notice_lag();
+                Ok(())
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    async fn try_step(&mut self) -> Result<()> {
+        if self.may_read() && self.is_behind() {
             self.read_some().await?;
         }
-        self.commit_until_done().await
+        if self.is_commit_due() {
+            self.commit().await?;
+        }
+        Ok(())
     }
 
     async fn read_some(&mut self) -> Result<()> {
-        let entries = self.log.read(self.next_entry, ENTRIES_PER_READ).await?;
+        let entries_max = (READ_BYTES / self.entry_bytes.max(1)).clamp(1, ENTRIES_PER_READ_MAX);
+        let entries = self.ends.log.read(self.next_entry, entries_max).await?;
+        let bytes: usize = entries.iter().map(|entry| entry.payload.len()).sum();
+        self.entry_bytes = bytes / entries.len().max(1);
         for entry in entries {
+            if self.is_full() {
+                break;
+            }
             self.take(&entry).await?;
             self.next_entry += 1;
+            self.next_offset = entry.end();
+            self.waits_since.get_or_insert(self.ends.dependencies.timer().now());
         }
-        if self.buffered_rows >= self.options.commit_rows {
-            self.commit_until_done().await?;
-        }
+        self.notice_lag();
         Ok(())
     }
 
     async fn take(&mut self, entry: &LogEntry) -> Result<()> {
         let frame = Frame::decode(&entry.payload)?;
-        let header = &frame.header;
-        if header.counts != crate::Counts::default() {
-            let facts = FrameFacts { entry: self.next_entry, counts: header.counts, rules: header.rules.clone() };
-            self.facts.entry(header.dataset.clone()).or_default().push(facts);
+        for table in tables_of(&frame)? {
+            self.make_buffer(&table).await?;
         }
-        let live_end = Cut::of(self.log.partition(), entry.end());
-        if let Some(rows) = frame.numbered_accepted(entry)? {
-            self.put_rows(&TableName::new(header.dataset.as_str())?, rows, &live_end).await?;
+        self.backlog.take(self.next_entry, entry, &frame)?;
+        match &frame.header.restore {
+            Some(restore) => self.withdraw(restore, &Cut::of(self.ends.log.partition(), entry.end())).await,
+            None => Ok(()),
         }
-        if let Some(restore) = &header.restore {
-            self.withdraw(restore, &live_end).await?;
-        }
-        if let Some(load) = &header.load {
-            let table = TableName::new(header.dataset.as_str())?;
-            self.put_staged(&table, &load.staged, &Cut::of(load.partition, load.end)).await?;
-        }
-        if let Some(rows) = frame.numbered_quarantined(entry)? {
-            let table = TableName::quarantine(&header.dataset)?;
-            match &header.load {
-                Some(load) => {
-                    let until = Cut::of(load.partition, load.end);
-                    self.put_rows(&table, rows, &until).await?;
-                }
-                None => self.put_rows(&table, rows, &live_end).await?,
-            }
-        }
-        Ok(())
     }
 
     /// Makes versions that do not show what a restore withdraws. The frame is the intent: a crash is made good when it is
     /// read again, and a table that covers it already stays as it is.
     async fn withdraw(&mut self, restore: &Restore, live_end: &Cut) -> Result<()> {
-        self.commit_until_done().await?;
+        self.commit_backlog().await?;
+        let tables = self.ends.tables.clone();
         for (dataset, kept_end) in crate::restore::kept_ends(restore) {
             let table = TableName::new(dataset)?;
-            let newest = self.tables.snapshot(&table, None).await?;
+            let newest = tables.snapshot(&table, None).await?;
             if newest.cut.covers(live_end) {
                 continue;
             }
             let mut batches = Vec::new();
-            for rows in self.tables.scan(&self.permit, &table, newest.version, None).await? {
+            for rows in tables.scan(&self.ends.permit, &table, newest.version, None).await? {
                 let keep = |partition, offset| partition != Partition::LIVE || offset < kept_end;
                 batches.push(crate::restore::keep_where(&rows, keep)?);
             }
             let mut until = newest.cut.clone();
             until.join(live_end);
             let append = Append { batches, staged: Vec::new(), from: newest.cut, until };
-            let version = self.tables.replace(&self.permit, &table, append).await?;
-            let snapshot = self.tables.snapshot(&table, Some(version)).await?;
-            record_version(&self.catalog, &self.permit, &table, &snapshot, self.clock.now()).await?;
-            self.buffers.remove(&table);
+            let version = tables.replace(&self.ends.permit, &table, append).await?;
+            let snapshot = tables.snapshot(&table, Some(version)).await?;
+            self.ends.record_version(&table, &snapshot).await?;
+            self.backlog.buffers.remove(&table);
         }
         Ok(())
     }
 
-    async fn put_rows(&mut self, table: &TableName, rows: RecordBatch, until: &Cut) -> Result<()> {
-        let buffer = self.buffer(table).await?;
-        if buffer.until.covers(until) {
+    async fn make_buffer(&mut self, table: &TableName) -> Result<()> {
+        if self.backlog.buffers.contains_key(table) {
             return Ok(());
         }
-        let count = rows.num_rows();
-        buffer.batches.push(conform(&rows, &buffer.schema)?);
-        buffer.until.join(until);
-        self.buffered_rows += count;
+        let snapshot = self.ends.tables.snapshot(table, None).await?;
+        // A crash may have come between a commit and its record.
+        self.ends.record_version(table, &snapshot).await?;
+        self.backlog.buffers.insert(table.clone(), Buffer::after(snapshot));
         Ok(())
-    }
-
-    async fn put_staged(&mut self, table: &TableName, staged: &[StagedFile], until: &Cut) -> Result<()> {
-        let buffer = self.buffer(table).await?;
-        if !buffer.until.covers(until) {
-            buffer.staged.extend_from_slice(staged);
-            buffer.until.join(until);
-        }
-        Ok(())
-    }
-
-    async fn buffer(&mut self, table: &TableName) -> Result<&mut Buffer> {
-        if !self.buffers.contains_key(table) {
-            let snapshot = self.tables.snapshot(table, None).await?;
-            // A crash may have come between a commit and its record.
-            record_version(&self.catalog, &self.permit, table, &snapshot, self.clock.now()).await?;
-            let buffer = Buffer {
-                schema: snapshot.schema,
-                committed: snapshot.cut.clone(),
-                until: snapshot.cut,
-                batches: Vec::new(),
-                staged: Vec::new(),
-            };
-            self.buffers.insert(table.clone(), buffer);
-        }
-        Ok(self.buffers.get_mut(table).expect("it was inserted above"))
-    }
-
-    /// Commits everything that waits, however long the table store is away.
-    async fn commit_until_done(&mut self) -> Result<()> {
-        let mut pause = BACKOFF.0;
-        loop {
-            match self.commit().await {
-                Ok(()) => {
-                    let progress = Progress { committed_entries: self.next_entry, away: false };
-                    self.progress.send_replace(progress);
-                    return Ok(());
-                }
-                Err(error) if error.kind() == ErrorKind::Unavailable => {
-                    warn!(%error, "table store is away, retrying");
-                    self.progress.send_modify(|progress| progress.away = true);
-                    tokio::time::sleep(pause).await;
-                    pause = (pause * 2).min(BACKOFF.1);
-                }
-                Err(error) => return Err(error),
-            }
-        }
     }
 
     async fn commit(&mut self) -> Result<()> {
-        for (table, buffer) in &mut self.buffers {
-            if buffer.batches.is_empty() && buffer.staged.is_empty() {
-                continue;
+        self.commit_backlog().await?;
+        if self.waiting.iter().any(Waiting::is_for_schemas) {
+            self.backlog.buffers.clear();
+        }
+        self.waits_since = None;
+        let is_caught_up = !self.is_behind();
+        let is_resumed = self.next_entry >= self.durable_at_start;
+        let (committed_entries, committed_end) = (self.next_entry, self.next_offset);
+        self.progress.send_modify(|progress| {
+            progress.committed_entries = committed_entries;
+            progress.committed_end = committed_end;
+            progress.waiting_rows = 0;
+            progress.is_resumed |= is_resumed;
+            if is_caught_up {
+                progress.behind_since = None;
             }
-            let append = Append {
-                batches: buffer.batches.clone(),
-                staged: buffer.staged.clone(),
-                from: buffer.committed.clone(),
-                until: buffer.until.clone(),
-            };
-            let version = self.tables.append(&self.permit, table, append).await?;
-            let snapshot = self.tables.snapshot(table, Some(version)).await?;
-            debug!(%table, version = version.0, rows = snapshot.rows, "table committed");
-            record_version(&self.catalog, &self.permit, table, &snapshot, self.clock.now()).await?;
-            buffer.batches.clear();
-            buffer.staged.clear();
-            buffer.committed = buffer.until.clone();
-        }
-        while let Some(dataset) = self.facts.first_entry() {
-            self.catalog.record_frames(&self.permit, dataset.key(), Partition::LIVE, dataset.get()).await?;
-            dataset.remove();
-        }
-        self.buffered_rows = 0;
+        });
         Ok(())
     }
 
-    async fn forget_schemas(&mut self) -> Result<()> {
-        self.commit_until_done().await?;
-        self.buffers.clear();
+    async fn commit_backlog(&mut self) -> Result<()> {
+        self.is_committing = true;
+        let Backlog { buffers, facts, .. } = &mut self.backlog;
+        for (table, buffer) in buffers {
+            let Some(append) = buffer.append() else { continue };
+            let version = self.ends.tables.append(&self.ends.permit, table, append).await?;
+            let snapshot = self.ends.tables.snapshot(table, Some(version)).await?;
+            debug!(%table, version = version.0, rows = snapshot.rows, "table committed");
+            self.ends.record_version(table, &snapshot).await?;
+            buffer.is_committed();
+        }
+        while let Some(dataset) = facts.first_entry() {
+            let (catalog, permit) = (&self.ends.catalog, &self.ends.permit);
+            let call = || catalog.record_frames(permit, dataset.key(), Partition::LIVE, dataset.get());
+            let call = Idempotent::because("an entry that is recorded already is skipped", call);
+            self.ends.dependencies.catalog.repeat(RECORD_FRAMES, call).await?;
+            dataset.remove();
+        }
+        self.backlog.is_committed();
+        self.is_committing = false;
         Ok(())
+    }
+
+    /// Says since when tables lag behind the log.
+    fn notice_lag(&self) {
+        if self.committed() >= self.ends.log.durable_end().0 {
+            return;
+        }
+        let now = self.ends.clock.now();
+        let (oldest, rows) = (self.backlog.oldest(), self.backlog.rows());
+        self.progress.send_modify(|progress| {
+            progress.waiting_rows = rows as u64;
+            progress.behind_since = oldest.or(progress.behind_since).or(Some(now));
+        });
+    }
+
+    fn committed(&self) -> u64 {
+        self.progress.borrow().committed_entries
+    }
+
+    fn is_behind(&self) -> bool {
+        self.ends.log.durable_end().0 > self.next_entry
+    }
+
+    fn is_full(&self) -> bool {
+        self.backlog.rows() >= self.options.commit_rows || self.backlog.bytes() >= BACKLOG_BYTES_MAX
+    }
+
+    fn may_read(&self) -> bool {
+        !self.is_committing && !self.is_full()
+    }
+
+    /// When what was read must be committed, full or not.
+    fn commit_at(&self) -> Option<Instant> {
+        let interval = Span(i64::try_from(self.options.commit_interval.as_micros()).unwrap_or(i64::MAX));
+        self.waits_since.map(|since| since + interval)
+    }
+
+    fn is_commit_due(&self) -> bool {
+        let is_wanted = self.waiting.iter().any(|waiting| waiting.wants_commit(self.next_entry));
+        let is_time = self.commit_at().is_some_and(|at| at <= self.ends.dependencies.timer().now());
+        self.is_committing || self.is_full() || is_wanted || is_time
+    }
+
+    /// Answers whoever waits for what is done, and forgets who waits no more.
+    fn answer(&mut self) {
+        let committed = self.committed();
+        let has_buffers = !self.backlog.buffers.is_empty();
+        self.waiting.retain_mut(|waiting| !waiting.answer(committed, has_buffers));
     }
 }
 
-/// Keeps when a version was made; a version that is recorded already stays as it is.
-async fn record_version(
-    catalog: &Catalog,
-    permit: &Permit,
-    table: &TableName,
-    snapshot: &TableSnapshot,
-    now: Instant,
-) -> Result<()> {
-    let commit = TableCommit {
-        table: table.clone(),
-        version: snapshot.version,
-        committed_at: now,
-        rows: snapshot.rows,
-        cut: snapshot.cut.clone(),
-        detail: serde_json::Value::Null,
-    };
-    catalog.record_table_version(permit, &commit).await
+impl Ends {
+    /// Keeps when a version was made; a version that is recorded already stays as it is.
+    async fn record_version(&self, table: &TableName, snapshot: &TableSnapshot) -> Result<()> {
+        let commit = TableCommit {
+            table: table.clone(),
+            version: snapshot.version,
+            committed_at: self.clock.now(),
+            rows: snapshot.rows,
+            cut: snapshot.cut.clone(),
+            detail: serde_json::Value::Null,
+        };
+        let call = || self.catalog.record_table_version(&self.permit, &commit);
+        let call = Idempotent::because("a version that is recorded already stays as it is", call);
+        self.dependencies.catalog.repeat(RECORD_VERSION, call).await
+    }
 }
 
 /// Brings rows of an older contract to the table's schema: columns added since are null.

@@ -5,6 +5,7 @@ use std::fmt::Write;
 use std::sync::Mutex;
 
 use seawall_pipeline::Pipeline;
+use seawall_pipeline::dependency::breaker::State;
 
 /// Counts of requests since the start.
 #[derive(Debug, Default)]
@@ -69,7 +70,69 @@ impl Metrics {
         }
         header(&mut out, "seawall_table_store_away", "gauge", "1 while the table store does not answer.");
         line(&mut out, "seawall_table_store_away", &[], u64::from(progress.table_store_away));
+        header(&mut out, "seawall_table_writer_rows", "gauge", "Rows in memory that wait for a commit.");
+        line(&mut out, "seawall_table_writer_rows", &[], progress.waiting_rows);
+        freshness(&mut out, pipeline);
+        dependencies(&mut out, pipeline);
         out
+    }
+}
+
+/// How far tables and features lag.
+fn freshness(out: &mut String, pipeline: &Pipeline) {
+    let stages = [("tables", pipeline.table_freshness()), ("features", pipeline.feature_freshness())];
+    let name = "seawall_staleness_milliseconds";
+    header(out, name, "gauge", "Age of the oldest acknowledged row that is not in them yet.");
+    for (stage, fresh) in &stages {
+        line(out, name, &[("stage", stage)], fresh.staleness_ms);
+    }
+    header(out, "seawall_degraded", "gauge", "1 while answers from them lag more than they should.");
+    for (stage, fresh) in &stages {
+        line(out, "seawall_degraded", &[("stage", stage)], u64::from(fresh.degraded));
+    }
+}
+
+/// How what the pipeline depends on is.
+fn dependencies(out: &mut String, pipeline: &Pipeline) {
+    let all = pipeline.dependencies().health();
+    let name = "seawall_dependency_state";
+    header(out, name, "gauge", "Circuit breaker: 0 closed, 1 half open, 2 open, 3 forced open.");
+    for health in &all {
+        let state = match health.state {
+            State::Closed => 0,
+            State::HalfOpen => 1,
+            State::Open => 2,
+            State::ForcedOpen => 3,
+        };
+        line(out, name, &[("dependency", health.name)], state);
+    }
+    let name = "seawall_dependency_calls_inflight";
+    header(out, name, "gauge", "Calls in flight.");
+    for health in &all {
+        line(out, name, &[("dependency", health.name)], health.calls_inflight as u64);
+    }
+    let name = "seawall_dependency_calls_total";
+    header(out, name, "counter", "Calls by outcome; refused by the breaker, shed by the bulkhead.");
+    for health in &all {
+        let calls = health.calls;
+        let outcomes = [
+            ("answered", calls.answered),
+            ("slow", calls.slow),
+            ("failed", calls.failed),
+            ("timed_out", calls.timed_out),
+            ("abandoned", calls.abandoned),
+            ("refused", calls.refused),
+            ("shed", calls.shed),
+        ];
+        for (outcome, count) in outcomes {
+            line(out, name, &[("dependency", health.name), ("outcome", outcome)], count);
+        }
+    }
+    let name = "seawall_dependency_retries_total";
+    header(out, name, "counter", "Retries, made and denied by the budget.");
+    for health in &all {
+        line(out, name, &[("dependency", health.name), ("budget", "granted")], health.calls.retried);
+        line(out, name, &[("dependency", health.name), ("budget", "denied")], health.calls.retries_denied);
     }
 }
 

@@ -170,10 +170,15 @@ impl Installation {
     /// Starts the pipeline on the applied project. Refused while another process runs it.
     pub async fn start(&self, clock: Arc<dyn Clock>, options: Options) -> Result<Pipeline> {
         let active = self.active().await?;
+        Pipeline::start(self.parts(clock)?, &declared(&active, &self.settings.project), options).await
+    }
+
+    /// Opens what a pipeline runs on.
+    fn parts(&self, clock: Arc<dyn Clock>) -> Result<Parts> {
         let data = &self.settings.data;
         let log = DurableLog::open(&data.join("log"), Partition::LIVE, seawall_storage::log::Options::default())?;
         let online = DurableStore::open(&data.join("online"))?;
-        let parts = Parts {
+        Ok(Parts {
             clock,
             log: Arc::new(log),
             tables: self.tables.clone(),
@@ -182,8 +187,7 @@ impl Installation {
             models: self.models.clone(),
             catalog: self.catalog.clone(),
             folder: self.settings.project.clone(),
-        };
-        Pipeline::start(parts, &declared(&active, &self.settings.project), options).await
+        })
     }
 }
 
@@ -275,3 +279,6 @@ pub fn declared(active: &ActiveProject, folder: &Path) -> Declared {
 pub fn load(settings: &Settings) -> std::result::Result<Loaded, project::Diagnostics> {
     project::load(&settings.project, LoadOptions { set: settings.set.clone() })
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,11 +1,24 @@
 //! Talking to the server that runs on this data folder.
+//!
+//! Every request has a deadline and is made once: a command has no memory in which a circuit breaker could learn, and a
+//! person or a script decides whether to run it again.
 
 use std::path::Path;
+use std::time::Duration;
 
 use seawall_base::error::Result;
 use seawall_base::{Error, ErrorKind, Instant};
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
+
+/// How long a server may take to say that it is one.
+const HEALTH_TIMEOUT: Duration = Duration::from_secs(2);
+/// How long a connection may take.
+const CONNECT_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long an answer may take that nothing has to be done for.
+const GET_TIMEOUT: Duration = Duration::from_secs(60);
+/// How long work may take: a training is given as much by the server.
+const POST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 
 /// Where a running server listens, written to `serve.json` in its data folder.
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -23,7 +36,8 @@ impl Running {
     pub fn find(data: &Path) -> Option<Running> {
         let text = std::fs::read_to_string(data.join("serve.json")).ok()?;
         let running: Running = serde_json::from_str(&text).ok()?;
-        let mut health = ureq::get(format!("{}/health", running.url)).call().ok()?;
+        let health = ureq::get(format!("{}/health", running.url)).config().timeout_global(Some(HEALTH_TIMEOUT)).build();
+        let mut health = health.call().ok()?;
         let health: Value = serde_json::from_str(&health.body_mut().read_to_string().ok()?).ok()?;
         (health["instance"] == running.instance.as_str()).then_some(running)
     }
@@ -36,7 +50,12 @@ impl Running {
 
     /// Asks; the answer's JSON, or the server's error.
     pub fn get(&self, path: &str) -> Result<Value> {
-        let mut request = ureq::get(format!("{}{path}", self.url)).config().http_status_as_error(false).build();
+        let mut request = ureq::get(format!("{}{path}", self.url))
+            .config()
+            .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_global(Some(GET_TIMEOUT))
+            .build();
         if let Ok(token) = std::env::var("SEAWALL_TOKEN") {
             request = request.header("authorization", format!("Bearer {token}"));
         }
@@ -48,6 +67,8 @@ impl Running {
         let mut request = ureq::post(format!("{}{path}", self.url))
             .config()
             .http_status_as_error(false)
+            .timeout_connect(Some(CONNECT_TIMEOUT))
+            .timeout_global(Some(POST_TIMEOUT))
             .build()
             .header("content-type", content_type);
         if let Ok(token) = std::env::var("SEAWALL_TOKEN") {

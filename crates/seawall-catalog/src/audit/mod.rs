@@ -182,6 +182,14 @@ impl Catalog {
         }
     }
 
+    /// Writes what became of a dependency of the running system, which `permit` names: `dependency_away`,
+    /// `dependency_back`.
+    pub async fn audit_dependency(&self, permit: &Permit, event: &'static str, detail: Value) -> Result<()> {
+        let mut write = self.begin().await?;
+        append(&mut write, self.now(), Draft::of(event, permit, detail)).await?;
+        write.commit().await
+    }
+
     fn enqueue_read(&self, pending: PendingRead) -> Result<()> {
         let mut waiting = self.inner.pending_reads.lock().expect("no holder of this lock panics");
         if waiting.len() >= PENDING_READS_MAX {

@@ -21,12 +21,13 @@ use parking_lot::Mutex;
 use seawall_base::error::{Error, ErrorKind, Result};
 use seawall_base::hash::Hash;
 use seawall_base::table::{Append, StagedFile, TableName, TableSnapshot, TableStore, TableVersion};
-use seawall_base::{Clock, Permit, SystemClock, durable};
+use seawall_base::{Clock, Permit, SystemClock};
 use serde_json::json;
 
 use self::commit::{Commit, configuration, removal, schema_lines, sorted, version_info};
 use super::action::{self, Add, Format, Line, Metadata, Txn};
 use super::file::{self, EncodedFile};
+use super::home::Home;
 use super::log::{self, DataFile, Log, TableState};
 use super::rules::{check_cuts, check_from, conform_all, project, unknown_table, unknown_version};
 use super::{evolve, path, schema};
@@ -52,6 +53,7 @@ const SCAN_FILES_INFLIGHT_MAX: usize = 4;
 #[derive(Debug)]
 pub struct DeltaStore {
     root: PathBuf,
+    home: Home,
     store: Arc<dyn ObjectStore>,
     clock: ClockBox,
     handles: Mutex<BTreeMap<TableName, Arc<Handle>>>,
@@ -103,10 +105,10 @@ impl DeltaStore {
 
     /// Like [`DeltaStore::open`], with other components.
     pub fn open_with(root: &FilePath, options: DeltaStoreOptions) -> Result<DeltaStore> {
-        durable::create_dir_all(root)?;
-        let root = root.canonicalize()?;
+        let home = Home::open(root)?;
+        let root = home.path().to_owned();
         let clock = ClockBox(options.clock);
-        Ok(DeltaStore { root, store: options.store, clock, handles: Mutex::default() })
+        Ok(DeltaStore { root, home, store: options.store, clock, handles: Mutex::default() })
     }
 
     /// The folder of `table`.
@@ -201,6 +203,7 @@ impl DeltaStore {
 
     /// The newest state; none when the table does not exist.
     async fn current(&self, handle: &Handle) -> Result<Option<Arc<TableState>>> {
+        self.home.check().await?;
         let known = handle.state.lock().clone();
         let newest = match known {
             Some(state) => Some(handle.log.advance(&state).await?),
@@ -230,7 +233,10 @@ impl DeltaStore {
         let bytes = action::sealed_bytes(commit.into_lines(version, permit, &commit_id, self.now_ms()));
         let path = handle.log.commit_path(version);
         let put = self.store.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into());
-        let Err(error) = put.await else { return Ok(Landed::Yes) };
+        let Err(error) = put.await else {
+            // A folder that was exchanged meanwhile took a commit that belongs to nothing.
+            return self.home.check().await.map(|()| Landed::Yes);
+        };
         match handle.log.commit(version).await? {
             Some(lines) if commit_info_text(&lines, action::COMMIT_ID) == Some(&commit_id) => Ok(Landed::Yes),
             Some(_) => Ok(Landed::Taken),
@@ -579,6 +585,7 @@ impl TableStore for DeltaStore {
     }
 
     async fn tables(&self) -> Result<Vec<TableName>> {
+        self.home.check().await?;
         let root = Path::from_absolute_path(&self.root)
             .map_err(|e| Error::invalid(codes::STORAGE, "the data folder has no plain path").because(e))?;
         let listed = self.store.list_with_delimiter(Some(&root)).await;

@@ -15,6 +15,7 @@ pub mod conformance;
 mod delta;
 mod evolve;
 mod file;
+mod home;
 mod log;
 mod memory;
 mod mend;

@@ -13,6 +13,7 @@ use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use seawall_base::FeatureStatus;
 use seawall_base::error::Result;
+use seawall_pipeline::freshness::Freshness;
 
 /// The media type of an Arrow IPC stream.
 pub const ARROW_STREAM: &str = "application/vnd.apache.arrow.stream";
@@ -35,9 +36,19 @@ pub struct Provenance {
     pub source: Option<&'static str>,
     /// `seawall.features`: the columns that are features, as a JSON array.
     pub features: Option<Vec<String>>,
+    /// `seawall.degraded`: whether the answer lags more than it should.
+    pub degraded: Option<bool>,
+    /// `seawall.staleness_ms`: age of the oldest acknowledged row that the answer lacks.
+    pub staleness_ms: Option<u64>,
 }
 
 impl Provenance {
+    /// Says how fresh the answer is.
+    pub fn fresh(self, fresh: &Freshness) -> Provenance {
+        let cut = self.cut.or_else(|| Some(fresh.cut.to_string()));
+        Provenance { degraded: Some(fresh.degraded), staleness_ms: Some(fresh.staleness_ms), cut, ..self }
+    }
+
     fn metadata(self) -> HashMap<String, String> {
         let features = self.features.map(|names| serde_json::Value::from(names).to_string());
         let told = [
@@ -46,6 +57,8 @@ impl Provenance {
             ("seawall.cut", self.cut),
             ("seawall.source", self.source.map(str::to_owned)),
             ("seawall.features", features),
+            ("seawall.degraded", self.degraded.map(|degraded| degraded.to_string())),
+            ("seawall.staleness_ms", self.staleness_ms.map(|staleness| staleness.to_string())),
         ];
         told.into_iter().filter_map(|(key, value)| Some((key.to_owned(), value?))).collect()
     }

@@ -14,6 +14,7 @@ use seawall_base::online::FeatureStatus;
 use seawall_base::{Cut, Dataset, Error, Instant, Permit, VersionedName};
 use seawall_catalog::policy::Action;
 use seawall_pipeline::explain::explanation_json;
+use seawall_pipeline::freshness::Freshness;
 use seawall_pipeline::serving::Decisions;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
@@ -81,6 +82,7 @@ struct Served {
     source: Option<&'static str>,
     known_at: Option<Instant>,
     cut: Option<Cut>,
+    fresh: Freshness,
 }
 
 impl Served {
@@ -102,6 +104,8 @@ impl Served {
         if let Some(cut) = self.cut {
             named["cut"] = cut.to_string().into();
         }
+        named["degraded"] = self.fresh.degraded.into();
+        named["staleness_ms"] = self.fresh.staleness_ms.into();
         Ok(named)
     }
 
@@ -113,7 +117,9 @@ impl Served {
             cut: self.cut.map(|cut| cut.to_string()),
             source: self.source,
             features: Some(self.features),
+            ..Provenance::default()
         };
+        let provenance = provenance.fresh(&self.fresh);
         arrow_stream(&rows.schema(), std::slice::from_ref(&rows), provenance)
     }
 }
@@ -131,6 +137,7 @@ async fn serve_training_set(
     let rows = rows_of(&set.spine, rows)?;
     let count = rows.num_rows();
     let decisions = Decisions { rows, at: vec![at; count], now: vec![now; count], position: None };
+    let fresh = app.pipeline.feature_freshness();
     let answer = app.pipeline.serve(permit, name, &decisions).await?;
     let features = set.views.iter().map(|view| view.view().features.len()).sum();
     Ok(Served {
@@ -140,6 +147,7 @@ async fn serve_training_set(
         status: answer.status,
         source: None,
         cut: Some(answer.cut),
+        fresh,
     })
 }
 
@@ -155,6 +163,7 @@ async fn serve_view(
     let view = find_view(&revision.views, id)?;
     let dataset = &revision.dataset(&view.from)?.dataset;
     let entities = entities_of(dataset, &view.entity, rows)?;
+    let mut fresh = app.pipeline.feature_freshness();
     let online = app.pipeline.serve_views(std::slice::from_ref(id), &entities, at).await;
     let (values, status, source, known_at, cut) = match online {
         Ok(served) => {
@@ -164,13 +173,15 @@ async fn serve_view(
         // The online store only knows the present; a given time of the past is answered from the tables, and says so.
         Err(error) if given && error.kind() == seawall_base::ErrorKind::Invalid => {
             let values = app.pipeline.features_as_of(permit, id, &entities, at).await?;
+            // It waited until tables held everything.
+            fresh = app.pipeline.table_freshness();
             let status = present_or_null(&values);
             (values, status, "tables", Some(at), None)
         }
         Err(error) => return Err(error),
     };
     let features = last_columns(&values, values.num_columns());
-    Ok(Served { rows: values, status, features, source: Some(source), known_at, cut })
+    Ok(Served { rows: values, status, features, source: Some(source), known_at, cut, fresh })
 }
 
 /// For each view the rows with only its own entity columns: a request for several views has the columns of all.

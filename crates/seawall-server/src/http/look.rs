@@ -11,6 +11,7 @@ use seawall_base::error::Result;
 use seawall_base::{Error, Query as Sql, TableVersion};
 use seawall_catalog::lineage::Direction;
 use seawall_catalog::policy::Action;
+use seawall_pipeline::freshness::Freshness;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
@@ -53,6 +54,9 @@ async fn status_json(app: &App) -> Value {
         "feature_views": views,
         "training_sets": revision.training_set_names(),
         "progress": progress,
+        "tables": app.pipeline.table_freshness(),
+        "features": app.pipeline.feature_freshness(),
+        "dependencies": app.pipeline.dependencies().health(),
     })
 }
 
@@ -98,12 +102,14 @@ pub(super) async fn quarantine(
     app.pipeline.revision().dataset(&dataset)?;
     let sql = format!("select * from \"{dataset}__quarantine\" order by _partition desc, _lsn desc");
     let query = Sql { sql, rows_max: Some(limit.limit.unwrap_or(ROWS_DEFAULT)), ..Sql::default() };
+    let fresh = app.pipeline.table_freshness();
     let result = parts.engine.query(&permit, query).await?;
     let mut rows = Vec::new();
     for batch in &result.batches {
         rows.extend(json_rows(batch)?);
     }
-    Ok(Json(json!({"dataset": dataset, "rows": rows, "truncated": result.truncated})))
+    let answer = json!({"dataset": dataset, "rows": rows, "truncated": result.truncated});
+    Ok(Json(with_freshness(answer, &fresh)))
 }
 
 #[derive(Debug, Deserialize)]
@@ -134,16 +140,27 @@ pub(super) async fn query(State(app): State<App>, headers: HeaderMap, body: Byte
     let versions = body.versions.into_iter().map(|(table, version)| (table, TableVersion(version))).collect();
     let views = app.pipeline.revision().views_sql.clone();
     let query = Sql { sql: body.sql, system, views, versions, rows_max };
+    // Before the read, so that what is said of it holds of every table that it looked at.
+    let fresh = app.pipeline.table_freshness();
     let result = parts.engine.query(&permit, query).await?;
     if prefers_arrow(&headers) {
-        let provenance = Provenance { truncated: Some(result.truncated), ..Provenance::default() };
+        let truncated = Some(result.truncated);
+        let provenance = Provenance { truncated, ..Provenance::default() }.fresh(&fresh);
         return Ok(arrow_stream(&result.schema, &result.batches, provenance)?);
     }
     let mut rows = Vec::new();
     for batch in &result.batches {
         rows.extend(json_rows(batch)?);
     }
-    Ok(Json(json!({"rows": rows, "truncated": result.truncated})).into_response())
+    Ok(Json(with_freshness(json!({"rows": rows, "truncated": result.truncated}), &fresh)).into_response())
+}
+
+/// An answer that says how fresh it is.
+fn with_freshness(mut answer: Value, fresh: &Freshness) -> Value {
+    answer["degraded"] = fresh.degraded.into();
+    answer["staleness_ms"] = fresh.staleness_ms.into();
+    answer["cut"] = fresh.cut.to_string().into();
+    answer
 }
 
 #[derive(Debug, Deserialize)]

@@ -1,6 +1,7 @@
 //! HTTP: routes and what they share.
 
 mod answer;
+mod deadline;
 pub mod error;
 mod events;
 mod features;
@@ -55,6 +56,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/incidents/{id}/close", post(incidents::close))
         .fallback(error::unknown_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
+        .layer(middleware::from_fn_with_state(app.clone(), deadline::keep))
         .layer(middleware::from_fn_with_state(app.clone(), count))
         .with_state(app)
 }

@@ -42,6 +42,7 @@ pub(super) async fn predict(
     let rows = rows_of(&revision.model(&model)?.set.spine, &body.rows)?;
     let count = rows.num_rows();
     let decisions = Decisions { rows, at: vec![now; count], now: vec![now; count], position: None };
+    let fresh = app.pipeline.feature_freshness();
     let mut answer = app.pipeline.predict(&permit, &model, &decisions).await?;
     if !body.explain {
         answer.predictions.iter_mut().for_each(|prediction| prediction.reasons.clear());
@@ -52,6 +53,8 @@ pub(super) async fn predict(
         "predictions": answer.predictions,
         "known_at": answer.served.known_at.first().map(Instant::to_string),
         "cut": answer.cut.to_string(),
+        "degraded": fresh.degraded,
+        "staleness_ms": fresh.staleness_ms,
     })))
 }
 

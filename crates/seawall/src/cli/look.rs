@@ -8,7 +8,8 @@ use seawall_catalog::policy::Action;
 use seawall_server::http::json_rows;
 use serde_json::json;
 
-use crate::cli::Global;
+use crate::cli::{Global, server_status};
+use crate::client::Running;
 use crate::output::{Exit, count, print_json, table};
 
 /// Ask in SQL.
@@ -107,13 +108,19 @@ impl Query {
         let versions = self.versions.iter().map(|(table, version)| (table.clone(), *version)).collect();
         let rows_max = Some(self.rows_max);
         let query = Sql { sql: self.sql.clone(), system, views, versions, rows_max };
+        // Before the read, so that what is said of it holds of every table that it looked at.
+        let server = server_status::ask(Running::find(&installation.settings.data).as_ref());
         let result = installation.engine.query(&permit, query).await?;
         if global.json() {
             let mut rows = Vec::new();
             for batch in &result.batches {
                 rows.extend(json_rows(batch)?);
             }
-            print_json(&json!({"rows": rows, "truncated": result.truncated}))?;
+            let mut answer = json!({"rows": rows, "truncated": result.truncated});
+            if let Some(fresh) = server.as_ref().and_then(|server| server["tables"].as_object()) {
+                answer.as_object_mut().expect("it was made as one").extend(fresh.clone());
+            }
+            print_json(&answer)?;
             return Ok(Exit::Ok);
         }
         match result.batches.is_empty() {
@@ -122,6 +129,9 @@ impl Query {
         }
         if result.truncated {
             eprintln!("only the first {} rows are shown; --rows-max shows more", self.rows_max);
+        }
+        if let Some(lag) = server.as_ref().and_then(|server| server_status::lag(&server["tables"])) {
+            eprintln!("tables {lag}");
         }
         Ok(Exit::Ok)
     }
@@ -188,7 +198,8 @@ impl Status {
         let active = installation.active().await?;
         let counts = installation.catalog.counts().await?;
         let quality = installation.catalog.quality().await?;
-        let running = crate::client::Running::find(&installation.settings.data);
+        let running = Running::find(&installation.settings.data);
+        let server = server_status::ask(running.as_ref());
         let drifted = match crate::assemble::load(&installation.settings) {
             Ok(loaded) => {
                 let changes = installation.catalog.plan(&loaded.project, &[]).await?;
@@ -202,7 +213,11 @@ impl Status {
                 "project": active.project.name,
                 "revision": active.revision,
                 "declarations_differ": drifted,
-                "server": running.map(|running| running.url),
+                "server": running.as_ref().map(|running| &running.url),
+                "progress": server.as_ref().map(|server| &server["progress"]),
+                "tables": server.as_ref().map(|server| &server["tables"]),
+                "features": server.as_ref().map(|server| &server["features"]),
+                "dependencies": server.as_ref().map(|server| &server["dependencies"]),
                 "recovery": recovery,
                 "datasets": counts,
                 "quality": quality,
@@ -215,11 +230,14 @@ impl Status {
         if drifted {
             println!("the declarations in the folder differ from it: `seawall plan` shows how");
         }
-        match running {
+        match &running {
             Some(running) => println!("a server runs at {} (process {})", running.url, running.pid),
             None => println!("no server runs on this data folder"),
         }
         if let Some(line) = recovery.line() {
+            println!("{line}");
+        }
+        for line in server.as_ref().map(server_status::lines).unwrap_or_default() {
             println!("{line}");
         }
         println!(

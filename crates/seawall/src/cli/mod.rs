@@ -16,6 +16,7 @@ mod repair;
 mod rollback;
 mod rollback_to;
 mod serve;
+mod server_status;
 mod token;
 mod training_set;
 mod verify;

@@ -122,19 +122,40 @@ pub async fn serve_until_told(
 
 /// Looks at everything every so often. A failure is logged, and the next look tries again.
 async fn control(pipeline: Arc<Pipeline>) {
+    let mut failing = Failing::default();
     let mut tick = tokio::time::interval(CONTROL_INTERVAL);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
     loop {
         tick.tick().await;
         let now = pipeline.parts().clock.now();
-        if let Err(error) = pipeline.control(now, &[]).await {
-            tracing::warn!(code = error.code(), %error, "cannot look at incidents and models");
+        match pipeline.control(now, &[]).await {
+            Err(error) if failing.is_new(&error) => {
+                tracing::warn!(code = error.code(), %error, "cannot look at incidents and models");
+            }
+            Err(_) => {}
+            Ok(()) if failing.is_over() => tracing::info!("looks at incidents and models again"),
+            Ok(()) => {}
         }
+    }
+}
+
+/// Whether a failure that comes again and again was told already.
+#[derive(Default)]
+struct Failing(Option<&'static str>);
+
+impl Failing {
+    fn is_new(&mut self, error: &Error) -> bool {
+        self.0.replace(error.code()) != Some(error.code())
+    }
+
+    fn is_over(&mut self) -> bool {
+        self.0.take().is_some()
     }
 }
 
 /// Switches the pipeline when another process applied a revision.
 async fn follow_revisions(catalog: Arc<seawall_catalog::Catalog>, pipeline: Arc<Pipeline>, folder: PathBuf) {
+    let mut failing = Failing::default();
     let mut tick = tokio::time::interval(REVISION_INTERVAL);
     loop {
         tick.tick().await;
@@ -147,8 +168,14 @@ async fn follow_revisions(catalog: Arc<seawall_catalog::Catalog>, pipeline: Arc<
             pipeline.switch(&declared(&active, &folder)).await
         };
         let outcome: Result<()> = switched.await;
-        if let Err(error) = outcome {
-            tracing::warn!(%error, "cannot switch to the applied revision, the old one goes on");
+        match outcome {
+            Err(error) if failing.is_new(&error) => {
+                tracing::warn!(%error, "cannot switch to the applied revision, the old one goes on");
+            }
+            Err(_) => {}
+            Ok(()) => {
+                failing.is_over();
+            }
         }
     }
 }

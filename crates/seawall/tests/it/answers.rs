@@ -50,7 +50,11 @@ fn features_and_queries_come_as_arrow_when_asked() {
 
     let counted = arrow(&server, "/v1/query", &json!({"sql": "select 7 as n", "rows_max": null}));
     assert_eq!(counted["n"].as_primitive::<Int64Type>().value(0), 7);
-    assert_eq!((told(&counted, "seawall.truncated"), told(&counted, "seawall.cut")), (Some("false"), None));
+    assert_eq!(
+        (told(&counted, "seawall.truncated"), told(&counted, "seawall.degraded").is_some()),
+        (Some("false"), true)
+    );
+    assert!(told(&counted, "seawall.cut").is_some() && told(&counted, "seawall.staleness_ms").is_some());
     server.terminate();
 }
 

@@ -4,6 +4,7 @@
 
 mod analyst;
 mod answers;
+mod away;
 mod backup;
 mod break_it;
 mod commands;
