@@ -1,9 +1,7 @@
 //! The keys of `kind: recovery`.
 
-use super::super::shape::{Least, Record, Shape, optional, required};
-use super::{COUNT, NAME_DOC};
-
-const POSITIVE_SPAN: Shape = Shape::Span(Least::Positive);
+use super::super::shape::{Record, Shape, optional, required};
+use super::{COUNT, NAME_DOC, POSITIVE_SPAN};
 
 pub(super) static RECOVERY: Record = Record::new(
     "recovery",
