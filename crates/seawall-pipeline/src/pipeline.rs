@@ -125,6 +125,7 @@ impl Pipeline {
         let parts = parts.guarded(&dependencies);
         let permit = parts.catalog.system_permit(Action::WriteTable, "*");
         let revision = Arc::new(Revision::compile(declared, &parts.engine).await?);
+        check_tables_are_there(&parts, &revision).await?;
         ensure_tables(&parts, &revision, &permit).await?;
         let withdrawn = Arc::new(Withdrawn::read(parts.log.as_ref()).await?);
         let order = recover(&parts, &revision, &permit, &withdrawn).await?;
@@ -374,6 +375,25 @@ pub struct Accounting {
     pub counts: std::collections::BTreeMap<String, crate::Counts>,
     /// Halted datasets and why.
     pub halted: std::collections::BTreeMap<String, String>,
+}
+
+/// Refuses to begin tables anew that the catalog knows to have versions: the disk with them is not mounted, or the folder
+/// was replaced, and what was committed would be gone in silence.
+async fn check_tables_are_there(parts: &Parts, revision: &Revision) -> Result<()> {
+    for name in revision.datasets.keys() {
+        let table = TableName::dataset(name)?;
+        let Some(known) = parts.catalog.version_at(&table, seawall_base::Instant::MAX).await? else { continue };
+        match parts.tables.snapshot(&table, None).await {
+            Err(error) if error.kind() == ErrorKind::NotFound => {
+                let message = format!("table {table} is gone, but the catalog knows its version {}", known.0);
+                return Err(Error::new(ErrorKind::Unavailable, "SW1308", message)
+                    .because(error)
+                    .hint("mount the disk with the folder `tables`, or restore it from a backup, and start again"));
+            }
+            outcome => outcome?,
+        };
+    }
+    Ok(())
 }
 
 async fn ensure_tables(parts: &Parts, revision: &Revision, permit: &Permit) -> Result<()> {

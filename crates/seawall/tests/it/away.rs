@@ -220,3 +220,26 @@ fn an_end_while_tables_are_away_is_clean() {
     again.drained(Duration::from_secs(30));
     assert_eq!(again.query().1["rows"][0]["n"], sent);
 }
+
+/// A start without the tables that there were does not begin new ones beside them.
+#[test]
+fn a_start_without_the_tables_is_refused() {
+    let project = Project::events();
+    project.run(&["apply"]).expect(0);
+    let server = project.serve(&[]);
+    let mut outage = Outage { project, server, sent: 0, slowest: Duration::ZERO };
+    outage.send();
+    let (tables, moved) = (outage.tables(), outage.moved());
+    let Outage { project, server, .. } = outage;
+    server.terminate();
+    std::fs::rename(&tables, &moved).unwrap();
+    let refused = project.run(&["serve", "--listen", "127.0.0.1:0"]).expect(2);
+    assert!(refused.stderr.contains("SW1308"), "{}", refused.stderr);
+    // Fails when something was written there.
+    std::fs::remove_dir(&tables).unwrap();
+    std::fs::rename(&moved, &tables).unwrap();
+    let server = project.serve(&[]);
+    let again = Outage { project, server, sent: 1, slowest: Duration::ZERO };
+    again.drained(Duration::from_secs(30));
+    assert_eq!(again.query().1["rows"][0]["n"], 1);
+}
