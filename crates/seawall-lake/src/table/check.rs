@@ -241,6 +241,8 @@ impl DeltaStore {
                 let version = pointer.as_ref().and_then(|pointer| pointer.get("version")).and_then(Value::as_u64);
                 match version {
                     Some(version) if listing.checkpoints.contains_key(&version) => return,
+                    // Written since the log was listed.
+                    Some(version) if self.has_checkpoint(handle, version).await => return,
                     Some(version) => {
                         format!("_last_checkpoint names the checkpoint of version {version}, which is missing")
                     }
@@ -255,6 +257,10 @@ impl DeltaStore {
             .checked
             .findings
             .push(found.in_file(self.folder(table).join("_delta_log").join("_last_checkpoint"), None));
+    }
+
+    async fn has_checkpoint(&self, handle: &Handle, version: u64) -> bool {
+        matches!(handle.log.read(&handle.log.checkpoint_path(version)).await, Ok(Some(_)))
     }
 
     /// Files that only old versions showed may have been removed on purpose; then nobody expects them.

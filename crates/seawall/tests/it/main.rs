@@ -12,6 +12,7 @@ mod declarations;
 mod demo;
 mod flights;
 mod integrity;
+mod keeper;
 mod kill;
 mod models;
 mod my_file;
