@@ -7,8 +7,10 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 use anyhow::{Context, Result};
+use clap::Parser;
 
 mod tidy;
+mod torture;
 
 const HELP: &str = "\
 Development chores.
@@ -19,6 +21,8 @@ Commands:
   tidy    Check the properties of the repository that no compiler checks: crate edges, owned
           dependencies, forbidden calls, one version of heavy dependencies, file shape, error codes,
           text, links. Exits with 1 when a rule is broken; warnings alone do not fail.
+  torture Break a running Seawall in every way we know and print what was lost, doubled or silently
+          wrong. See `cargo xtask torture --help`.
   help    Print this list.
 ";
 
@@ -26,6 +30,7 @@ fn main() -> ExitCode {
     let arguments: Vec<String> = std::env::args().skip(1).collect();
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["tidy"] => tidy(),
+        ["torture", ..] => torture(&arguments),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(ExitCode::SUCCESS)
@@ -52,6 +57,15 @@ fn tidy() -> Result<ExitCode> {
     let warnings = findings.len() - failures;
     println!("tidy: {} files, {failures} failures, {warnings} warnings", repository.files.len());
     Ok(if failures == 0 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+}
+
+/// Runs the harnesses and prints their scorecard.
+fn torture(arguments: &[String]) -> Result<ExitCode> {
+    let options = match torture::Options::try_parse_from(arguments) {
+        Ok(options) => options,
+        Err(error) => error.exit(),
+    };
+    torture::run(&root()?, &options)
 }
 
 /// The repository this binary was built from, unless the working directory lies in another checkout of it.

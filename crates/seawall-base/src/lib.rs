@@ -1,9 +1,8 @@
 //! Vocabulary and ports of Seawall.
 //!
 //! Every other crate speaks in the words defined here: partitions, offsets, cuts, instants, permits, declarations.
-//! The ports ([`Clock`], [`Rng`], [`TableStore`], [`Log`], [`OnlineStore`], [`Engine`], [`BatchMap`],
-//! [`ModelEngine`]) are the only way
-//! in which a decision reaches the outside world. This crate does no I/O itself, but for [`durable`], which holds the
+//! The ports ([`Clock`], [`Rng`], [`TableStore`], [`TableUpkeep`], [`Log`], [`OnlineStore`], [`Engine`], [`BatchMap`],
+//! [`ModelEngine`]) are the only way in which a decision reaches the outside world. This crate does no I/O itself, but for [`durable`], which holds the
 //! only `fsync` calls of the workspace.
 
 pub mod clock;
@@ -20,8 +19,10 @@ pub mod model;
 pub mod online;
 pub mod permit;
 pub mod rng;
+pub mod sabotage;
 pub mod table;
 pub mod time;
+pub mod upkeep;
 pub mod watch;
 
 pub use clock::{Clock, DrivenClock, MonotonicClock, SystemClock};
@@ -31,13 +32,14 @@ pub use grant::Grants;
 pub use hash::Hash;
 pub use ids::{Cut, Dataset, Offset, Partition, RowId, VersionedName};
 pub use integrity::{Checked, Damage, Finding, Severity};
-pub use log::{Appended, Log, LogEntry};
+pub use log::{Appended, Extent, Log, LogEntry};
 pub use model::{Contribution, ModelEngine, Scorer, Scores, TrainedModel, TrainingJob};
 pub use online::{FeatureRequest, FeatureStatus, OnlineStore, ServedFeatures, ViewRequest, ViewValues};
 pub use permit::Permit;
 pub use rng::{OsRng, Rng, SeededRng};
 pub use table::{Append, StagedFile, TableName, TableSnapshot, TableStore, TableVersion};
 pub use time::{Instant, Span};
+pub use upkeep::TableUpkeep;
 
 /// Columns that Seawall adds to every table. Their names begin with an underscore, which contracts may not use.
 pub mod column {

@@ -12,6 +12,9 @@ use crate::hash::Hash;
 use crate::ids::Cut;
 use crate::permit::Permit;
 
+/// How the names of training sets' tables end.
+const TRAINING_SET: &str = "__training_set";
+
 /// Name of a table: lower-case letters, digits and underscores, at most 120 bytes, so that it is a safe folder name.
 #[derive(Debug, Clone, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize)]
 #[serde(transparent)]
@@ -47,7 +50,12 @@ impl TableName {
 
     /// The rows of a training set.
     pub fn training_set(name: &str) -> Result<Self> {
-        TableName::new(format!("{name}__training_set"))
+        TableName::new(format!("{name}{TRAINING_SET}"))
+    }
+
+    /// Whether it names the rows of a training set.
+    pub fn is_training_set(&self) -> bool {
+        self.0.ends_with(TRAINING_SET)
     }
 
     /// The predictions of a model.
@@ -109,6 +117,8 @@ pub struct TableSnapshot {
     pub rows: u64,
     /// Its cut: end offset per partition.
     pub cut: Cut,
+    /// The files that its commit added, for the ledger; empty when the version is known from a checkpoint only.
+    pub added: Vec<StagedFile>,
 }
 
 /// Versioned tables.

@@ -83,12 +83,19 @@ pub enum CauseKind {
     Performance,
     /// Something that was kept is not what was written any more.
     Damage,
+    /// A rule of the contract about the whole table is broken.
+    Quality,
+    /// A service level of the contract is not kept.
+    ServiceLevel,
+    /// So many rows were refused that the dataset halted.
+    Breaker,
 }
 
 impl CauseKind {
     /// Whether the data is wrong, so that a model must not learn from it.
     pub fn is_data_fault(self) -> bool {
-        !matches!(self, CauseKind::FeatureDrift | CauseKind::Performance | CauseKind::Damage)
+        use CauseKind::{Damage, FeatureDrift, Performance, Quality, ServiceLevel};
+        !matches!(self, FeatureDrift | Performance | Quality | ServiceLevel | Damage)
     }
 
     /// Its name in JSON.
@@ -104,6 +111,9 @@ impl CauseKind {
             CauseKind::FeatureDrift => "feature_drift",
             CauseKind::Performance => "performance",
             CauseKind::Damage => "damage",
+            CauseKind::Quality => "quality",
+            CauseKind::ServiceLevel => "service_level",
+            CauseKind::Breaker => "breaker",
         }
     }
 }

@@ -144,6 +144,8 @@ pub(crate) fn project(feature_views: Vec<FeatureView>, training_sets: Vec<Traini
         corrections: Vec::new(),
         views: Vec::new(),
         policies: Vec::new(),
+        log_retention: None,
+        tables: None,
         other: Vec::new(),
     }
 }

@@ -15,6 +15,11 @@ pub(crate) const TABLE_FEATURES: &str = "SW0511";
 pub(crate) const STORAGE: &str = "SW0512";
 pub(crate) const PARQUET: &str = "SW0513";
 pub(crate) const CUT_BACKWARDS: &str = "SW0514";
+pub(crate) const LEASE_HELD: &str = "SW0515";
+pub(crate) const VERSION_MOVED: &str = "SW0516";
+pub(crate) const VERSION_EXPIRED: &str = "SW0517";
+pub(crate) const LEASE_LOST: &str = "SW0518";
+pub(crate) const HOME: &str = "SW0519";
 
 pub(crate) const SQL_INVALID: &str = "SW0520";
 pub(crate) const SQL_NOT_READ_ONLY: &str = "SW0521";

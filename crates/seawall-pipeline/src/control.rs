@@ -19,7 +19,7 @@ const POSITION: &str = "control";
 /// State of control: what the monitor saw, and the last tick.
 #[derive(Default)]
 pub(crate) struct Control {
-    monitor: Monitor,
+    pub(crate) monitor: Monitor,
     last: Option<Instant>,
 }
 
@@ -43,6 +43,7 @@ impl Pipeline {
         self.refresh_champions().await?;
         self.follow_champions(monitor, &revision).await?;
         self.look_at_datasets(monitor, &revision, now).await?;
+        self.look_at_quality(monitor, &revision, now).await?;
         let is_new_day = last.is_none_or(|last| last.floor(Span::DAY) != now.floor(Span::DAY));
         if is_new_day {
             let views = self.look_at_models(monitor, &revision, now).await?;
@@ -54,6 +55,7 @@ impl Pipeline {
         let permit = self.control_permit(Action::Administer, "control");
         self.parts.catalog.set_control_position(&permit, POSITION, now).await?;
         *last = Some(now);
+        self.checkpoint_monitor_if_due(monitor).await;
         Ok(())
     }
 

@@ -1,9 +1,12 @@
 //! The deduplication index: which keys a dataset holds, and with what content.
 //!
-//! Rebuilt from the log at start, so it needs no file of its own. Keys and contents are 128-bit hashes; two different
-//! keys collide with a probability of about n^2 / 2^129, which is below 1e-18 for ten billion rows.
+//! Rebuilt at start from the order's checkpoint and the log behind it. For that it also keeps the keys that no checkpoint
+//! has yet, in the order of the log. A key is unwritten only once its row is in a frame: what a bulk load has merely
+//! staged may still be forgotten. Keys and contents are 128-bit hashes; two different keys collide with a probability of
+//! about n^2 / 2^129, which is below 1e-18 for ten billion rows.
 
 use std::collections::{HashMap, VecDeque};
+use std::hash::{BuildHasherDefault, Hasher};
 
 use seawall_base::{Instant, Span};
 
@@ -13,7 +16,7 @@ mod tests;
 /// What the index says of a row.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Seen {
-    /// The key is new, or was forgotten after the horizon.
+    /// The key is new, or its row arrived longer ago than the horizon.
     New,
     /// Same key, same content.
     Same,
@@ -21,12 +24,34 @@ pub enum Seen {
     Different,
 }
 
+/// A row as the index knows it.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Keyed {
+    /// When it arrived.
+    pub arrival: Instant,
+    /// Hash of its primary key.
+    pub key: u128,
+    /// Hash of its content.
+    pub content: u128,
+}
+
 /// Keys seen within the horizon.
 #[derive(Debug, Default)]
 pub struct DedupIndex {
+    primary_key: Vec<String>,
     horizon: Option<Span>,
-    rows: HashMap<u128, Entry>,
+    rows: HashMap<u128, Entry, BuildHasherDefault<KeyHasher>>,
     by_arrival: VecDeque<(Instant, u128)>,
+    unwritten: Unwritten,
+}
+
+/// What the next checkpoint has to write of an index.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Unwritten {
+    /// Whether these are all keys: those of earlier checkpoints do not count any more.
+    pub is_all: bool,
+    /// The keys, in the order of the log.
+    pub keys: Vec<Keyed>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -36,9 +61,30 @@ struct Entry {
 }
 
 impl DedupIndex {
-    /// An index that forgets keys `horizon` after their arrival; never, when there is none.
-    pub fn new(horizon: Option<Span>) -> Self {
-        DedupIndex { horizon, ..DedupIndex::default() }
+    /// An index of rows with `primary_key` that forgets keys `horizon` after their arrival; never, when there is none.
+    pub fn new(primary_key: &[String], horizon: Option<Span>) -> Self {
+        let unwritten = Unwritten { is_all: true, keys: Vec::new() };
+        DedupIndex { primary_key: primary_key.to_vec(), horizon, unwritten, ..DedupIndex::default() }
+    }
+
+    /// An index whose first keys are those of a checkpoint, which [`DedupIndex::restore`] brings back.
+    pub fn continued(primary_key: &[String], horizon: Option<Span>) -> Self {
+        DedupIndex { primary_key: primary_key.to_vec(), horizon, ..DedupIndex::default() }
+    }
+
+    /// Takes the next row of a checkpoint, in the order of the log.
+    pub fn restore(&mut self, row: Keyed) {
+        self.observe(row);
+    }
+
+    /// The columns of the key.
+    pub fn primary_key(&self) -> &[String] {
+        &self.primary_key
+    }
+
+    /// How long keys are known.
+    pub fn horizon(&self) -> Option<Span> {
+        self.horizon
     }
 
     /// Changes the horizon, for a contract that changed it.
@@ -47,26 +93,67 @@ impl DedupIndex {
     }
 
     /// Looks at a row and remembers it when it is new.
-    pub fn observe(&mut self, key: u128, content: u128, arrival: Instant) -> Seen {
-        self.forget(arrival);
-        match self.rows.get(&key) {
-            Some(entry) if entry.content == content => Seen::Same,
-            Some(_) => Seen::Different,
-            None => {
-                self.rows.insert(key, Entry { content, arrival });
-                if self.horizon.is_some() {
-                    self.by_arrival.push_back((arrival, key));
-                }
-                Seen::New
+    pub fn observe(&mut self, row: Keyed) -> Seen {
+        self.forget_before(row.arrival);
+        match self.rows.get(&row.key) {
+            Some(entry) if !self.is_over(entry.arrival, row.arrival) => {
+                return if entry.content == row.content { Seen::Same } else { Seen::Different };
             }
+            Some(_) | None => {}
+        }
+        self.rows.insert(row.key, Entry { content: row.content, arrival: row.arrival });
+        if self.horizon.is_some() {
+            self.by_arrival.push_back((row.arrival, row.key));
+        }
+        Seen::New
+    }
+
+    /// Rows that were observed are in a frame now: the next checkpoint writes them.
+    pub fn confirm(&mut self, rows: impl IntoIterator<Item = Keyed>) {
+        self.unwritten.keys.extend(rows);
+    }
+
+    /// Takes a row of a frame from the log.
+    pub fn replay(&mut self, row: Keyed) {
+        if self.observe(row) == Seen::New {
+            self.unwritten.keys.push(row);
         }
     }
 
-    /// Forgets keys that were observed for rows which then did not become visible.
-    pub fn forget_keys(&mut self, keys: &[u128]) {
-        for key in keys {
-            self.rows.remove(key);
+    /// Forgets rows that were observed and then did not become visible.
+    pub fn forget(&mut self, rows: &[Keyed]) {
+        for row in rows {
+            self.rows.remove(&row.key);
         }
+    }
+
+    /// What the next checkpoint has to write; the index then counts it as written.
+    pub fn take_unwritten(&mut self) -> Unwritten {
+        std::mem::take(&mut self.unwritten)
+    }
+
+    /// Gives back what a checkpoint could not write.
+    pub fn put_back(&mut self, mut unwritten: Unwritten) {
+        if self.unwritten.is_all {
+            // The index was made anew since.
+            return;
+        }
+        unwritten.keys.append(&mut self.unwritten.keys);
+        self.unwritten = unwritten;
+    }
+
+    /// Rows that no checkpoint has.
+    pub fn unwritten_rows(&self) -> usize {
+        self.unwritten.keys.len()
+    }
+
+    /// The rows that are known to one that arrives at `now`, ordered.
+    #[cfg(test)]
+    pub(crate) fn held(&self, now: Instant) -> Vec<Keyed> {
+        let row = |(key, entry): (&u128, &Entry)| Keyed { arrival: entry.arrival, key: *key, content: entry.content };
+        let mut held: Vec<Keyed> = self.rows.iter().map(row).filter(|row| !self.is_over(row.arrival, now)).collect();
+        held.sort_unstable();
+        held
     }
 
     /// Keys held.
@@ -79,10 +166,13 @@ impl DedupIndex {
         self.rows.is_empty()
     }
 
-    fn forget(&mut self, now: Instant) {
-        let Some(horizon) = self.horizon else { return };
+    fn is_over(&self, arrival: Instant, now: Instant) -> bool {
+        self.horizon.is_some_and(|horizon| now - arrival > horizon)
+    }
+
+    fn forget_before(&mut self, now: Instant) {
         while let Some((arrival, key)) = self.by_arrival.front().copied() {
-            if now - arrival <= horizon {
+            if !self.is_over(arrival, now) {
                 break;
             }
             self.by_arrival.pop_front();
@@ -90,5 +180,27 @@ impl DedupIndex {
                 self.rows.remove(&key);
             }
         }
+    }
+}
+
+/// Keys are hashes already: their first 64 bits are as good as any others.
+#[derive(Debug, Default)]
+struct KeyHasher(u64);
+
+impl Hasher for KeyHasher {
+    fn finish(&self) -> u64 {
+        self.0
+    }
+
+    fn write(&mut self, bytes: &[u8]) {
+        for chunk in bytes.chunks(8) {
+            let mut word = [0; 8];
+            word[..chunk.len()].copy_from_slice(chunk);
+            self.0 ^= u64::from_le_bytes(word);
+        }
+    }
+
+    fn write_u128(&mut self, key: u128) {
+        self.0 = key as u64;
     }
 }

@@ -8,7 +8,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::SchemaRef;
+use arrow::datatypes::{Schema, SchemaRef};
 
 use seawall_base::error::Result;
 use seawall_base::{
@@ -37,6 +37,9 @@ struct Progress {
 #[derive(Clone)]
 pub struct Handle {
     progress: watch::Receiver<Progress>,
+    /// Entries that were durable at the start: nobody is answered from a state that lags behind them.
+    ready_at: u64,
+    checkpointed: watch::Receiver<u64>,
     _alive: mpsc::Sender<()>,
 }
 
@@ -48,9 +51,22 @@ impl Handle {
         reached.map(|_| ()).map_err(|_| Error::new(ErrorKind::Unavailable, "SW0831", "the feature writer has stopped"))
     }
 
-    /// Fails when the writer has stopped: the online store is frozen then, and must not answer as if it were fresh.
+    /// Waits until the online store has everything that was durable at the start.
+    pub async fn ready(&self) -> Result<()> {
+        self.wait_for(self.ready_at).await
+    }
+
+    /// Fails when the writer has stopped: the online store is frozen then, and must not answer as if it were fresh. Also
+    /// fails while the store lags behind what was acknowledged before the start.
     pub fn check_running(&self) -> Result<()> {
         match self.progress.has_changed() {
+            Ok(_) if self.entries() < self.ready_at => {
+                let (entries, ready_at) = (self.entries(), self.ready_at);
+                let message = format!(
+                    "the features are being brought up to date after a start: {entries} of {ready_at} log entries"
+                );
+                Err(Error::new(ErrorKind::Unavailable, "SW0445", message).hint("try again in a moment"))
+            }
             Ok(_) => Ok(()),
             Err(_) => Err(Error::new(ErrorKind::Unavailable, "SW0831", "the feature writer has stopped")
                 .hint("read the log of the process for the cause, and restart it")),
@@ -60,6 +76,11 @@ impl Handle {
     /// Log entries whose rows the online store has.
     pub fn entries(&self) -> u64 {
         self.progress.borrow().entries
+    }
+
+    /// Log entries whose rows the online store's checkpoint has.
+    pub fn checkpointed_entries(&self) -> u64 {
+        *self.checkpointed.borrow()
     }
 
     /// Since when the writer cannot go on because the table store is away; none while it can.
@@ -93,22 +114,28 @@ pub struct FeatureWriter {
     cut: Cut,
     patience: Patience,
     progress: watch::Sender<Progress>,
+    checkpointed: watch::Sender<u64>,
     checkpoint_interval: Duration,
 }
 
 impl FeatureWriter {
-    /// Starts the writer's task. It begins at the log's first entry and skips what the store has already.
+    /// Starts the writer's task. It begins with entry `from`, before which the store has everything, and skips what the
+    /// store has already.
     pub fn start(
         ends: Ends,
         patience: Patience,
         checkpoint_interval: Duration,
+        from: u64,
     ) -> (Handle, tokio::task::JoinHandle<Result<()>>) {
         let (alive, closed) = mpsc::channel(1);
-        let (progress, watched) = watch::channel(Progress::default());
+        let (progress, watched) = watch::channel(Progress { entries: from, behind_since: None });
+        let (checkpointed, checkpointed_entries) = watch::channel(from);
         let cut = ends.online.store_cut();
-        let writer = FeatureWriter { ends, next_entry: 0, cut, patience, progress, checkpoint_interval };
+        let ready_at = ends.log.durable_end().0;
+        let writer =
+            FeatureWriter { ends, next_entry: from, cut, patience, progress, checkpointed, checkpoint_interval };
         let task = tokio::spawn(crate::reporting("feature writer", writer.run(closed)));
-        (Handle { progress: watched, _alive: alive }, task)
+        (Handle { progress: watched, ready_at, checkpointed: checkpointed_entries, _alive: alive }, task)
     }
 
     async fn run(mut self, mut closed: mpsc::Receiver<()>) -> Result<()> {
@@ -117,10 +144,10 @@ impl FeatureWriter {
         tick.tick().await;
         loop {
             tokio::select! {
-                _ = closed.recv() => return self.ends.online.checkpoint().await,
+                _ = closed.recv() => return self.checkpoint().await,
                 _ = tick.tick() => {
                     // The state is in memory and the log; the next checkpoint tries again.
-                    if let Err(error) = self.ends.online.checkpoint().await {
+                    if let Err(error) = self.checkpoint().await {
                         warn!(%error, "cannot checkpoint the online store");
                     }
                 }
@@ -130,6 +157,18 @@ impl FeatureWriter {
                 }
             }
         }
+    }
+
+    /// Writes the store down, with how far it has come: entries without rows for it move its cut too.
+    async fn checkpoint(&mut self) -> Result<()> {
+        let online = &self.ends.online;
+        if !online.store_cut().covers(&self.cut) {
+            let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
+            online.receive("", &nothing, &self.cut).await?;
+        }
+        online.checkpoint().await?;
+        self.checkpointed.send_replace(self.next_entry);
+        Ok(())
     }
 
     /// Returns when there is something to take.

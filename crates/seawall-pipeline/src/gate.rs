@@ -6,18 +6,20 @@
 //! its own frame stands behind it in the log.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
+use std::ops::DerefMut;
 use std::pin::Pin;
 use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::take_record_batch;
 use seawall_base::error::Result;
+use seawall_base::sabotage::{self, Bug};
 use seawall_base::{Appended, Cut, Error, ErrorKind, Hash, Instant, Log, Offset, Partition, Permit};
 use seawall_kernel::contract::{self, Input, Quarantined, Reason};
 use seawall_kernel::feature::key_hashes;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
-use crate::dedup::{DedupIndex, Seen};
+use crate::dedup::{DedupIndex, Keyed, Seen};
 use seawall_catalog::{Counts, RuleFailures};
 
 use crate::frame::{Frame, Halt, Header, Position, quarantine_schema};
@@ -78,13 +80,22 @@ pub struct RowVerdict {
     pub reasons: Vec<Reason>,
 }
 
-/// What must happen in log order, owned by whoever holds its lock.
-#[derive(Debug, Default)]
+/// What must happen in log order, owned by whoever holds its lock. A checkpoint writes it down as JSON, but for the
+/// fields that are skipped, which it keeps in its own way.
+#[derive(Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Order {
     /// The newest arrival that was stamped.
     pub last_arrival: Option<Instant>,
     /// Deduplication per dataset.
+    #[serde(skip)]
     pub dedup: HashMap<String, DedupIndex>,
+    /// Entries that were handed to the log since it began.
+    #[serde(skip)]
+    pub(crate) entries: u64,
+    /// Why nothing more may be decided: something that was decided is not in the log.
+    #[serde(skip)]
+    pub(crate) diverged: Option<String>,
     /// Rows that entered, per driven stream.
     pub positions: HashMap<String, u64>,
     /// Streams of files that a replay began and has not finished, per source.
@@ -244,6 +255,7 @@ impl Order {
         incoming: &Incoming,
         now: Instant,
     ) -> Result<Admitted> {
+        self.check_in_step()?;
         self.check_not_halted(&dataset.dataset.name)?;
         let arrivals = self.stamp(checked.raw.num_rows(), incoming.arrivals.as_deref(), now);
         let mut verdicts = Vec::new();
@@ -261,7 +273,10 @@ impl Order {
             self.note(&frame);
             return Ok(Admitted { frame, verdicts, refusal: None });
         }
-        counts.deduplicated = self.decide_uniqueness(dataset, &mut checked, &arrivals, &mut verdicts)?;
+        let Uniqueness { deduplicated, fresh } =
+            self.decide_uniqueness(dataset, &mut checked, &arrivals, &mut verdicts)?;
+        self.confirm(&dataset.dataset.name, fresh);
+        counts.deduplicated = deduplicated;
         counts.accepted = checked.accepted.num_rows() as u64;
         counts.quarantined = (checked.quarantined.len() + checked.broken.len()) as u64;
 
@@ -276,7 +291,10 @@ impl Order {
             }
         }
         let accepted = accepted_rows(source, &checked, &arrivals)?;
-        let quarantined = quarantined_rows(source, dataset, &checked, &arrivals, self.last_arrival.unwrap_or(now))?;
+        let mut quarantined = quarantined_rows(source, dataset, &checked, &arrivals, self.last_arrival.unwrap_or(now))?;
+        if sabotage::on(Bug::LoseQuarantine) {
+            quarantined = None;
+        }
         for Quarantined { row, reasons } in checked.quarantined {
             verdicts.push(RowVerdict { row: Some(row), verdict: "quarantined", reasons });
         }
@@ -320,6 +338,14 @@ impl Order {
         }
     }
 
+    /// Refuses rows once something that was decided could not be handed to the log.
+    fn check_in_step(&self) -> Result<()> {
+        let Some(why) = &self.diverged else { return Ok(()) };
+        let message = format!("nothing is taken in since an entry could not be handed to the log: {why}");
+        Err(Error::new(ErrorKind::Unavailable, "SW0440", message)
+            .hint("restart: what was acknowledged is in the log, and what was decided is read from there again"))
+    }
+
     /// Arrivals, never decreasing within the partition.
     pub(crate) fn stamp(&mut self, rows: usize, given: Option<&[Instant]>, now: Instant) -> Vec<i64> {
         let floor = self.last_arrival.unwrap_or(Instant::MIN);
@@ -327,47 +353,67 @@ impl Order {
         let mut arrivals = Vec::with_capacity(rows);
         for row in 0..rows {
             newest = newest.max(given.map_or(newest, |given| given[row]));
-            arrivals.push(newest.0);
+            let back = if sabotage::on(Bug::ArrivalsBackwards) { row as i64 } else { 0 };
+            arrivals.push(newest.0 - back);
         }
         self.last_arrival = Some(newest);
         arrivals
     }
 
+    /// Stops rows whose key is known. The others are known from now on; they are to be confirmed once they are in a frame.
     pub(crate) fn decide_uniqueness(
         &mut self,
         dataset: &DatasetGate,
         checked: &mut Checked,
         arrivals: &[i64],
         verdicts: &mut Vec<RowVerdict>,
-    ) -> Result<u64> {
+    ) -> Result<Uniqueness> {
+        let mut uniqueness = Uniqueness::default();
         let key = &dataset.dataset.primary_key;
         if key.is_empty() || checked.accepted.num_rows() == 0 {
-            return Ok(0);
+            return Ok(uniqueness);
         }
-        let horizon = dataset.gate.dedup_horizon();
-        let index = self.dedup.entry(dataset.dataset.name.clone()).or_insert_with(|| DedupIndex::new(horizon));
-        index.set_horizon(horizon);
+        let index = self.index(dataset);
+        index.set_horizon(dataset.gate.dedup_horizon());
         let keys = key_hashes(&checked.accepted, key)?;
         let contents = contract::content_hashes(&checked.accepted);
         let mut keep = Vec::with_capacity(keys.len());
-        let mut deduplicated = 0;
         for (i, (row_key, content)) in keys.iter().zip(&contents).enumerate() {
             let row = checked.accepted_rows[i];
             let Some(row_key) = row_key else {
                 keep.push(i as u32);
                 continue;
             };
-            match index.observe(*row_key, *content, Instant(arrivals[row as usize])) {
-                Seen::New => keep.push(i as u32),
+            let keyed = Keyed { arrival: Instant(arrivals[row as usize]), key: *row_key, content: *content };
+            match index.observe(keyed) {
+                Seen::New => {
+                    keep.push(i as u32);
+                    uniqueness.fresh.push(keyed);
+                }
+                Seen::Same if sabotage::on(Bug::SkipBatchUniqueness) && keys[..i].contains(&keys[i]) => {
+                    keep.push(i as u32);
+                }
                 Seen::Same => {
-                    deduplicated += 1;
+                    uniqueness.deduplicated += 1;
                     verdicts.push(RowVerdict { row: Some(row), verdict: "deduplicated", reasons: Vec::new() });
                 }
                 Seen::Different => checked.quarantined.push(Quarantined { row, reasons: vec![key_conflict(key)] }),
             }
         }
         checked.retain(&keep)?;
-        Ok(deduplicated)
+        Ok(uniqueness)
+    }
+
+    /// Rows that [`Order::decide_uniqueness`] let pass are in a frame.
+    pub(crate) fn confirm(&mut self, dataset: &str, fresh: Vec<Keyed>) {
+        if let Some(index) = self.dedup.get_mut(dataset) {
+            index.confirm(fresh);
+        }
+    }
+
+    pub(crate) fn index(&mut self, dataset: &DatasetGate) -> &mut DedupIndex {
+        let new = || DedupIndex::new(&dataset.dataset.primary_key, dataset.gate.dedup_horizon());
+        self.dedup.entry(dataset.dataset.name.clone()).or_insert_with(new)
     }
 
     /// Remembers what a frame says; also how a restart rebuilds this state from the log.
@@ -419,8 +465,9 @@ impl Order {
         }
     }
 
-    /// Rebuilds the order from one frame of the log.
+    /// Rebuilds the order from the next frame of the log; keys only of `dataset`.
     pub(crate) fn recover(&mut self, frame: &Frame, dataset: Option<&DatasetGate>) -> Result<()> {
+        self.entries += 1;
         self.note(frame);
         for rows in frame.accepted.iter().chain(&frame.quarantined) {
             let newest = crate::revision::instants(rows, seawall_base::column::ARRIVAL)?.values().iter().max().copied();
@@ -434,25 +481,40 @@ impl Order {
 
     /// Remembers the keys of rows that are in the log or staged by a load.
     pub(crate) fn recover_rows(&mut self, dataset: &DatasetGate, rows: &RecordBatch) -> Result<()> {
-        let key = &dataset.dataset.primary_key;
-        if key.is_empty() {
-            return Ok(());
-        }
-        let own: Vec<String> = dataset.dataset.schema.fields().iter().map(|f| f.name().clone()).collect();
-        let present: Vec<String> = own.into_iter().filter(|name| rows.column_by_name(name).is_some()).collect();
-        let own_rows = crate::revision::project(rows, &present)?;
-        let arrivals = crate::revision::instants(rows, seawall_base::column::ARRIVAL)?;
-        let keys = key_hashes(&own_rows, key)?;
-        let contents = contract::content_hashes(&own_rows);
-        let horizon = dataset.gate.dedup_horizon();
-        let index = self.dedup.entry(dataset.dataset.name.clone()).or_insert_with(|| DedupIndex::new(horizon));
-        for (i, row_key) in keys.iter().enumerate() {
-            if let Some(row_key) = row_key {
-                index.observe(*row_key, contents[i], Instant(arrivals.value(i)));
-            }
+        let keyed = keyed_rows(dataset, rows)?;
+        if !dataset.dataset.primary_key.is_empty() && !sabotage::on(Bug::SkipDedupAtRecovery) {
+            let index = self.index(dataset);
+            keyed.into_iter().for_each(|row| index.replay(row));
         }
         Ok(())
     }
+}
+
+/// What became of the keys of a batch.
+#[derive(Debug, Default)]
+pub(crate) struct Uniqueness {
+    /// Rows that were there already.
+    pub deduplicated: u64,
+    /// The rows that are known from now on.
+    pub fresh: Vec<Keyed>,
+}
+
+/// The keys of rows with their arrival; nothing for a dataset without a primary key.
+pub(crate) fn keyed_rows(dataset: &DatasetGate, rows: &RecordBatch) -> Result<Vec<Keyed>> {
+    let key = &dataset.dataset.primary_key;
+    if key.is_empty() {
+        return Ok(Vec::new());
+    }
+    let own: Vec<String> = dataset.dataset.schema.fields().iter().map(|f| f.name().clone()).collect();
+    let present: Vec<String> = own.into_iter().filter(|name| rows.column_by_name(name).is_some()).collect();
+    let own_rows = crate::revision::project(rows, &present)?;
+    let arrivals = crate::revision::instants(rows, seawall_base::column::ARRIVAL)?;
+    let contents = contract::content_hashes(&own_rows);
+    let mut keyed = Vec::with_capacity(rows.num_rows());
+    for (i, row_key) in key_hashes(&own_rows, key)?.into_iter().enumerate() {
+        keyed.extend(row_key.map(|key| Keyed { arrival: Instant(arrivals.value(i)), key, content: contents[i] }));
+    }
+    Ok(keyed)
 }
 
 pub(crate) fn key_conflict(key: &[String]) -> Reason {
@@ -480,20 +542,36 @@ impl PendingAppend {
     }
 }
 
-/// Hands a frame to the log. Appends are numbered when they are first polled, so the order lock is held for the first
-/// poll, and only for it.
-pub(crate) async fn append_in_order<G>(log: &Arc<dyn Log>, frame: &Frame, order: G) -> Result<PendingAppend> {
+/// Hands a frame that the order has taken note of to the log. Appends are numbered when they are first polled, so the
+/// order lock is held for the first poll, and only for it. When the log does not take the frame, the order knows more
+/// than the log, and decides nothing any more.
+pub(crate) async fn append_in_order(
+    log: &Arc<dyn Log>,
+    frame: &Frame,
+    mut order: impl DerefMut<Target = Order>,
+) -> Result<PendingAppend> {
+    let handed = hand_over(log, frame).await;
+    match &handed {
+        Ok(_) => order.entries += 1,
+        Err(error) => order.diverged = Some(error.to_string()),
+    }
+    handed
+}
+
+async fn hand_over(log: &Arc<dyn Log>, frame: &Frame) -> Result<PendingAppend> {
     let payload = frame.encode()?;
     let (log, rows) = (log.clone(), frame.live_rows());
-    let mut append: Pin<Box<dyn Future<Output = Result<Appended>> + Send>> =
-        Box::pin(async move { log.append(rows, payload).await });
+    let mut append: Pin<Box<dyn Future<Output = Result<Appended>> + Send>> = Box::pin(async move {
+        if sabotage::on(Bug::RetryAppend) {
+            log.append(rows, payload.clone()).await?;
+        }
+        log.append(rows, payload).await
+    });
     let first_poll = futures::poll!(append.as_mut());
-    let pending = match first_poll {
+    Ok(match first_poll {
         std::task::Poll::Ready(appended) => PendingAppend::Done(appended?),
         std::task::Poll::Pending => PendingAppend::Waiting(tokio::spawn(append)),
-    };
-    drop(order);
-    Ok(pending)
+    })
 }
 
 /// The cut that a producer may wait for.

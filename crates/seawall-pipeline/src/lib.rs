@@ -5,9 +5,10 @@
 //! requests for features and records what was served, [`scoring`] scores it with a model's champion; `monitor` watches
 //! what comes in, what is served and how good models are, [`retrainer`] decides about them, `control` asks both once per
 //! tick; [`account`] tells what a prediction rests on; [`replay`] drives all of it on a simulated clock; [`verify`]
-//! proves that served and recomputed values are equal, [`integrity`] that what is kept agrees, and [`backup`] keeps copies.
-//! Whatever can be away or slow is called through a [`dependency`], and [`freshness`] says how old is what is read
-//! meanwhile. [`pipeline`] assembles the stages and owns their tasks.
+//! proves that served and recomputed values are equal, [`integrity`] that what is kept agrees; [`backup`] keeps copies,
+//! [`upkeep`] keeps tables small. Whatever can be away or slow is called through a [`dependency`], and [`freshness`] says
+//! how old is what is read meanwhile; [`recovery`] writes down what a start needs, so that it need not read the whole log.
+//! [`pipeline`] assembles the stages and owns their tasks.
 
 pub mod account;
 pub mod backtest;
@@ -25,6 +26,8 @@ pub mod ipc;
 pub mod load;
 mod monitor;
 pub mod pipeline;
+mod quality;
+pub mod recovery;
 pub mod replay;
 pub mod restore;
 pub mod retrainer;
@@ -34,6 +37,7 @@ pub mod serving;
 pub mod source;
 pub mod table_writer;
 pub mod training;
+pub mod upkeep;
 pub mod verify;
 
 pub use gate::{Incoming, Receipt};

@@ -11,9 +11,9 @@ use seawall_base::error::Result;
 use seawall_base::{Error, ErrorKind, Instant, Offset, Partition, Permit, StagedFile, TableName};
 use seawall_catalog::{Counts, RuleFailures};
 use seawall_kernel::contract::{self, Input, Reason};
-use seawall_kernel::feature::key_hashes;
 use serde::Serialize;
 
+use crate::dedup::Keyed;
 use crate::frame::{Frame, Header, Load, number};
 use crate::gate::{self, Broken, Incoming};
 use crate::pipeline::Pipeline;
@@ -86,7 +86,7 @@ impl Pipeline {
             self.forget(dataset, &staging.keys).await;
             return Err(error);
         }
-        let Staging { files: staged, rows, counts, rules, quarantined, .. } = staging;
+        let Staging { files: staged, rows, counts, rules, quarantined, keys, .. } = staging;
         let quarantined = match quarantined.first() {
             Some(first) => Some(concat_batches(&first.schema(), &quarantined)?),
             None => None,
@@ -106,6 +106,7 @@ impl Pipeline {
         };
         let frame = Frame { header, accepted: None, quarantined };
         let mut order = self.order.lock().await;
+        order.confirm(&dataset.dataset.name, keys);
         order.note(&frame);
         gate::append_in_order(&self.parts.log, &frame, order).await?.durable().await?;
         Ok(counts)
@@ -169,11 +170,10 @@ impl Pipeline {
         let arrivals = vec![staging.arrival.0; checked.raw.num_rows()];
         let mut verdicts = Vec::new();
         let mut order = self.order.lock().await;
-        staging.counts.deduplicated += order.decide_uniqueness(dataset, &mut checked, &arrivals, &mut verdicts)?;
+        let unique = order.decide_uniqueness(dataset, &mut checked, &arrivals, &mut verdicts)?;
         drop(order);
-        if !dataset.dataset.primary_key.is_empty() {
-            staging.keys.extend(key_hashes(&checked.accepted, &dataset.dataset.primary_key)?.into_iter().flatten());
-        }
+        staging.counts.deduplicated += unique.deduplicated;
+        staging.keys.extend(unique.fresh);
         for reasons in checked.quarantined.iter().map(|q| &q.reasons).chain(checked.broken.iter().map(|b| &b.reasons)) {
             for reason in reasons {
                 gate::count_rule(&mut staging.rules, &reason.rule, reason.column.as_deref(), "quarantine", 1);
@@ -202,10 +202,10 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn forget(&self, dataset: &DatasetGate, keys: &[u128]) {
+    async fn forget(&self, dataset: &DatasetGate, keys: &[Keyed]) {
         let mut order = self.order.lock().await;
         if let Some(index) = order.dedup.get_mut(&dataset.dataset.name) {
-            index.forget_keys(keys);
+            index.forget(keys);
         }
     }
 }
@@ -221,7 +221,7 @@ struct Staging {
     quarantined: Vec<RecordBatch>,
     counts: Counts,
     rules: Vec<RuleFailures>,
-    keys: Vec<u128>,
+    keys: Vec<Keyed>,
 }
 
 impl Staging {

@@ -1,18 +1,20 @@
 //! The monitor: reads the log, watches what comes in, what is served and how good models are, and keeps one incident
 //! open per cause.
 //!
-//! Its state is a sum over the log, so a restart that reads the log again finds the same. It is looked at once per
+//! Its state is a sum over the log, which is written down from time to time: a restart goes on from there. It is looked at once per
 //! [`TICK`] of the pipeline's clock, driven or real; what it finds goes to the catalog, which knows a cause that is open
 //! already. No detector reads anything but the log and the registry.
 
+pub(crate) mod checkpoint;
 mod dataset;
 mod drafts;
 mod hours;
 mod performance;
 mod reach;
 mod served;
+mod written;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use seawall_base::error::Result;
@@ -23,9 +25,11 @@ use seawall_kernel::retrain::decide::{ChampionState, Measured, performance_signa
 
 use crate::frame::Frame;
 use crate::pipeline::Pipeline;
+use crate::quality::QualityWatch;
+use crate::recovery::arrival;
 use crate::revision::{DeclaredModel, Revision};
-use drafts::{Found, key};
-use hours::DatasetWatch;
+pub(crate) use drafts::{Found, key};
+use hours::{DatasetWatch, newest_arrival};
 use performance::PerformanceWatch;
 use served::ServedWatch;
 
@@ -46,6 +50,11 @@ pub(crate) struct Monitor {
     datasets: BTreeMap<String, DatasetWatch>,
     served: BTreeMap<String, ServedWatch>,
     performance: BTreeMap<String, PerformanceWatch>,
+    /// Models whose performance is up to `next_entry`.
+    models: BTreeSet<String>,
+    pub(crate) quality: QualityWatch,
+    /// When it was written down, or began.
+    written: Option<checkpoint::Written>,
 }
 
 /// What the monitor knows of a model: the input of the retraining policy.
@@ -61,6 +70,10 @@ pub(crate) struct ModelView {
 impl Pipeline {
     /// Reads the log up to its end.
     pub(crate) async fn watch_log(&self, monitor: &mut Monitor, revision: &Revision, now: Instant) -> Result<()> {
+        self.load_monitor(monitor).await?;
+        for model in revision.models.values() {
+            self.meet_model(monitor, model).await?;
+        }
         loop {
             let entries = self.parts.log.read(monitor.next_entry, ENTRIES_PER_READ).await?;
             if entries.is_empty() {
@@ -73,6 +86,28 @@ impl Pipeline {
         }
     }
 
+    /// Adds up what the log says of a model that was not watched before.
+    async fn meet_model(&self, monitor: &mut Monitor, model: &Arc<DeclaredModel>) -> Result<()> {
+        if !monitor.models.insert(model.model.name.clone()) {
+            return Ok(());
+        }
+        let mut watch = PerformanceWatch::default();
+        let mut next = self.parts.log.extent().first_entry;
+        while next < monitor.next_entry {
+            let wanted = ENTRIES_PER_READ.min((monitor.next_entry - next) as usize);
+            let entries = self.parts.log.read(next, wanted).await?;
+            for entry in &entries {
+                let header = Frame::decode_header(&entry.payload)?;
+                if watch.concerns(model, &header.dataset) {
+                    watch.fold(model, &Frame::decode(&entry.payload)?, entry).await?;
+                }
+            }
+            next += entries.len() as u64;
+        }
+        monitor.performance.insert(model.model.name.clone(), watch);
+        Ok(())
+    }
+
     async fn watch_entry(
         &self,
         monitor: &mut Monitor,
@@ -83,6 +118,7 @@ impl Pipeline {
         let frame = Frame::decode(&entry.payload)?;
         let name = frame.header.dataset.as_str();
         if let Some(dataset) = revision.datasets.get(name) {
+            monitor.quality.fold(&frame, newest_arrival(&frame)?.unwrap_or(now));
             let watch = monitor.datasets.entry(name.to_owned()).or_default();
             let rules = revision.monitors.get(name).expect("every dataset has a monitor");
             watch.fold(&frame, entry.first, &dataset.dataset, rules, now)?;
@@ -106,24 +142,8 @@ impl Pipeline {
         {
             watch.fold(rows)?;
         }
-        if dataset == model.table.as_str()
-            && let Some(rows) = &frame.accepted
-        {
-            monitor.performance.entry(name.clone()).or_default().fold_predictions(model, rows)?;
-        }
-        if dataset == model.set.spine.name
-            && let Some(rows) = &frame.accepted
-        {
-            monitor.performance.entry(name.clone()).or_default().fold_decisions(model, rows)?;
-        }
-        let is_outcome = model.set.training_set.label.as_ref().is_some_and(|label| label.from == dataset);
-        if is_outcome {
-            let watch = monitor.performance.entry(name.clone()).or_default();
-            if let Some(rows) = frame.numbered_accepted(entry)? {
-                watch.fold_outcomes(model, &rows).await?;
-            }
-        }
-        Ok(())
+        let watch = monitor.performance.entry(name.clone()).or_default();
+        watch.fold(model, frame, entry).await
     }
 
     /// Begins to compare what is served with the baseline of the champion that is there now.
@@ -135,11 +155,13 @@ impl Pipeline {
                 monitor.served.remove(name);
                 continue;
             };
-            if monitor.served.get(name).is_some_and(|watch| watch.version == version) {
+            if monitor.served.get(name).is_some_and(|watch| watch.served().version == version) {
                 continue;
             }
             let kept = self.parts.catalog.model_version(name, version).await?;
-            let mut watch = ServedWatch::new(version, since, read_baseline(&kept.baseline)?);
+            // Vectors of before the log begins are not known: what is drifting is told from whole weeks.
+            let known_since = since.max(arrival::oldest(self.parts.log.as_ref()).await?);
+            let mut watch = ServedWatch::new(version, known_since, read_baseline(&kept.baseline)?);
             self.read_served(&mut watch, model, monitor.next_entry).await?;
             monitor.served.insert(name.clone(), watch);
         }
@@ -148,15 +170,15 @@ impl Pipeline {
 
     /// What was served since the champion came, when this process began to watch later.
     async fn read_served(&self, watch: &mut ServedWatch, model: &DeclaredModel, until: u64) -> Result<()> {
-        let mut next = 0;
+        let mut next = arrival::first_entry_since(self.parts.log.as_ref(), watch.counts_from()).await?;
         while next < until {
             let wanted = ENTRIES_PER_READ.min((until - next) as usize);
             let entries = self.parts.log.read(next, wanted).await?;
             for entry in &entries {
-                let frame = Frame::decode(&entry.payload)?;
-                if frame.header.dataset == model.set.served_table.as_str()
-                    && let Some(rows) = &frame.accepted
-                {
+                if Frame::decode_header(&entry.payload)?.dataset != model.set.served_table.as_str() {
+                    continue;
+                }
+                if let Some(rows) = &Frame::decode(&entry.payload)?.accepted {
                     watch.fold(rows)?;
                 }
             }
@@ -193,7 +215,7 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn tell(&self, found: Found, now: Instant) -> Result<()> {
+    pub(crate) async fn tell(&self, found: Found, now: Instant) -> Result<()> {
         let permit = self.control_permit(Action::ManageIncidents, &found.subject);
         self.parts.catalog.record_signals(&permit, std::slice::from_ref(&found.signal)).await?;
         let (incident, is_new) = self.parts.catalog.open_incident(&permit, &found.incident(now)).await?;
@@ -203,7 +225,7 @@ impl Pipeline {
         Ok(())
     }
 
-    async fn close_by_key(&self, open: &[Incident], key: &str, reason: &str, now: Instant) -> Result<()> {
+    pub(crate) async fn close_by_key(&self, open: &[Incident], key: &str, reason: &str, now: Instant) -> Result<()> {
         for incident in open.iter().filter(|incident| incident.key == key) {
             let permit = self.control_permit(Action::ManageIncidents, &incident.subject);
             let closed =
@@ -327,6 +349,7 @@ impl Pipeline {
             excluded: not_the_data(cause, data_incidents),
             blast,
             owner: model.model.owner.clone(),
+            told: None,
         }
     }
 
@@ -362,6 +385,26 @@ impl Pipeline {
             }
         }
         Ok(())
+    }
+}
+
+/// Something about a dataset that its contract does not allow, before more is known of it.
+pub(crate) fn found(revision: &Revision, dataset: &str, cause: CauseKind, now: Instant, metric: &str) -> Found {
+    let window = Period { from: now - TICK, to: now };
+    Found {
+        cause,
+        subject: dataset.to_owned(),
+        source: None,
+        column: None,
+        slice: None,
+        factor: None,
+        first_bad: None,
+        first_bad_at: now,
+        signal: drafts::signal(metric, dataset, now, window, (1.0, 0.0), 0),
+        excluded: Vec::new(),
+        blast: reach::reach(revision, dataset, None),
+        owner: revision.monitors.get(dataset).and_then(|monitor| monitor.owner.clone()),
+        told: None,
     }
 }
 

@@ -1,6 +1,6 @@
 //! The running pipeline: recovers its order from the log, owns the writers, and takes rows in.
 
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -8,13 +8,16 @@ use std::time::Duration;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parking_lot::RwLock;
+use seawall_base::declare::TableSettings;
 use seawall_base::error::Result;
 use seawall_base::{
-    Clock, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, Span, TableName, TableStore, column,
+    Clock, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, Span, TableName, TableStore,
+    TableUpkeep, column,
 };
 use seawall_catalog::Catalog;
 use seawall_catalog::policy::Action;
 use seawall_kernel::feature::ViewPlan;
+use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::info;
 
@@ -24,13 +27,15 @@ use crate::dependency::{Dependencies, GuardedEngine, GuardedModels, GuardedTable
 use crate::feature_writer::{self, FeatureWriter};
 use crate::frame::{Frame, Halt, Header};
 use crate::gate::{self, Incoming, Order, Receipt};
+use crate::recovery::retention::{Hold, LogStatus};
+use crate::recovery::writer::OrderWriter;
+use crate::recovery::{self, Recovered, Sources, States};
 use crate::restore::Withdrawn;
 use crate::revision::{Declared, Revision};
 use crate::scoring::Champions;
 use crate::table_writer::{self, TableWriter};
+use crate::upkeep::Upkeep;
 
-/// Entries read from the log at once while recovering.
-const ENTRIES_PER_READ: usize = 256;
 /// How long an end waits for the table store.
 const STOP_PATIENCE: Span = Span(10 * Span::SECOND.0);
 
@@ -43,6 +48,8 @@ pub struct Parts {
     pub log: Arc<dyn Log>,
     /// Versioned tables.
     pub tables: Arc<dyn TableStore>,
+    /// What keeps them small.
+    pub upkeep: Arc<dyn TableUpkeep>,
     /// Features of the present.
     pub online: Arc<dyn OnlineStore>,
     /// SQL and training sets.
@@ -51,6 +58,8 @@ pub struct Parts {
     pub models: Arc<dyn ModelEngine>,
     /// System of record.
     pub catalog: Arc<Catalog>,
+    /// Checkpoints of what a start would otherwise read from the log.
+    pub states: Arc<States>,
     /// Folder that the declarations' relative paths start from.
     pub folder: PathBuf,
 }
@@ -82,13 +91,20 @@ impl Parts {
 pub struct Options {
     /// When tables are committed.
     pub tables: table_writer::Options,
-    /// How often the online store is checkpointed.
+    /// How often the online store and the order are checkpointed.
     pub checkpoint_interval: Duration,
+    /// How often tables are looked after: small files, old versions.
+    pub upkeep_interval: Duration,
 }
 
 impl Default for Options {
     fn default() -> Self {
-        Options { tables: table_writer::Options::default(), checkpoint_interval: Duration::from_secs(30) }
+        let seconds = Duration::from_secs;
+        Options {
+            tables: table_writer::Options::default(),
+            checkpoint_interval: seconds(30),
+            upkeep_interval: seconds(10),
+        }
     }
 }
 
@@ -96,8 +112,8 @@ impl Default for Options {
 pub struct Pipeline {
     pub(crate) parts: Parts,
     pub(crate) dependencies: Arc<Dependencies>,
-    pub(crate) revision: RwLock<Arc<Revision>>,
-    pub(crate) order: tokio::sync::Mutex<Order>,
+    pub(crate) revision: Arc<RwLock<Arc<Revision>>>,
+    pub(crate) order: Arc<tokio::sync::Mutex<Order>>,
     pub(crate) table_writer: table_writer::Handle,
     pub(crate) feature_writer: feature_writer::Handle,
     pub(crate) permit: Permit,
@@ -105,11 +121,17 @@ pub struct Pipeline {
     pub(crate) control: tokio::sync::Mutex<Control>,
     /// What restores withdrew; a restore never comes while a pipeline runs.
     pub(crate) withdrawn: Arc<Withdrawn>,
+    upkeep: Upkeep,
     tasks: Vec<JoinHandle<Result<()>>>,
+    /// The writer of the order's checkpoints, and what ends it when it is dropped.
+    order_task: (JoinHandle<Result<()>>, mpsc::Sender<()>),
+    held: watch::Receiver<Vec<Hold>>,
+    pub(crate) checkpoint_interval: Duration,
 }
 
 impl Pipeline {
-    /// Recovers from the log and starts the writers over the declared revision.
+    /// Recovers the order and starts the writers over the declared revision. They catch up with the log in the
+    /// background: until [`Pipeline::features_ready`] features are refused, and tables show what they held before.
     pub async fn start(parts: Parts, declared: &Declared, options: Options) -> Result<Pipeline> {
         Pipeline::start_with(parts, declared, options, Dependencies::default()).await
     }
@@ -127,8 +149,8 @@ impl Pipeline {
         let revision = Arc::new(Revision::compile(declared, &parts.engine).await?);
         check_tables_are_there(&parts, &revision).await?;
         ensure_tables(&parts, &revision, &permit).await?;
-        let withdrawn = Arc::new(Withdrawn::read(parts.log.as_ref()).await?);
-        let order = recover(&parts, &revision, &permit, &withdrawn).await?;
+        let Recovered { order, withdrawn, tables } = recovery::recover(&parts, &revision, &permit).await?;
+        let (order, withdrawn) = (Arc::new(tokio::sync::Mutex::new(order)), Arc::new(withdrawn));
         crate::training::resolve_intents(&parts).await?;
         let ends = table_writer::Ends {
             log: parts.log.clone(),
@@ -138,7 +160,11 @@ impl Pipeline {
             permit: permit.clone(),
             dependencies: dependencies.clone(),
         };
-        let (table_writer, table_task) = TableWriter::start(ends, options.tables);
+        let (log, online) = (parts.log.as_ref(), parts.online.as_ref());
+        let from = recovery::start::of_tables(log, parts.tables.as_ref(), &tables).await?;
+        let (table_writer, table_task) = TableWriter::start(ends, options.tables, from);
+        let datasets = revision.datasets.keys().map(String::as_str);
+        recovery::start::skip_retired(log, parts.tables.as_ref(), online, datasets).await?;
         define_views(&parts, &revision, &table_writer, &permit).await?;
         let ends = feature_writer::Ends {
             log: parts.log.clone(),
@@ -150,27 +176,51 @@ impl Pipeline {
             schemas: table_schemas(&parts, &revision).await?,
         };
         let patience = Patience::new(dependencies.clone());
-        let (feature_writer, feature_task) = FeatureWriter::start(ends, patience, options.checkpoint_interval);
-        // Nobody is answered from a state that lags behind what was acknowledged before the restart.
-        if let Err(stopped) = feature_writer.wait_for(parts.log.durable_end().0).await {
-            let cause = feature_task.await.map_err(|e| Error::internal("SW0832", "a pipeline task died").because(e))?;
-            return Err(cause.err().unwrap_or(stopped));
-        }
+        let from = recovery::start::of_features(log, online).await?;
+        let (feature_writer, feature_task) = FeatureWriter::start(ends, patience, options.checkpoint_interval, from);
+        let running = Arc::new(RwLock::new(revision));
+        let (holds, held) = watch::channel(Vec::new());
+        let order_writer = OrderWriter {
+            log: parts.log.clone(),
+            tables: parts.tables.clone(),
+            states: parts.states.clone(),
+            order: order.clone(),
+            withdrawn: withdrawn.clone(),
+            table_writer: table_writer.clone(),
+            feature_writer: feature_writer.clone(),
+            clock: parts.clock.clone(),
+            revision: running.clone(),
+            interval: options.checkpoint_interval,
+            tables_known: tokio::sync::Mutex::new(tables),
+            holds,
+        };
+        let (open, closed) = mpsc::channel(1);
+        let order_task = tokio::spawn(crate::reporting("order writer", order_writer.run(closed)));
+        let upkeep = Upkeep::start(&parts, declared.tables, options.upkeep_interval);
         let pipeline = Pipeline {
             parts,
             dependencies,
             champions: Champions::default(),
             control: tokio::sync::Mutex::new(Control::default()),
-            revision: RwLock::new(revision),
-            order: tokio::sync::Mutex::new(order),
+            revision: running,
+            order,
             table_writer,
             feature_writer,
             permit,
             withdrawn,
+            upkeep,
             tasks: vec![table_task, feature_task],
+            order_task: (order_task, open),
+            held,
+            checkpoint_interval: options.checkpoint_interval,
         };
         pipeline.refresh_champions().await?;
         Ok(pipeline)
+    }
+
+    /// Waits until features are answered from everything that was acknowledged before the start.
+    pub async fn features_ready(&self) -> Result<()> {
+        self.feature_writer.ready().await
     }
 
     /// The revision that runs.
@@ -181,6 +231,11 @@ impl Pipeline {
     /// The components it runs on; every call to a dependency is guarded.
     pub fn parts(&self) -> &Parts {
         &self.parts
+    }
+
+    /// How tables are kept.
+    pub fn table_settings(&self) -> TableSettings {
+        self.upkeep.settings()
     }
 
     /// What it depends on.
@@ -200,31 +255,31 @@ impl Pipeline {
         define_views(&self.parts, &revision, &self.table_writer, &self.permit).await?;
         self.renew_keys(&revision, &mut order).await?;
         *self.revision.write() = revision.clone();
+        self.upkeep.follow(declared.tables);
         drop(order);
         self.refresh_champions().await?;
         info!(revision = %revision.hash.short(), "switched to revision");
         Ok(())
     }
 
-    /// Rebuilds deduplication for datasets that are new to this process or have another primary key now.
+    /// Rebuilds deduplication for datasets that have another primary key now or remember keys for longer, and for those
+    /// that are new to this process.
     async fn renew_keys(&self, revision: &Revision, order: &mut Order) -> Result<()> {
-        let before = self.revision();
-        let same_key = |dataset: &crate::revision::DatasetGate| {
-            let old = before.datasets.get(&dataset.dataset.name);
-            old.is_some_and(|old| old.dataset.primary_key == dataset.dataset.primary_key)
-        };
-        let changed: Vec<&String> =
-            revision.datasets.iter().filter(|(_, dataset)| !same_key(dataset)).map(|(name, _)| name).collect();
-        if changed.is_empty() {
-            return Ok(());
-        }
-        let mut recovered = recover(&self.parts, revision, &self.permit, &self.withdrawn).await?;
-        for name in changed {
-            match recovered.dedup.remove(name) {
-                Some(index) => order.dedup.insert(name.clone(), index),
-                None => order.dedup.remove(name),
+        let mut changed = BTreeSet::new();
+        for (name, dataset) in &revision.datasets {
+            let key = &dataset.dataset.primary_key;
+            let is_known = match order.dedup.get(name) {
+                Some(index) => index.primary_key() == key && !is_longer(dataset.gate.dedup_horizon(), index.horizon()),
+                None => key.is_empty() || !order.counts.contains_key(name),
             };
+            if !is_known {
+                changed.insert(name.clone());
+            }
         }
+        let sources =
+            Sources { log: self.parts.log.as_ref(), tables: self.parts.tables.as_ref(), permit: &self.permit };
+        let rebuilt = recovery::rebuild_keys(&sources, &revision.datasets, &changed, &self.withdrawn).await?;
+        order.dedup.extend(rebuilt);
         Ok(())
     }
 
@@ -259,20 +314,37 @@ impl Pipeline {
 
     /// Lets a halted dataset go on. `NotFound` when it is not halted.
     pub async fn resume(&self, permit: &Permit, dataset: &str) -> Result<()> {
-        let mut order = self.order.lock().await;
+        let order = self.order.lock().await;
         if !order.halted.contains_key(dataset) {
             return Err(Error::not_found("SW0823", format!("dataset {dataset:?} is not halted")));
         }
+        self.log_halt(order, permit, dataset, "resume", Halt::Resumed).await
+    }
+
+    /// Halts a dataset whose breaker tripped: nothing is taken in until somebody resumes.
+    pub(crate) async fn halt(&self, dataset: &str, message: &str) -> Result<()> {
+        let order = self.order.lock().await;
+        self.log_halt(order, &self.permit, dataset, "breaker", Halt::Halted(message.to_owned())).await
+    }
+
+    async fn log_halt(
+        &self,
+        mut order: tokio::sync::MutexGuard<'_, Order>,
+        permit: &Permit,
+        dataset: &str,
+        source: &str,
+        halt: Halt,
+    ) -> Result<()> {
         let header = Header {
             dataset: dataset.to_owned(),
-            source: "resume".into(),
+            source: source.to_owned(),
             permit: permit.id().to_owned(),
             counts: crate::Counts::default(),
             rules: Vec::new(),
             position: None,
             files: Vec::new(),
             load: None,
-            halt: Some(Halt::Resumed),
+            halt: Some(halt),
             restore: None,
         };
         let frame = Frame { header, accepted: None, quarantined: None };
@@ -305,6 +377,12 @@ impl Pipeline {
         }
     }
 
+    /// What the log holds, and why.
+    pub fn log_status(&self) -> LogStatus {
+        let retention = self.revision.read().log_retention;
+        LogStatus { extent: self.parts.log.extent(), retention, holds: self.held.borrow().clone() }
+    }
+
     /// What was taken in since the log began, per dataset, and the datasets that are halted.
     pub async fn accounting(&self) -> Accounting {
         let order = self.order.lock().await;
@@ -320,18 +398,24 @@ impl Pipeline {
     /// away is none: the rows are in the log, and the next start commits them.
     pub async fn stop(self) -> Result<()> {
         let until = self.dependencies.timer().now() + STOP_PATIENCE;
-        match scope::until(until, self.catch_up()).await {
-            Err(error) if error.code() == "SW1304" => {}
-            outcome => outcome?,
-        }
+        let caught_up = match scope::until(until, self.catch_up()).await {
+            Err(error) if error.code() == "SW1304" => Ok(()),
+            outcome => outcome,
+        };
+        let watched = self.checkpoint_monitor(&mut self.control.lock().await.monitor).await;
         self.audit_dependencies().await?;
-        let Pipeline { tasks, table_writer, feature_writer, .. } = self;
+        let Pipeline { tasks, table_writer, feature_writer, upkeep, order_task: (order_task, open), .. } = self;
+        upkeep.stop().await;
+        // Before the table writer, whose progress it writes down.
+        drop(open);
+        let died = |e| Error::internal("SW0832", "a pipeline task died").because(e);
+        let checkpointed = order_task.await.map_err(died)?;
         drop(table_writer);
         drop(feature_writer);
         for task in tasks {
-            task.await.map_err(|e| Error::internal("SW0832", "a pipeline task died").because(e))??;
+            task.await.map_err(died)??;
         }
-        Ok(())
+        caught_up.and(checkpointed).and(watched)
     }
 }
 
@@ -469,30 +553,12 @@ pub(crate) fn with_system_columns(frame: &arrow::datatypes::SchemaRef) -> arrow:
     Arc::new(Schema::new(fields))
 }
 
-/// Rebuilds deduplication, positions, loads and halts from the whole log.
-async fn recover(parts: &Parts, revision: &Revision, permit: &Permit, withdrawn: &Withdrawn) -> Result<Order> {
-    let mut order = Order { next_load: 1, ..Order::default() };
-    let mut next = 0;
-    loop {
-        let entries = parts.log.read(next, ENTRIES_PER_READ).await?;
-        if entries.is_empty() {
-            return Ok(order);
-        }
-        for entry in &entries {
-            let mut frame = Frame::decode(&entry.payload)?;
-            frame.accepted = withdrawn.keep_accepted(&frame, entry)?;
-            let dataset = revision.datasets.get(&frame.header.dataset).map(Arc::as_ref);
-            order.recover(&frame, dataset)?;
-            if let (Some(load), Some(dataset)) = (&frame.header.load, dataset) {
-                let table = TableName::dataset(&dataset.dataset.name)?;
-                for file in &load.staged {
-                    for rows in parts.tables.read_staged(permit, &table, file).await? {
-                        order.recover_rows(dataset, &rows)?;
-                    }
-                }
-            }
-        }
-        next += entries.len() as u64;
+/// Whether `horizon` reaches back further than `other`; none reaches back for ever.
+fn is_longer(horizon: Option<Span>, other: Option<Span>) -> bool {
+    match (horizon, other) {
+        (_, None) => false,
+        (None, Some(_)) => true,
+        (Some(horizon), Some(other)) => horizon > other,
     }
 }
 

@@ -13,37 +13,23 @@ use arrow::compute::filter_record_batch;
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use seawall_base::error::Result;
 use seawall_base::{Cut, Instant, Log, LogEntry, Offset, Partition, Permit, TableVersion, column};
+use serde::{Deserialize, Serialize};
 
 use crate::frame::{Frame, Header, Restore};
 
 /// Table with one row per restore.
 pub const TABLE: &str = "seawall_restores";
-/// Entries read from the log at once.
-const ENTRIES_PER_READ: usize = 256;
-
 /// The restores of a log, oldest first, each with the offset after its frame.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
 pub struct Withdrawn {
     restores: Vec<(Offset, Restore)>,
 }
 
 impl Withdrawn {
-    /// Reads the headers of the whole log.
-    pub async fn read(log: &dyn Log) -> Result<Withdrawn> {
-        let mut withdrawn = Withdrawn::default();
-        let mut next = 0;
-        loop {
-            let entries = log.read(next, ENTRIES_PER_READ).await?;
-            if entries.is_empty() {
-                return Ok(withdrawn);
-            }
-            for entry in &entries {
-                if let Some(restore) = Frame::decode_header(&entry.payload)?.restore {
-                    withdrawn.restores.push((entry.end(), restore));
-                }
-            }
-            next += entries.len() as u64;
-        }
+    /// Takes note of a restore whose frame ends at `end`.
+    pub(crate) fn push(&mut self, end: Offset, restore: Restore) {
+        self.restores.push((end, restore));
     }
 
     /// The rows of a numbered batch of the live partition that are not withdrawn.

@@ -7,12 +7,15 @@ use std::sync::Arc;
 use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use parking_lot::Mutex;
-use seawall_base::declare::{Available, Correction, FeatureView, Known, Model, Monitor, Source, TrainingSet, View};
+use seawall_base::declare::{
+    Available, Correction, FeatureView, Known, Model, Monitor, Source, TableSettings, TrainingSet, View,
+};
 use seawall_base::error::Result;
 use seawall_base::{BatchMap, Dataset, Engine, Error, Hash, Reference, Span, TableName, column};
 use seawall_kernel::contract::{self, Contract, Gate};
 use seawall_kernel::feature::ViewPlan;
 
+use crate::recovery::retention::LOG_RETENTION_DEFAULT;
 use crate::source::files;
 
 /// Everything that a revision declares, compiled.
@@ -41,6 +44,8 @@ pub struct Revision {
     pub views_sql: Vec<(String, String)>,
     /// Owners of datasets, as far as contracts or monitors name them.
     pub owners: BTreeMap<String, String>,
+    /// How long the log keeps what nobody needs.
+    pub log_retention: Span,
 }
 
 /// A model with what scoring and watching it need.
@@ -129,6 +134,10 @@ pub struct Declared {
     pub queries: Vec<View>,
     /// Owners of datasets.
     pub owners: BTreeMap<String, String>,
+    /// How long the log keeps what nobody needs, when the project says so.
+    pub log_retention: Option<Span>,
+    /// How tables are kept.
+    pub tables: TableSettings,
     /// Folder that relative paths start from.
     pub folder: PathBuf,
 }
@@ -176,6 +185,7 @@ impl Revision {
             tick: if declared.monitors.is_empty() { Span::DAY } else { crate::monitor::TICK },
             views_sql: declared.queries.iter().map(|view| (view.name.clone(), view.sql.clone())).collect(),
             owners: declared.owners.clone(),
+            log_retention: declared.log_retention.unwrap_or(LOG_RETENTION_DEFAULT),
         })
     }
 

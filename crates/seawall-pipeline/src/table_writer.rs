@@ -18,6 +18,7 @@ use seawall_base::{
     TableStore,
 };
 use seawall_catalog::{Catalog, TableCommit};
+use serde_json::{Value, json};
 use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
@@ -79,6 +80,15 @@ pub struct Ends {
     pub dependencies: Arc<Dependencies>,
 }
 
+/// Where a writer begins to read.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Start {
+    /// Ordinal of the entry.
+    pub entry: u64,
+    /// Offset of its first row.
+    pub offset: Offset,
+}
+
 /// What the writer works on.
 pub struct TableWriter {
     ends: Ends,
@@ -101,17 +111,24 @@ pub struct TableWriter {
 }
 
 impl TableWriter {
-    /// Starts the writer's task. It begins at the log's first entry and skips what tables hold already. Dropping every
-    /// handle ends the task after a last commit, unless the table store is away: then the rest stays in the log.
-    pub fn start(ends: Ends, options: Options) -> (Handle, tokio::task::JoinHandle<Result<()>>) {
+    /// Starts the writer's task. It begins where every row before is in its table, and skips what tables hold already.
+    /// Dropping every handle ends the task after a last commit, unless the table store is away: then the rest stays in
+    /// the log.
+    pub fn start(ends: Ends, options: Options, from: Start) -> (Handle, tokio::task::JoinHandle<Result<()>>) {
         let (mailbox, messages) = mpsc::channel(MAILBOX_MAX);
-        let (progress, watched) = watch::channel(Progress::default());
+        let durable_at_start = ends.log.durable_end().0;
+        let (progress, watched) = watch::channel(Progress {
+            committed_entries: from.entry,
+            committed_end: from.offset,
+            is_resumed: from.entry >= durable_at_start,
+            ..Progress::default()
+        });
         let timer = ends.dependencies.timer().clone();
         let writer = TableWriter {
             options,
-            next_entry: 0,
-            next_offset: Offset(0),
-            durable_at_start: ends.log.durable_end().0,
+            next_entry: from.entry,
+            next_offset: from.offset,
+            durable_at_start,
             entry_bytes: READ_BYTES / 16,
             backlog: Backlog::default(),
             waits_since: None,
@@ -371,17 +388,22 @@ impl TableWriter {
     }
 }
 
+/// What is kept of a version: when it was made, and the hashes of the files that it brought.
+pub(crate) fn table_commit(table: &TableName, snapshot: &TableSnapshot, now: Instant) -> TableCommit {
+    TableCommit {
+        table: table.clone(),
+        version: snapshot.version,
+        committed_at: now,
+        rows: snapshot.rows,
+        cut: snapshot.cut.clone(),
+        detail: if snapshot.added.is_empty() { Value::Null } else { json!({"files": snapshot.added}) },
+    }
+}
+
 impl Ends {
     /// Keeps when a version was made; a version that is recorded already stays as it is.
     async fn record_version(&self, table: &TableName, snapshot: &TableSnapshot) -> Result<()> {
-        let commit = TableCommit {
-            table: table.clone(),
-            version: snapshot.version,
-            committed_at: self.clock.now(),
-            rows: snapshot.rows,
-            cut: snapshot.cut.clone(),
-            detail: serde_json::Value::Null,
-        };
+        let commit = table_commit(table, snapshot, self.clock.now());
         let call = || self.catalog.record_table_version(&self.permit, &commit);
         let call = Idempotent::because("a version that is recorded already stays as it is", call);
         self.dependencies.catalog.repeat(RECORD_VERSION, call).await

@@ -6,6 +6,7 @@ use std::sync::Mutex;
 
 use seawall_pipeline::Pipeline;
 use seawall_pipeline::dependency::breaker::State;
+use seawall_pipeline::recovery::retention::LogStatus;
 
 /// Counts of requests since the start.
 #[derive(Debug, Default)]
@@ -68,6 +69,7 @@ impl Metrics {
         for (stage, entries) in stages {
             line(&mut out, "seawall_log_entries", &[("stage", stage)], entries);
         }
+        log_lines(&mut out, &pipeline.log_status());
         header(&mut out, "seawall_table_store_away", "gauge", "1 while the table store does not answer.");
         line(&mut out, "seawall_table_store_away", &[], u64::from(progress.table_store_away));
         header(&mut out, "seawall_table_writer_rows", "gauge", "Rows in memory that wait for a commit.");
@@ -75,6 +77,18 @@ impl Metrics {
         freshness(&mut out, pipeline);
         dependencies(&mut out, pipeline);
         out
+    }
+}
+
+/// What the log holds, and who keeps it from being retired.
+fn log_lines(out: &mut String, log: &LogStatus) {
+    header(out, "seawall_log_first_offset", "gauge", "Offset of the oldest row that the log holds.");
+    line(out, "seawall_log_first_offset", &[], log.extent.first.0);
+    header(out, "seawall_log_bytes", "gauge", "Bytes of the log's segments.");
+    line(out, "seawall_log_bytes", &[], log.extent.bytes);
+    header(out, "seawall_log_needed_from_entry", "gauge", "First log entry that somebody needs, by who it is.");
+    for hold in &log.holds {
+        line(out, "seawall_log_needed_from_entry", &[("by", hold.by.as_str())], hold.from);
     }
 }
 

@@ -8,3 +8,4 @@
 mod folder_lock;
 pub mod log;
 pub mod online;
+pub mod state;

@@ -1,8 +1,9 @@
 //! Builds every component, in order: catalog, tables, engine; then log, online store and pipeline for commands that
 //! move rows.
 //!
-//! The data folder: `catalog/` (SQLite and the signing key), `tables/` (Delta), `log/` (segments), `online/`
-//! (checkpoints), `models/` (artifacts by content), `serve.json` while a server runs.
+//! The data folder: `catalog/` (SQLite and the signing key), `tables/` (Delta) or `tables.location`, `log/` (segments),
+//! `online/` (checkpoints), `state/` (checkpoints of what a start would read from the log), `models/` (artifacts by
+//! content), `serve.json` while a server runs.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +11,7 @@ use std::sync::Arc;
 
 use seawall_base::declare::FeatureView;
 use seawall_base::error::Result;
-use seawall_base::{Clock, Dataset, Error, OsRng, Partition, Permit, Rng};
+use seawall_base::{Clock, Dataset, Error, OsRng, Partition, Permit, Rng, SystemClock};
 use seawall_catalog::policy::{Action, Principal, Role};
 use seawall_catalog::project::{self, LoadOptions, Loaded};
 use seawall_catalog::{AccessLine, ActiveProject, Applied, Catalog};
@@ -19,6 +20,7 @@ use seawall_lake::query::DataFusionEngine;
 use seawall_lake::table::DeltaStore;
 use seawall_model::Models;
 use seawall_pipeline::pipeline::Options;
+use seawall_pipeline::recovery::States;
 use seawall_pipeline::revision::Declared;
 use seawall_pipeline::{Parts, Pipeline};
 use seawall_storage::log::DurableLog;
@@ -31,6 +33,8 @@ pub struct Settings {
     pub project: PathBuf,
     /// The data folder.
     pub data: PathBuf,
+    /// Where tables lie, when the command says so.
+    pub tables: Option<String>,
     /// `--set` variables.
     pub set: BTreeMap<String, String>,
 }
@@ -56,7 +60,8 @@ impl Installation {
         refuse_without_catalog(&settings.data)?;
         let rng: Arc<dyn Rng> = Arc::new(OsRng);
         let catalog = Arc::new(Catalog::open(&settings.data.join("catalog"), clock, rng).await?);
-        let tables = Arc::new(DeltaStore::open(&settings.data.join("tables"))?);
+        let home = crate::tables::home(&settings.data, settings.tables.as_deref())?;
+        let tables = Arc::new(DeltaStore::at(home, Arc::new(SystemClock)));
         let engine = Arc::new(DataFusionEngine::new(tables.clone(), seawall_lake::query::EngineOptions::default())?);
         let work = settings.data.join("models").join("work");
         let models = Arc::new(Models::open(&settings.data.join("models"), &work, &settings.project)?);
@@ -167,8 +172,24 @@ impl Installation {
         Ok(views)
     }
 
-    /// Starts the pipeline on the applied project. Refused while another process runs it.
+    /// Starts the pipeline on the applied project, and waits until it answers from everything that was acknowledged
+    /// before. Refused while another process runs it.
     pub async fn start(&self, clock: Arc<dyn Clock>, options: Options) -> Result<Pipeline> {
+        let pipeline = self.start_at_once(clock, options, seawall_storage::log::Options::default()).await?;
+        match pipeline.features_ready().await {
+            Ok(()) => Ok(pipeline),
+            // What made the writer stop says more than that it has stopped.
+            Err(stopped) => Err(pipeline.stop().await.err().unwrap_or(stopped)),
+        }
+    }
+
+    /// Like [`Installation::start`], but features are refused until [`Pipeline::features_ready`].
+    pub async fn start_at_once(
+        &self,
+        clock: Arc<dyn Clock>,
+        options: Options,
+        log: seawall_storage::log::Options,
+    ) -> Result<Pipeline> {
         let active = self.active().await?;
         Pipeline::start(self.parts(clock)?, &declared(&active, &self.settings.project), options).await
     }
@@ -176,16 +197,18 @@ impl Installation {
     /// Opens what a pipeline runs on.
     fn parts(&self, clock: Arc<dyn Clock>) -> Result<Parts> {
         let data = &self.settings.data;
-        let log = DurableLog::open(&data.join("log"), Partition::LIVE, seawall_storage::log::Options::default())?;
+        let log = DurableLog::open(&data.join("log"), Partition::LIVE, log)?;
         let online = DurableStore::open(&data.join("online"))?;
         Ok(Parts {
             clock,
             log: Arc::new(log),
             tables: self.tables.clone(),
+            upkeep: self.tables.clone(),
             online: Arc::new(online),
             engine: self.engine.clone(),
             models: self.models.clone(),
             catalog: self.catalog.clone(),
+            states: Arc::new(States::open(&data.join("state"))?),
             folder: self.settings.project.clone(),
         })
     }
@@ -271,6 +294,8 @@ pub fn declared(active: &ActiveProject, folder: &Path) -> Declared {
         corrections: active.project.corrections.clone(),
         queries: active.project.views.clone(),
         owners: owners(&active.project.contracts),
+        log_retention: active.project.log_retention,
+        tables: active.project.tables.unwrap_or_default(),
         folder: folder.to_owned(),
     }
 }

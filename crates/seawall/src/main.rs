@@ -11,6 +11,7 @@ mod lineage;
 mod output;
 mod progress;
 mod repair;
+mod tables;
 
 use std::process::ExitCode;
 
@@ -20,6 +21,7 @@ use cli::Cli;
 
 fn main() -> ExitCode {
     let cli = Cli::parse();
+    end_quietly_with_the_reader();
     start_logging(cli.global.verbose);
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("seawall").build() {
         Ok(runtime) => runtime,
@@ -37,6 +39,19 @@ fn main() -> ExitCode {
             ExitCode::from(2)
         }
     }
+}
+
+/// `seawall query ... | head` closes our output before we are done. `println!` panics then, which is the only news of it:
+/// whoever reads has enough, so the process ends as if by SIGPIPE. Other panics are reported as always.
+fn end_quietly_with_the_reader() {
+    let report = std::panic::take_hook();
+    std::panic::set_hook(Box::new(move |panic| {
+        let told = panic.payload_as_str().unwrap_or_default();
+        if told.starts_with("failed printing to stdout") && told.contains("os error 32") {
+            std::process::exit(141);
+        }
+        report(panic);
+    }));
 }
 
 /// Logs go to standard error; `SEAWALL_LOG` overrides the level.

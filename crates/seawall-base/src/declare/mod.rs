@@ -6,6 +6,7 @@ mod feature_view;
 mod model;
 mod monitor;
 mod source;
+mod tables;
 mod training_set;
 
 pub use feature_view::{Aggregation, Feature, FeatureView, WindowEdge};
@@ -15,4 +16,5 @@ pub use model::{
 };
 pub use monitor::{Correction, Monitor, View};
 pub use source::{Available, Connector, FileFormat, Files, ReferenceFile, Simulator, Source};
+pub use tables::TableSettings;
 pub use training_set::{FeatureRef, Known, Label, LabelValue, OwnRow, Spine, TrainingSet};

@@ -10,6 +10,8 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use crate::sabotage::{self, Bug};
+
 mod segment;
 #[cfg(test)]
 mod tests;
@@ -47,6 +49,19 @@ pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
     file.write_all(bytes)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
+    sync_parent(path)
+}
+
+/// Like [`write_atomic`], for files that several processes write: each writes a whole file, and the last one's stays. A
+/// leftover `path#N` of a crash is harmless.
+pub fn write_shared(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    let (mut file, temporary) = create_temporary(path)?;
+    let renamed = file.write_all(bytes).and_then(|()| file.sync_all()).and_then(|()| fs::rename(&temporary, path));
+    if renamed.is_err() {
+        // What failed first is what the caller must hear of.
+        let _ = fs::remove_file(&temporary);
+    }
+    renamed?;
     sync_parent(path)
 }
 
@@ -101,6 +116,9 @@ pub fn sync_all(file: &File) -> io::Result<()> {
 
 /// Syncs the folder that names `path`, so that a creation, rename or removal survives a power cut.
 pub fn sync_parent(path: &Path) -> io::Result<()> {
+    if sabotage::on(Bug::SkipDirectoryFsync) {
+        return Ok(());
+    }
     let parent = match path.parent() {
         Some(parent) if !parent.as_os_str().is_empty() => parent,
         _ => Path::new("."),

@@ -53,3 +53,26 @@ fn a_zeroed_file_has_its_full_length_and_appears_by_rename() {
     assert_eq!(content.len(), length);
     assert!(content.iter().all(|byte| *byte == 0));
 }
+
+#[test]
+fn a_file_that_many_write_is_always_whole() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("shared.json");
+    write_shared(&path, &[0; 4096]).unwrap();
+    std::thread::scope(|scope| {
+        let writers: Vec<_> = (1..=4u8)
+            .map(|byte| {
+                let path = &path;
+                scope.spawn(move || {
+                    (0..25).for_each(|_| write_shared(path, &vec![byte; 4096 * usize::from(byte)]).unwrap())
+                })
+            })
+            .collect();
+        while !writers.iter().all(|writer| writer.is_finished()) {
+            let found = fs::read(&path).unwrap();
+            assert!(found.iter().all(|byte| *byte == found[0]), "two writers met in one file");
+            assert_eq!(found.len(), 4096 * usize::from(found[0]).max(1), "a file was cut short");
+        }
+    });
+    assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left over");
+}

@@ -14,7 +14,7 @@ use std::time::Duration;
 
 use seawall_base::{Error, ErrorKind, Instant, Result};
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqlitePoolOptions, SqliteSynchronous};
-use sqlx::{Executor, Sqlite, Transaction};
+use sqlx::{Connection as _, Executor, Sqlite, Transaction};
 use tokio::sync::{Mutex, MutexGuard};
 
 mod migrations;
@@ -61,7 +61,12 @@ impl Database {
             .journal_mode(SqliteJournalMode::Wal)
             .synchronous(SqliteSynchronous::Full)
             .busy_timeout(BUSY_TIMEOUT);
-        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(3 * BUSY_TIMEOUT);
+        // On a full disk SQLite rolls back by itself, and the pool's own rollback then fails: such a connection believes
+        // for ever to be in a transaction. It is closed instead of lent again.
+        let pool = SqlitePoolOptions::new()
+            .max_connections(CONNECTIONS_MAX)
+            .acquire_timeout(3 * BUSY_TIMEOUT)
+            .before_acquire(|connection, _| Box::pin(async move { Ok(!connection.is_in_transaction()) }));
         let opened = pool.connect_with(options).await;
         let database = Database { pool: opened.during("opening the catalog")?, writer: Mutex::new(()) };
         database.migrate(now).await?;

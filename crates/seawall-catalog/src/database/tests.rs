@@ -68,3 +68,16 @@ async fn settings_make_a_commit_survive_a_power_cut() {
     let synchronous: i64 = sqlx::query("PRAGMA synchronous").fetch_one(&mut *reader).await.unwrap().get("synchronous");
     assert_eq!((journal.as_str(), synchronous), ("wal", 2));
 }
+
+#[tokio::test]
+async fn a_transaction_that_the_database_ended_by_itself_does_not_stop_later_ones() {
+    let folder = tempfile::tempdir().unwrap();
+    let database = Database::open(&folder.path().join("catalog.db"), Instant(0)).await.unwrap();
+    let mut write = database.begin().await.unwrap();
+    // What SQLite does when the disk is full.
+    execute_all(write.connection(), "ROLLBACK").await.unwrap();
+    assert!(write.commit().await.is_err());
+    database.begin().await.unwrap().commit().await.unwrap();
+    let mut reader = database.read().await.unwrap();
+    execute_all(&mut reader, "SELECT 1").await.unwrap();
+}

@@ -146,6 +146,21 @@ impl Catalog {
         Ok(delta.frames)
     }
 
+    /// Records what rules about the whole table of `dataset` come to: unlike the failures of frames, which add up, each
+    /// replaces what was recorded of it before. Needs one of the permits of [`Catalog::record_frames`].
+    pub async fn record_table_quality(&self, permit: &Permit, dataset: &str, results: &[RuleFailures]) -> Result<()> {
+        expect_action(permit, WRITERS)?;
+        if results.is_empty() {
+            return Ok(());
+        }
+        let now = self.now();
+        let mut write = self.begin().await?;
+        for result in results {
+            set_failures(write.connection(), dataset, result, now).await?;
+        }
+        write.commit().await
+    }
+
     /// How many log entries of `partition` are within the counts of `dataset`: where a sink resumes.
     pub async fn frame_position(&self, dataset: &str, partition: Partition) -> Result<u64> {
         let mut reader = self.read().await?;
@@ -243,6 +258,25 @@ async fn add_failures(
     .bind(column)
     .bind(mode)
     .bind(stored(rows)?)
+    .bind(now.0)
+    .execute(connection)
+    .await
+    .during("recording quality results")?;
+    Ok(())
+}
+
+async fn set_failures(connection: &mut Connection, dataset: &str, result: &RuleFailures, now: Instant) -> Result<()> {
+    sqlx::query(
+        "INSERT INTO quality (dataset, rule, column_name, mode, failed, updated_at) VALUES ($1, $2, $3, $4, $5, $6)
+         ON CONFLICT (dataset, rule, column_name, mode) DO UPDATE SET
+             failed = excluded.failed,
+             updated_at = excluded.updated_at",
+    )
+    .bind(dataset)
+    .bind(result.rule.as_str())
+    .bind(result.column.as_deref().unwrap_or_default())
+    .bind(result.mode.as_str())
+    .bind(stored(result.rows)?)
     .bind(now.0)
     .execute(connection)
     .await

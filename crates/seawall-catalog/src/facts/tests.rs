@@ -168,3 +168,28 @@ proptest! {
         prop_assert_eq!(failed.get("row_count").copied().unwrap_or(0), log.iter().filter(|(_, q)| *q > 0).count() as u64);
     }
 }
+
+#[tokio::test]
+async fn what_a_table_comes_to_replaces_what_it_came_to_before() {
+    on_both(async |fixture: Fixture| {
+        let catalog = &fixture.catalog;
+        let permit = fixture.permit(Action::WriteTable);
+        let result = |rows: u64| RuleFailures {
+            rule: "duplicates".to_owned(),
+            column: Some("email".to_owned()),
+            mode: "table".to_owned(),
+            rows,
+        };
+        for rows in [5, 7, 0] {
+            catalog.record_table_quality(&permit, "payments", &[result(rows)]).await.unwrap();
+            let quality = catalog.quality().await.unwrap();
+            let failed: Vec<_> = quality.iter().map(|r| (r.rule.as_str(), r.mode.as_str(), r.failed)).collect();
+            assert_eq!(failed, [("duplicates", "table", rows)]);
+        }
+        catalog.record_table_quality(&permit, "payments", &[]).await.unwrap();
+        let reader = fixture.permit(Action::ReadRows);
+        let denied = catalog.record_table_quality(&reader, "payments", &[result(1)]).await.unwrap_err();
+        assert_eq!((denied.kind(), denied.code()), (ErrorKind::Denied, "SW0611"));
+    })
+    .await;
+}

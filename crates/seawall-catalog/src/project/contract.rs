@@ -1,16 +1,17 @@
 //! Contracts of a project: read from `*.odcs.yaml`, checked by the kernel, looked up by sources and views.
 
-use std::collections::BTreeSet;
-
 use seawall_base::Dataset;
 use seawall_kernel::contract::{self, Contract, Problem};
 
 use super::diagnostic::Report;
-use super::shape::{check_record, head};
+use super::shape::{check_contract, head};
 use super::source::Place;
 use super::tables::CONTRACT;
+use super::variables::{Variables, resolve};
 use super::words::{listed, suggest};
 use super::yaml::{Node, Value};
+
+pub(crate) mod standard;
 
 /// Every contract of the project, the unsound ones too, so that what refers to them is not called dangling.
 #[derive(Default)]
@@ -53,18 +54,21 @@ pub(crate) enum Found<T> {
 pub(crate) type Datasets<'c> = &'c [DatasetEntry];
 
 impl Contracts {
-    /// Reads and checks the contracts among `documents`. `is_complete` says whether all files could be read.
-    pub fn read(documents: &[Node], is_complete: bool, report: &mut Report) -> Contracts {
+    /// Reads and checks the contracts among `documents`. `is_complete` says whether all files could be read,
+    /// `variables` are the ones that a contract may name.
+    pub fn read(documents: &[Node], variables: &Variables, is_complete: bool, report: &mut Report) -> Contracts {
         let mut contracts = Contracts { entries: Vec::new(), is_complete };
         for node in documents {
-            contracts.read_one(node, report);
+            let mut node = node.clone();
+            resolve(&mut node, variables);
+            contracts.read_one(&node, report);
         }
         contracts.check_duplicates(report);
         contracts
     }
 
     fn read_one(&mut self, node: &Node, report: &mut Report) {
-        let is_sound = check_record(node, &CONTRACT, report);
+        let is_sound = check_shape(node, report);
         let text = |key: &str| node.get(key).and_then(|value| value.scalar()).map(|scalar| scalar.text.clone());
         let Some(id) = text("id") else {
             self.is_complete = false;
@@ -176,6 +180,14 @@ impl Contracts {
     }
 }
 
+/// Checks a contract against the standard; true when nothing is wrong.
+pub(crate) fn check_shape(node: &Node, report: &mut Report) -> bool {
+    let before = report.error_count();
+    check_contract(node, &CONTRACT, report);
+    standard::check(node, report);
+    report.error_count() == before
+}
+
 /// Names and places of the objects that `node` describes, as far as they can be told.
 fn objects(node: &Node) -> impl Iterator<Item = (String, Place)> {
     let objects = node.get("schema").map(Node::items).unwrap_or_default();
@@ -186,7 +198,7 @@ fn objects(node: &Node) -> impl Iterator<Item = (String, Place)> {
 }
 
 /// The contract as data. Why an unsound one cannot be read is reported already.
-fn deserialize(node: &Node, is_sound: bool, report: &mut Report) -> Option<Contract> {
+pub(crate) fn deserialize(node: &Node, is_sound: bool, report: &mut Report) -> Option<Contract> {
     match serde_json::from_value(node.to_json()) {
         Ok(contract) => Some(contract),
         Err(_) if !is_sound => None,
@@ -202,32 +214,52 @@ fn deserialize(node: &Node, is_sound: bool, report: &mut Report) -> Option<Contr
 /// The datasets of a contract; what the kernel has against them is reported where it stands.
 fn compile(node: &Node, contract: &Contract, report: &mut Report) -> Vec<DatasetEntry> {
     let mut datasets = Vec::new();
-    // Problems of the contract as a whole come back for every object.
-    let mut seen = BTreeSet::new();
-    let mut seen_places: Vec<Place> = Vec::new();
+    let mut seen = Vec::new();
     for (name, place) in objects(node) {
         let dataset = match contract::compile(contract, Some(&name)) {
             Ok(gate) => Some(gate.dataset().clone()),
             Err(problems) => {
-                for problem in problems {
-                    let place = place_of(node, &problem);
-                    let is_new = seen.insert((problem.path.clone(), problem.message.clone()));
-                    // What the shape has against this place says it already.
-                    if !is_new || report.has_error_at(place) && !seen_places.contains(&place) {
-                        continue;
-                    }
-                    seen_places.push(place);
-                    let draft = report.error(problem.code, problem.message.clone(), place);
-                    if let Some(help) = &problem.hint {
-                        draft.help(help.clone());
-                    }
-                }
+                problems.iter().for_each(|problem| compile_problem(node, problem, &mut seen, report));
                 None
             }
         };
         datasets.push(DatasetEntry { name, place, dataset });
     }
     datasets
+}
+
+/// Reports what the kernel has against a contract, once: problems of the contract as a whole come back for every object,
+/// and `seen` are the places of those that were reported.
+pub(crate) fn compile_problem(node: &Node, problem: &Problem, seen: &mut Vec<(Place, String)>, report: &mut Report) {
+    let place = place_of(node, problem);
+    let is_known = seen.iter().any(|(known, message)| *known == place && *message == problem.message);
+    let is_place_known = seen.iter().any(|(known, _)| *known == place);
+    // What the shape has against this place, or against the rule as a whole, says it already.
+    let is_told =
+        report.has_error_at(place) || rule_at(node, &problem.path).is_some_and(|r| report.has_error_within(r));
+    if is_known || is_told && !is_place_known {
+        return;
+    }
+    seen.push((place, problem.message.clone()));
+    let draft = report.error(problem.code, problem.message.clone(), place);
+    if let Some(help) = &problem.hint {
+        draft.help(help.clone());
+    }
+}
+
+/// The place of the quality rule that `path` leads into.
+fn rule_at(root: &Node, path: &str) -> Option<Place> {
+    let steps: Vec<&str> = path.split('/').collect();
+    let at = steps.iter().rposition(|step| *step == "quality")?;
+    let mut node = root;
+    for step in steps.get(..at + 2)? {
+        node = match &node.value {
+            Value::Map(_) => node.get(step)?,
+            Value::List(items) => items.get(step.parse::<usize>().ok()?)?,
+            Value::Scalar(_) => return None,
+        };
+    }
+    Some(node.place)
 }
 
 /// Where the kernel's problem stands: an unknown key at the key, everything else at the value.
@@ -240,7 +272,7 @@ fn place_of(root: &Node, problem: &Problem) -> Place {
 const UNKNOWN_KEY: &str = "SW0210";
 
 /// The places of key and value that a path such as `schema/0/properties/2/name` leads to, or the nearest on the way.
-fn places_at(root: &Node, path: &str) -> (Place, Place) {
+pub(crate) fn places_at(root: &Node, path: &str) -> (Place, Place) {
     let mut node = root;
     let mut places = (head(root), head(root));
     for step in path.split('/') {

@@ -10,7 +10,7 @@ use super::policies::is_policy_file;
 use super::source::{Place, SourceFile};
 
 /// Largest file, in bytes.
-const FILE_BYTES_MAX: u64 = 1 << 20;
+pub(super) const FILE_BYTES_MAX: u64 = 1 << 20;
 /// All files together, in bytes.
 const TOTAL_BYTES_MAX: u64 = 10 << 20;
 /// Files and folders that are looked at.

@@ -1,7 +1,7 @@
 //! A project as data: everything that a revision is made of.
 
-use seawall_base::Hash;
-use seawall_base::declare::{Correction, FeatureView, Model, Monitor, Source, TrainingSet, View};
+use seawall_base::declare::{Correction, FeatureView, Model, Monitor, Source, TableSettings, TrainingSet, View};
+use seawall_base::{Hash, Span};
 use seawall_kernel::contract::Contract;
 use serde::{Deserialize, Serialize};
 
@@ -36,6 +36,12 @@ pub struct Project {
     /// Policy files, ordered by path.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub policies: Vec<PolicyFile>,
+    /// How long the log keeps entries that everything has taken over, when the project says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub log_retention: Option<Span>,
+    /// How tables are kept, when the project says so.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub tables: Option<TableSettings>,
     /// Declarations of which only the body is kept: transforms, live views, tests, recovery.
     pub other: Vec<OtherDeclaration>,
 }

@@ -51,7 +51,7 @@ pub(crate) fn parse(files: Vec<SourceFile>, options: &LoadOptions, mut report: R
     let variables = project_variables(&documents.declarations, &files, options, &mut report);
     let declarations = check_shapes(documents.declarations, &variables, &files, &mut report);
     check_duplicates(&declarations, &mut report);
-    let contracts = Contracts::read(&documents.contracts, documents.has_all_contracts, &mut report);
+    let contracts = Contracts::read(&documents.contracts, &variables, documents.has_all_contracts, &mut report);
     let project = Resolver {
         contracts: &contracts,
         declarations: &declarations,

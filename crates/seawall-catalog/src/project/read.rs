@@ -7,7 +7,7 @@ use std::str::FromStr;
 
 use seawall_base::declare::{
     Aggregation, Available, Connector, Feature, FeatureRef, FeatureView, FileFormat, Files, Known, Label, LabelValue,
-    OwnRow, ReferenceFile, Simulator, Source, Spine, TrainingSet, WindowEdge,
+    OwnRow, ReferenceFile, Simulator, Source, Spine, TableSettings, TrainingSet, WindowEdge,
 };
 use seawall_base::{Span, VersionedName};
 
@@ -22,6 +22,25 @@ const SEED: u64 = 7;
 const LENGTH: Span = Span(90 * Span::DAY.0);
 /// Mean payments per day when none are given.
 const PAYMENTS_PER_DAY: u32 = 2_000;
+
+/// `log_retention` of `kind: project`.
+pub(crate) fn log_retention(node: &Node) -> Option<Span> {
+    span(node.get("log_retention")?)
+}
+
+/// `tables` of `kind: project`.
+pub(crate) fn table_settings(node: &Node) -> Option<TableSettings> {
+    let default = TableSettings::default();
+    Some(TableSettings {
+        file_bytes: given(node.get("file_size"), |size| super::words::bytes(size.text()?))?
+            .unwrap_or(default.file_bytes),
+        similar_files: match given(node.get("similar_files"), whole)? {
+            Some(files) => usize::try_from(files).ok()?,
+            None => default.similar_files,
+        },
+        keep_versions: given(node.get("keep_versions"), span)?.unwrap_or(default.keep_versions),
+    })
+}
 
 /// `kind: source`. The dataset stays empty when it is not given; the map stays as written.
 pub(crate) fn source(node: &Node) -> Option<Source> {

@@ -3,8 +3,8 @@
 use std::path::{Component, Path, PathBuf};
 
 use arrow::datatypes::{DataType, Field, TimeUnit};
-use seawall_base::Dataset;
-use seawall_base::declare::{Available, FeatureView, Source};
+use seawall_base::declare::{Available, FeatureView, Source, TableSettings};
+use seawall_base::{Dataset, Span};
 use seawall_kernel::feature::ViewPlan;
 
 use super::contract::{Contracts, DatasetEntry, Found};
@@ -51,12 +51,14 @@ impl<'a> Resolver<'a> {
             corrections: Vec::new(),
             views: Vec::new(),
             policies: policies(self.files, self.report),
+            log_retention: self.log_retention(),
+            tables: None,
             other: Vec::new(),
         };
         // References of unsound declarations are checked too, as far as they can be read.
         for declaration in declarations {
             match declaration.kind {
-                "project" => {}
+                "project" => project.tables = self.table_settings(declaration),
                 "source" => project.sources.extend(self.source(declaration)),
                 "feature_view" => project.feature_views.extend(self.feature_view(declaration)),
                 "training_set" => project.training_sets.extend(self.training_set(declaration)),
@@ -83,6 +85,11 @@ impl<'a> Resolver<'a> {
         self.declarations.iter().find(|d| d.kind == "project").map(|d| d.name.clone()).unwrap_or_default()
     }
 
+    fn log_retention(&self) -> Option<Span> {
+        let project = self.declarations.iter().find(|d| d.kind == "project")?;
+        read::log_retention(&project.node)
+    }
+
     /// What was read of a declaration. That a sound one cannot be read is a mistake of ours, not the author's.
     fn read<T>(&mut self, declaration: &Declaration, read: fn(&Node) -> Option<T>) -> Option<T> {
         let value = read(&declaration.node);
@@ -95,6 +102,15 @@ impl<'a> Resolver<'a> {
     fn unreadable(&mut self, declaration: &Declaration) {
         let message = format!("this {} passed its checks but cannot be read", declaration.kind.replace('_', " "));
         self.report.error("SW0149", message, head(&declaration.node)).help("report this declaration as a bug");
+    }
+
+    fn table_settings(&mut self, declaration: &Declaration) -> Option<TableSettings> {
+        let node = declaration.node.get("tables")?;
+        let settings = read::table_settings(node);
+        if settings.is_none() && declaration.is_sound {
+            self.unreadable(declaration);
+        }
+        settings
     }
 
     fn source(&mut self, declaration: &Declaration) -> Option<Source> {

@@ -8,7 +8,7 @@ use super::yaml::Node;
 mod check;
 mod schema;
 
-pub(crate) use check::check_record;
+pub(crate) use check::{check_contract, check_record};
 pub(crate) use schema::json_schema;
 
 /// What a value must look like.
@@ -17,6 +17,14 @@ pub(crate) enum Shape {
     Any,
     /// Text that is not empty.
     Text,
+    /// Text, which may be empty.
+    Prose,
+    /// An identifier of the contract standard: see [`stable_id_reads`].
+    StableId,
+    /// A reference of the contract standard to a property: see [`reference_reads`].
+    Reference,
+    /// A whole number or text: a port, or a variable that stands for one.
+    Port,
     /// Any scalar, taken as it is written.
     Literal,
     /// Exactly this text.
@@ -53,6 +61,8 @@ pub(crate) enum Shape {
     Variants(&'static Variants),
     /// The first shape for scalars, the record for mappings.
     Either(&'static Shape, &'static Record),
+    /// The record, or a list of the shape.
+    RecordOrList(&'static Record, &'static Shape),
 }
 
 /// The least length of time.
@@ -92,7 +102,9 @@ pub(crate) struct Record {
 pub(crate) enum Unknown {
     /// An error.
     Refused,
-    /// An error when it looks like a typing mistake, a warning otherwise: the standard behind it may grow.
+    /// An error, but a warning in contracts of v3.0.x, whose JSON Schema leaves this part open.
+    RefusedSinceV31,
+    /// A warning: the standard leaves this part open.
     Reported,
 }
 
@@ -134,7 +146,12 @@ impl Record {
         Record { exactly_one: keys, ..self }
     }
 
-    /// The same, for a standard that may grow.
+    /// The same, for a part of the contract standard that v3.0.x leaves open.
+    pub const fn open_in_v3_0(self) -> Self {
+        Record { unknown: Unknown::RefusedSinceV31, ..self }
+    }
+
+    /// The same, for a part that the contract standard leaves open.
     pub const fn open(self) -> Self {
         Record { unknown: Unknown::Reported, ..self }
     }
@@ -156,7 +173,10 @@ impl Shape {
     fn describe(&self) -> String {
         match self {
             Shape::Any => "a value".to_owned(),
-            Shape::Text => "text".to_owned(),
+            Shape::Text | Shape::Prose => "text".to_owned(),
+            Shape::StableId => "an identifier".to_owned(),
+            Shape::Reference => "a reference such as customers.id".to_owned(),
+            Shape::Port => "a port number".to_owned(),
             Shape::Literal => "a single value".to_owned(),
             Shape::Only(text) => format!("{text:?}"),
             Shape::Choice(texts) => listed(texts.iter().copied(), "or"),
@@ -173,8 +193,57 @@ impl Shape {
             Shape::Map(..) | Shape::Record(_) => "a mapping".to_owned(),
             Shape::Variants(variants) => format!("a {}", variants.title),
             Shape::Either(scalar, _) => format!("{} or a mapping", scalar.describe()),
+            Shape::RecordOrList(..) => "a mapping".to_owned(),
         }
     }
+}
+
+/// The characters that the standard denies in an `id`, as a pattern of what is left.
+pub(crate) const STABLE_ID_PATTERN: &str = r"^[^\s.#/\\@!%&^]+$";
+
+/// Whether `text` can be an `id` of the contract standard: it must not be mistaken for a part of a reference.
+pub(crate) fn stable_id_reads(text: &str) -> bool {
+    !text.is_empty() && !text.chars().any(|c| c.is_whitespace() || ".#/\\@!%&^".contains(c))
+}
+
+/// `object.property`, deeper when nested: the short form of references.
+pub(crate) const SHORT_REFERENCE_PATTERN: &str = r"^[A-Za-z_][A-Za-z0-9_\-]*(\.[A-Za-z_][A-Za-z0-9_\-]*)+$";
+/// `schema/OBJECT/properties/PROPERTY` by id, with the file of another contract before it.
+pub(crate) const FULL_REFERENCE_PATTERN: &str = concat!(
+    r"^(?:(?:https?:\/\/)?[A-Za-z0-9._\-\/]+\.ya?ml#)?\/?[A-Za-z_][A-Za-z0-9_]*\/[^\s.#/\\@!%&^]+",
+    r"(?:\/[A-Za-z_][A-Za-z0-9_]*\/[^\s.#/\\@!%&^]+)*$"
+);
+
+/// Whether `text` is a reference of the contract standard, in its short or its full form.
+pub(crate) fn reference_reads(text: &str) -> bool {
+    short_reference_reads(text) || full_reference_reads(text)
+}
+
+fn short_reference_reads(text: &str) -> bool {
+    let part_reads = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_' || c == '-')
+    };
+    text.contains('.') && text.split('.').all(part_reads)
+}
+
+fn full_reference_reads(text: &str) -> bool {
+    let (file, path) = text.split_once('#').map_or((None, text), |(file, path)| (Some(file), path));
+    let file_reads = file.is_none_or(|file| {
+        let file = ["https://", "http://"].iter().find_map(|scheme| file.strip_prefix(scheme)).unwrap_or(file);
+        let stem = file.strip_suffix(".yaml").or_else(|| file.strip_suffix(".yml")).unwrap_or_default();
+        !stem.is_empty() && stem.chars().all(|c| c.is_ascii_alphanumeric() || "._-/".contains(c))
+    });
+    let section_reads = |part: &str| {
+        part.starts_with(|c: char| c.is_ascii_alphabetic() || c == '_')
+            && part.chars().all(|c| c.is_ascii_alphanumeric() || c == '_')
+    };
+    let parts: Vec<&str> = path.strip_prefix('/').unwrap_or(path).split('/').collect();
+    let pairs_read = parts.chunks(2).all(|pair| match pair {
+        [section, id] => section_reads(section) && stable_id_reads(id),
+        _ => false,
+    });
+    file_reads && pairs_read
 }
 
 /// The part of a mapping that stands for it: a short one as a whole, a long one by its first line.

@@ -50,6 +50,30 @@ static PROJECT: Record = Record::new(
             Shape::Map(Keys::Names, &Shape::Literal),
             "Values for ${name} in declarations; `--set name=value` overrides them.",
         ),
+        optional(
+            "log_retention",
+            Shape::Span(Least::Zero),
+            "How long the log keeps entries that everything has taken over; 7d by default.",
+        ),
+        optional("tables", Shape::Record(&TABLES), "How tables are kept: small files and old versions."),
+    ],
+);
+
+static TABLES: Record = Record::new(
+    "table settings",
+    "How tables are kept: small files and old versions.",
+    &[
+        optional("file_size", Shape::Size, "Size that merged files stay below; 64MiB when absent."),
+        optional(
+            "similar_files",
+            Shape::Integer { min: 2, max: 1_000 },
+            "Files of about the same size that are merged once there are so many; 8 when absent.",
+        ),
+        optional(
+            "keep_versions",
+            POSITIVE_SPAN,
+            "How long a version stays readable after the next one; 30d when absent. Bound versions always do.",
+        ),
     ],
 );
 

@@ -14,8 +14,10 @@ use seawall_base::declare::{
 use super::*;
 
 mod codes;
+mod hostile;
 mod owners;
 mod schemas;
+mod standard;
 
 fn golden_folder() -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join("src/project/golden")
@@ -394,5 +396,24 @@ proptest! {
             prop_assert!(problem.line >= 1 && problem.line <= text.lines().count() + 1, "{problem:?}");
         }
         let _ = (found.render(true), found.to_json());
+    }
+}
+
+#[test]
+fn settings_of_tables_are_read_and_what_is_left_out_has_its_default() {
+    let settings = |text: &str| {
+        let files = [(PathBuf::from("seawall.yaml"), format!("kind: project\nname: shop\n{text}"))];
+        parse_sources(&files, LoadOptions::default()).map(|loaded| loaded.project)
+    };
+    assert_eq!(settings("").unwrap().tables, None);
+    let project = settings("tables: {file_size: 16MiB, keep_versions: 7d}\n").unwrap();
+    let tables = project.tables.unwrap();
+    assert_eq!(
+        (tables.file_bytes, tables.similar_files, tables.keep_versions.to_string().as_str()),
+        (16 << 20, 8, "7d")
+    );
+    assert_ne!(project.revision_hash(), settings("").unwrap().revision_hash());
+    for wrong in ["{file_size: 16}", "{similar_files: 1}", "{keep_versions: 0s}", "{keep: 7d}", "all"] {
+        assert!(settings(&format!("tables: {wrong}\n")).is_err(), "{wrong}");
     }
 }

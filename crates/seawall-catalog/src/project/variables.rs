@@ -29,6 +29,39 @@ pub(crate) fn expand(node: &mut Node, variables: &Variables, files: &[SourceFile
     }
 }
 
+/// Replaces `${NAME}` and `${NAME:-default}` in every text of a contract, as the standard has it. What is not among
+/// `variables` keeps its default, or stays as it is: nothing else, such as the environment, is looked at.
+pub(crate) fn resolve(node: &mut Node, variables: &Variables) {
+    match &mut node.value {
+        Value::List(items) => items.iter_mut().for_each(|item| resolve(item, variables)),
+        Value::Map(entries) => entries.iter_mut().for_each(|entry| resolve(&mut entry.node, variables)),
+        Value::Scalar(scalar) if scalar.text.contains("${") => {
+            scalar.text = resolve_text(&scalar.text, variables);
+            scalar.verbatim = false;
+        }
+        Value::Scalar(_) => {}
+    }
+}
+
+fn resolve_text(text: &str, variables: &Variables) -> String {
+    let mut resolved = String::new();
+    let mut rest = text;
+    while let Some((before, from)) = rest.find("${").map(|at| rest.split_at(at)) {
+        let Some(length) = from.find('}') else { break };
+        let (reference, after) = from.split_at(length + 1);
+        let (name, default) = match reference[2..length].split_once(":-") {
+            Some((name, default)) => (name, Some(default)),
+            None => (&reference[2..length], None),
+        };
+        let value = variables.get(name).filter(|value| !value.is_empty()).map(String::as_str);
+        resolved.push_str(before);
+        resolved.push_str(value.or(default).unwrap_or(reference));
+        rest = after;
+    }
+    resolved.push_str(rest);
+    resolved
+}
+
 fn expand_text(text: &str, variables: &Variables, unset: &mut dyn FnMut(&str)) -> String {
     let mut expanded = String::new();
     let mut rest = text;

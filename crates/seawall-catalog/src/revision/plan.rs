@@ -252,6 +252,9 @@ pub(super) fn declared(project: &Project) -> Result<Vec<Declared>> {
     let mut push = |kind: &str, name: String, version: Option<String>, body: Value| {
         list.push(Declared { kind: kind.to_owned(), name, version, body });
     };
+    if let Some(tables) = &project.tables {
+        push("tables", "settings".to_owned(), None, body(tables)?);
+    }
     for contract in &project.contracts {
         push("contract", contract_name(contract), Some(contract.version().to_owned()), body(contract)?);
     }

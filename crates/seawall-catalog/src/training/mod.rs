@@ -10,8 +10,11 @@ use crate::catalog::Catalog;
 use crate::database::{Connection, DuringResult, Fields, Row, stored};
 use crate::policy::{Action, expect_action};
 
+mod pins;
 #[cfg(test)]
 mod tests;
+
+pub use pins::Pins;
 
 /// A training set that was built and written.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]

@@ -74,3 +74,27 @@ async fn other_permits_record_nothing() {
     assert_eq!(certificate.unwrap_err().code(), "SW0611");
     assert!(fixture.events().await.is_empty());
 }
+
+#[tokio::test]
+async fn builds_and_certificates_pin_the_versions_that_they_name() {
+    on_both(async |fixture: Fixture| {
+        let permit = fixture.permit(Action::BuildTrainingSet);
+        fixture.catalog.record_training_set(&permit, "fraud", TableVersion(3), &fingerprint(b"one")).await.unwrap();
+        let permit = fixture.permit(Action::VerifySkew);
+        let inputs = json!([{"table": "payments", "version": 9, "cut": {"0": 12}}]);
+        let body = json!({"claims": {"inputs": inputs}, "signature": "x"});
+        fixture.catalog.record_certificate(&permit, "skew", "fraud", &body, Hash::of(b"a")).await.unwrap();
+        let without = json!({"claims": {"months": 3}});
+        fixture.catalog.record_certificate(&permit, "other", "fraud", &without, Hash::of(b"b")).await.unwrap();
+        let pins = fixture.catalog.pinned_versions().await.unwrap();
+        let versions = |table: &str| pins[table].iter().map(|version| version.0).collect::<Vec<_>>();
+        assert_eq!(versions("payments"), [4, 9]);
+        assert_eq!(versions("fraud__training_set"), [3]);
+        assert_eq!(pins.len(), 2);
+        let damaged = json!({"claims": {"inputs": "gone"}});
+        fixture.catalog.record_certificate(&permit, "skew", "fraud", &damaged, Hash::of(b"c")).await.unwrap();
+        let refused = fixture.catalog.pinned_versions().await.unwrap_err();
+        assert_eq!((refused.kind(), refused.code()), (ErrorKind::Corrupt, "SW0672"), "nothing is unpinned by accident");
+    })
+    .await;
+}

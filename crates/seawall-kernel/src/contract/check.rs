@@ -6,10 +6,10 @@ use arrow::array::{Array, ArrayRef, AsArray, ListArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
 
+use super::clock;
 use super::content;
 use super::pattern::{Matcher, OverBudget};
 use super::rule::{Allowed, Check};
-use super::text;
 
 /// Sets up to this size are searched one by one, which is faster than hashing.
 const SCANNED_MAX: usize = 8;
@@ -57,7 +57,12 @@ pub(super) fn run(
         Check::OneOf(allowed) => !&one_of(array, allowed),
         Check::MinItems(least) => lists(array, |list, at| (list.value_length(at) as usize) < *least),
         Check::MaxItems(most) => lists(array, |list, at| list.value_length(at) as usize > *most),
-        Check::UniqueItems => lists(array, has_duplicates),
+        Check::UniqueItems => lists(array, |list, at| has_duplicates(list.value(at).as_ref())),
+        Check::UniqueKeys => lists(array, |list, at| {
+            list.value(at).as_struct_opt().is_some_and(|entries| has_duplicates(entries.column(0).as_ref()))
+        }),
+        Check::Normalized(tolerance) => lists(array, |list, at| !has_length_one(list.value(at).as_ref(), *tolerance)),
+        Check::Whole => floats(array, |value| value.is_finite() && value.fract() != 0.0),
         Check::MinProperties(least) => properties(array, |count| count < *least),
         Check::MaxProperties(most) => properties(array, |count| count > *most),
     };
@@ -114,7 +119,7 @@ fn integers(array: &ArrayRef, fails: impl Fn(i64) -> bool) -> BooleanBuffer {
             BooleanBuffer::collect_bool(values.len(), |i| fails(i64::from(values[i])))
         }
         // A text that is no time at all has failed its type already.
-        _ => strings(array, |text| text::time_of_day(text).is_ok_and(&fails)),
+        _ => strings(array, |text| clock::kept_time(text).is_ok_and(&fails)),
     }
 }
 
@@ -180,8 +185,13 @@ fn lists(array: &ArrayRef, fails: impl Fn(&ListArray, usize) -> bool) -> Boolean
     BooleanBuffer::collect_bool(list.len(), |i| list.is_valid(i) && fails(list, i))
 }
 
-fn has_duplicates(list: &ListArray, at: usize) -> bool {
-    let elements = list.value(at);
+fn has_length_one(elements: &dyn Array, tolerance: f64) -> bool {
+    let Some(values) = elements.as_primitive_opt::<Float64Type>() else { return true };
+    let square: f64 = values.iter().flatten().map(|value| value * value).sum();
+    (square.sqrt() - 1.0).abs() <= tolerance
+}
+
+fn has_duplicates(elements: &dyn Array) -> bool {
     if elements.len() < 2 {
         return false;
     }
@@ -189,7 +199,7 @@ fn has_duplicates(list: &ListArray, at: usize) -> bool {
     for i in 0..elements.len() {
         let mut bytes = Vec::new();
         if elements.is_valid(i) {
-            content::push_value(&mut bytes, elements.as_ref(), i);
+            content::push_value(&mut bytes, elements, i);
         }
         if !seen.insert(bytes) {
             return true;

@@ -3,24 +3,28 @@
 //! A cell that does not fit becomes null and a finding. A column whose type can never fit is an error for the whole
 //! batch. Columns that have the right type already are shared, not copied.
 
+use std::borrow::Cow;
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, ListArray, PrimitiveArray, StringArray, StructArray,
-    UInt32Array, new_null_array,
+    Array, ArrayRef, ArrowPrimitiveType, AsArray, BooleanArray, ListArray, MapArray, PrimitiveArray, StringArray,
+    StringBuilder, StructArray, UInt32Array, new_null_array,
 };
 use arrow::buffer::{BooleanBuffer, NullBuffer, OffsetBuffer};
 use arrow::compute::{cast, is_null, nullif, take};
 use arrow::datatypes::{
-    DataType, Date32Type, Date64Type, Decimal128Type, Decimal256Type, Field, Float64Type, Int64Type, TimeUnit,
+    DataType, Date32Type, Date64Type, Decimal128Type, Decimal256Type, Field, Fields, Float64Type, Int64Type, TimeUnit,
     TimestampMicrosecondType, TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt64Type,
 };
 
 use super::check;
-use super::instant::{self, Zone};
+use super::clock::Clock;
+use super::instant::Zone;
 use super::json::parse;
 use super::json::stage::{Builder, Staged, Staging};
-use super::rule::{Column, Kind, RuleId, struct_fields};
+use super::origin::Origin;
+use super::raw;
+use super::rule::{Column, JsonKind, Kind, RuleId, struct_fields};
 use super::text::{self, Fault};
 
 /// How the cells of a batch are read.
@@ -38,8 +42,10 @@ pub(super) struct Finding<'c> {
     pub rule: RuleId,
     /// The column; none for rules about several.
     pub column: Option<&'c Column>,
-    /// Row and, within `source`, cell; ascending by row.
+    /// Row and, within `source`, cell; ascending by row. Of the elements of one row only the first.
     pub hits: Vec<Hit>,
+    /// For elements of lists, where each hit stands; empty for columns.
+    pub places: Vec<String>,
     /// Where the offending values stand.
     pub source: Option<ArrayRef>,
     pub note: Note,
@@ -50,6 +56,8 @@ pub(super) struct Finding<'c> {
 pub(super) struct Hit {
     pub row: u32,
     pub cell: u32,
+    /// Further elements of the row that offend in the same way.
+    pub more: u32,
 }
 
 /// What the messages of a finding say.
@@ -77,31 +85,35 @@ type Failed = Vec<(u32, Fault)>;
 type Converted = Result<(ArrayRef, Failed), String>;
 
 impl<'c> Conversion<'c> {
-    /// Converts `array`, whose cell `i` belongs to row `rows[i]` (row `i` without `rows`), and runs the column's
-    /// checks. `live` tells which cells exist at all: those of null objects do not.
+    /// Converts `array`, whose cells belong to the rows that `origin` tells (cell `i` to row `i` without), and runs the
+    /// column's checks. `live` tells which cells exist at all: those of null objects do not.
     pub(super) fn column(
         &mut self,
         column: &'c Column,
         array: &ArrayRef,
         input: Input,
-        rows: Option<&[u32]>,
+        origin: Option<&Origin<'_>>,
         live: Option<&NullBuffer>,
     ) -> Result<ArrayRef, String> {
-        let (converted, failed) = self.convert(column, array, input, rows)?;
+        let (converted, failed) = self.convert(column, array, input, origin)?;
         let mut failed_cells = None;
         if !failed.is_empty() {
             let mut bits = vec![false; array.len()];
             failed.iter().for_each(|(cell, _)| bits[*cell as usize] = true);
             failed_cells = Some(BooleanBuffer::from(bits));
-            let hits = failed.iter().map(|(cell, _)| hit(*cell, rows)).collect();
-            let note = Note::Faults(failed.into_iter().map(|(_, fault)| fault).collect());
-            let source = Some(Arc::clone(array));
-            self.findings.push(Finding { rule: column.type_rule, column: Some(column), hits, source, note });
+            let mut faults = Vec::new();
+            let mut hits = Vec::new();
+            for (cell, fault) in failed {
+                if push_hit(&mut hits, cell, origin) {
+                    faults.push(fault);
+                }
+            }
+            self.push(column.type_rule, column, array, hits, Note::Faults(faults), origin);
         }
         for (rule, check) in &column.checks {
             let outcome = check::run(check, &converted, live, failed_cells.as_ref());
-            self.note(*rule, column, &converted, rows, outcome.fails, Note::Limit);
-            self.note(*rule, column, &converted, rows, outcome.over_budget, Note::PatternBudget);
+            self.note(*rule, column, &converted, origin, outcome.fails, Note::Limit);
+            self.note(*rule, column, &converted, origin, outcome.over_budget, Note::PatternBudget);
         }
         Ok(converted)
     }
@@ -111,39 +123,74 @@ impl<'c> Conversion<'c> {
         rule: RuleId,
         column: &'c Column,
         source: &ArrayRef,
-        rows: Option<&[u32]>,
+        origin: Option<&Origin<'_>>,
         fails: Option<BooleanBuffer>,
         note: Note,
     ) {
         let Some(fails) = fails else { return };
-        let hits: Vec<Hit> = fails.set_indices_u32().map(|cell| hit(cell, rows)).collect();
-        if !hits.is_empty() {
-            let source = Some(Arc::clone(source));
-            self.findings.push(Finding { rule, column: Some(column), hits, source, note });
+        let mut hits = Vec::new();
+        for cell in fails.set_indices_u32() {
+            push_hit(&mut hits, cell, origin);
         }
+        self.push(rule, column, source, hits, note, origin);
     }
 
-    fn convert(&mut self, column: &'c Column, array: &ArrayRef, input: Input, rows: Option<&[u32]>) -> Converted {
+    fn push(
+        &mut self,
+        rule: RuleId,
+        column: &'c Column,
+        source: &ArrayRef,
+        hits: Vec<Hit>,
+        note: Note,
+        origin: Option<&Origin<'_>>,
+    ) {
+        if hits.is_empty() {
+            return;
+        }
+        let places = match origin {
+            Some(origin) => hits.iter().map(|hit| origin.located(&column.path, hit.cell)).collect(),
+            None => Vec::new(),
+        };
+        let source = Some(Arc::clone(source));
+        self.findings.push(Finding { rule, column: Some(column), hits, places, source, note });
+    }
+
+    fn convert(
+        &mut self,
+        column: &'c Column,
+        array: &ArrayRef,
+        input: Input,
+        origin: Option<&Origin<'_>>,
+    ) -> Converted {
         if let DataType::Dictionary(_, values) = array.data_type() {
             let plain = cast(array, values).map_err(|e| e.to_string())?;
-            return self.convert(column, &plain, input, rows);
+            return self.convert(column, &plain, input, origin);
         }
         if array.data_type() == &DataType::Null {
             return Ok((new_null_array(&column.kind.data_type(), array.len()), Vec::new()));
         }
         let is_text = matches!(array.data_type(), DataType::Utf8 | DataType::LargeUtf8 | DataType::Utf8View);
-        if is_text && (input == Input::Text || matches!(column.kind, Kind::Utf8 | Kind::Time)) {
+        let is_kept_as_text = matches!(column.kind, Kind::Utf8 | Kind::Time(_) | Kind::Json(_));
+        if is_text && (input == Input::Text || is_kept_as_text) {
             let text = cast(array, &DataType::Utf8).map_err(|e| e.to_string())?;
-            return self.parse(column, &text, rows);
+            return self.parse(column, &text, origin);
         }
         match (&column.kind, array.data_type()) {
-            (Kind::Struct(fields), DataType::Struct(_)) => self.structs(column, fields, array.as_struct(), rows),
-            (Kind::List(element), DataType::List(_)) => self.lists(element, array.as_list(), rows),
+            (Kind::Struct(fields), DataType::Struct(_)) => self.structs(column, fields, array.as_struct(), origin),
+            (Kind::List(element) | Kind::Map(element), DataType::List(_)) => {
+                self.lists(column, element, array.as_list(), origin)
+            }
+            (Kind::Map(element), DataType::Map(..)) => {
+                self.lists(column, element, &entries_of(array.as_map())?, origin)
+            }
+            (Kind::Json(kind), _) => json_texts(*kind, array),
             (Kind::List(element), DataType::LargeList(field) | DataType::FixedSizeList(field, _)) => {
                 let plain = cast(array, &DataType::List(Arc::clone(field))).map_err(|e| e.to_string())?;
-                self.lists(element, plain.as_list(), rows)
+                self.lists(column, element, plain.as_list(), origin)
             }
-            (Kind::Timestamp, DataType::Timestamp(unit, zone)) => timestamps(array, *unit, zone.is_some(), self.zone),
+            (Kind::Timestamp(clock), DataType::Timestamp(unit, zone)) => {
+                timestamps(array, *unit, zone.is_some(), clock.zone.as_ref().unwrap_or(self.zone))
+            }
             _ => scalars(&column.kind, array),
         }
         .map_err(|reason| match reason.is_empty() {
@@ -152,7 +199,7 @@ impl<'c> Conversion<'c> {
         })
     }
 
-    fn parse(&mut self, column: &'c Column, array: &ArrayRef, rows: Option<&[u32]>) -> Converted {
+    fn parse(&mut self, column: &'c Column, array: &ArrayRef, origin: Option<&Origin<'_>>) -> Converted {
         let text = array.as_string::<i32>();
         let zone = self.zone;
         Ok(match &column.kind {
@@ -165,19 +212,20 @@ impl<'c> Conversion<'c> {
                 (decimals(values, *precision, *scale), failed)
             }
             Kind::Boolean => booleans(text),
-            Kind::Date => cells::<Date32Type>(text, |i| text::date(text.value(i))),
-            Kind::Timestamp => {
+            Kind::Date(clock) => cells::<Date32Type>(text, |i| clock.date(text.value(i))),
+            Kind::Timestamp(clock) => {
                 let (values, failed) =
-                    primitive::<TimestampMicrosecondType>(text, |i| instant::timestamp(text.value(i), zone));
+                    primitive::<TimestampMicrosecondType>(text, |i| clock.timestamp(text.value(i), zone));
                 (Arc::new(values.with_timezone("UTC")), failed)
             }
-            Kind::Time => times(text),
-            Kind::Struct(_) | Kind::List(_) => return self.nested_text(column, text, rows),
+            Kind::Time(clock) => times(clock, text),
+            Kind::Json(kind) => json_cells(*kind, text),
+            Kind::Struct(_) | Kind::List(_) | Kind::Map(_) => return self.nested_text(column, text, origin),
         })
     }
 
     /// Objects and arrays in text are JSON; once typed, what is within them is checked as in a typed column.
-    fn nested_text(&mut self, column: &'c Column, text: &StringArray, rows: Option<&[u32]>) -> Converted {
+    fn nested_text(&mut self, column: &'c Column, text: &StringArray, origin: Option<&Origin<'_>>) -> Converted {
         let mut builder = Builder::new(&column.kind);
         let mut failed = Vec::new();
         for cell in 0..text.len() {
@@ -191,7 +239,7 @@ impl<'c> Conversion<'c> {
             builder.append(staged);
         }
         let typed = builder.finish(text.len());
-        let (checked, _) = self.convert(column, &typed, Input::Typed, rows)?;
+        let (checked, _) = self.convert(column, &typed, Input::Typed, origin)?;
         Ok((checked, failed))
     }
 
@@ -203,7 +251,8 @@ impl<'c> Conversion<'c> {
                 unknown.push(path.to_owned());
             }
         };
-        let mut staging = Staging { zone: self.zone, misfits: Vec::new(), unknown: &mut note_unknown };
+        let mut staging =
+            Staging { zone: self.zone, misfits: Vec::new(), steps: Vec::new(), unknown: &mut note_unknown };
         let staged = staging.stage(column, json);
         match staging.misfits.first() {
             Some(misfit) => Err(misfit.fault),
@@ -216,7 +265,7 @@ impl<'c> Conversion<'c> {
         column: &'c Column,
         fields: &'c [Column],
         array: &StructArray,
-        rows: Option<&[u32]>,
+        origin: Option<&Origin<'_>>,
     ) -> Converted {
         let mut children = Vec::with_capacity(fields.len());
         for field in fields {
@@ -227,7 +276,7 @@ impl<'c> Conversion<'c> {
                 Some(child) => Arc::clone(child),
                 None => new_null_array(&field.kind.data_type(), array.len()),
             };
-            children.push(self.column(field, &child, Input::Typed, rows, array.nulls())?);
+            children.push(self.column(field, &child, Input::Typed, origin, array.nulls())?);
         }
         for name in array.column_names() {
             let path = format!("{}.{name}", column.path);
@@ -241,16 +290,26 @@ impl<'c> Conversion<'c> {
         Ok((Arc::new(converted), Vec::new()))
     }
 
-    fn lists(&mut self, element: &'c Column, array: &ListArray, rows: Option<&[u32]>) -> Converted {
-        let mut indices: Vec<u32> = Vec::with_capacity(array.values().len());
-        let mut element_rows: Vec<u32> = Vec::with_capacity(array.values().len());
+    fn lists(
+        &mut self,
+        column: &'c Column,
+        element: &'c Column,
+        array: &ListArray,
+        above: Option<&Origin<'_>>,
+    ) -> Converted {
+        let elements = array.values().len();
+        let mut indices: Vec<u32> = Vec::with_capacity(elements);
+        let (mut rows, mut lists) = (Vec::with_capacity(elements), Vec::with_capacity(elements));
+        let mut starts: Vec<u32> = Vec::with_capacity(array.len());
         let mut lengths: Vec<usize> = Vec::with_capacity(array.len());
         for at in 0..array.len() {
             let before = indices.len();
+            starts.push(before as u32);
             if array.is_valid(at) {
                 let (start, end) = (array.value_offsets()[at], array.value_offsets()[at + 1]);
                 indices.extend((start..end).map(|i| i as u32));
-                element_rows.resize(indices.len(), hit(at as u32, rows).row);
+                rows.resize(indices.len(), row_of(at as u32, above));
+                lists.resize(indices.len(), at as u32);
             }
             lengths.push(indices.len() - before);
         }
@@ -258,7 +317,10 @@ impl<'c> Conversion<'c> {
             true => Arc::clone(array.values()),
             false => take(array.values(), &UInt32Array::from(indices), None).map_err(|e| e.to_string())?,
         };
-        let values = self.column(element, &values, Input::Typed, Some(&element_rows), None)?;
+        let is_map = matches!(column.kind, Kind::Map(_)) && !column.personal;
+        let keys = values.as_struct_opt().filter(|_| is_map).and_then(|entries| entries.column_by_name("key").cloned());
+        let origin = Origin { rows, lists, starts, keys, above };
+        let values = self.column(element, &values, Input::Typed, Some(&origin), None)?;
         let field = Arc::new(Field::new("element", element.kind.data_type(), true));
         let offsets = OffsetBuffer::from_lengths(lengths);
         let converted =
@@ -267,8 +329,23 @@ impl<'c> Conversion<'c> {
     }
 }
 
-fn hit(cell: u32, rows: Option<&[u32]>) -> Hit {
-    Hit { row: rows.map_or(cell, |rows| rows[cell as usize]), cell }
+fn row_of(cell: u32, origin: Option<&Origin<'_>>) -> u32 {
+    origin.map_or(cell, |origin| origin.rows[cell as usize])
+}
+
+/// Adds a hit, or counts it to the one before when that is of the same row; whether it was added.
+fn push_hit(hits: &mut Vec<Hit>, cell: u32, origin: Option<&Origin<'_>>) -> bool {
+    let row = row_of(cell, origin);
+    match hits.last_mut() {
+        Some(last) if last.row == row => {
+            last.more += 1;
+            false
+        }
+        _ => {
+            hits.push(Hit { row, cell, more: 0 });
+            true
+        }
+    }
 }
 
 /// Scalars of other types; the error is empty when the type can never fit.
@@ -278,7 +355,7 @@ fn scalars(kind: &Kind, array: &ArrayRef) -> Converted {
     let widened = |to: &DataType| Ok((cast(array, to).map_err(|e| e.to_string())?, Vec::new()));
     match (kind, array.data_type()) {
         (Kind::Int64, T::Int64) | (Kind::Float64, T::Float64) => same(),
-        (Kind::Boolean, T::Boolean) | (Kind::Date, T::Date32) => same(),
+        (Kind::Boolean, T::Boolean) | (Kind::Date(_), T::Date32) => same(),
         (Kind::Int64, T::Int8 | T::Int16 | T::Int32 | T::UInt8 | T::UInt16 | T::UInt32) => widened(&T::Int64),
         (Kind::Float64, T::Float16 | T::Float32) => widened(&T::Float64),
         (Kind::Float64, T::Int8 | T::Int16 | T::Int32 | T::UInt8 | T::UInt16 | T::UInt32) => widened(&T::Float64),
@@ -299,11 +376,11 @@ fn scalars(kind: &Kind, array: &ArrayRef) -> Converted {
             Ok((decimals(array.as_primitive::<Decimal128Type>().clone(), *precision, *scale), Vec::new()))
         }
         (Kind::Decimal { precision, scale }, _) => decimal_cells(array, *precision, *scale),
-        (Kind::Date, T::Date64) => {
+        (Kind::Date(_), T::Date64) => {
             let values = array.as_primitive::<Date64Type>();
             Ok(cells::<Date32Type>(values, |i| whole_days(values.value(i))))
         }
-        (Kind::Time, T::Time32(_) | T::Time64(_)) => {
+        (Kind::Time(_), T::Time32(_) | T::Time64(_)) => {
             let text = cast(array, &T::Utf8).map_err(|e| e.to_string())?;
             Ok((text, Vec::new()))
         }
@@ -448,16 +525,71 @@ fn booleans(text: &StringArray) -> (ArrayRef, Failed) {
 }
 
 /// Times of day stay text once they read well.
-fn times(text: &StringArray) -> (ArrayRef, Failed) {
+fn times(clock: &Clock, text: &StringArray) -> (ArrayRef, Failed) {
+    texts(text, |value| clock.time(value))
+}
+
+/// Each cell as the text that is kept of it; a cell that cannot be read becomes null.
+fn texts<'t>(text: &'t StringArray, read: impl Fn(&'t str) -> Result<Cow<'t, str>, Fault>) -> (ArrayRef, Failed) {
     let mut failed = Vec::new();
+    let mut kept = StringBuilder::with_capacity(text.len(), text.values().len());
     for cell in 0..text.len() {
-        if text.is_valid(cell)
-            && let Err(fault) = text::time_of_day(text.value(cell))
-        {
-            failed.push((cell as u32, fault));
+        if text.is_null(cell) {
+            kept.append_null();
+            continue;
+        }
+        match read(text.value(cell)) {
+            Ok(value) => kept.append_value(value),
+            Err(fault) => {
+                failed.push((cell as u32, fault));
+                kept.append_null();
+            }
         }
     }
-    let nulls = without(text.nulls(), text.len(), &failed);
-    let kept = StringArray::new(text.offsets().clone(), text.values().clone(), nulls);
-    (Arc::new(kept), failed)
+    (Arc::new(kept.finish()), failed)
+}
+
+/// Text cells that hold JSON stay as they are; a cell of any value that is no JSON is a string.
+fn json_cells(kind: JsonKind, text: &StringArray) -> (ArrayRef, Failed) {
+    texts(text, |value| match (kind, parse::parse(value)) {
+        (JsonKind::Object, Ok(parse::Json::Object(_))) | (JsonKind::Array, Ok(parse::Json::Array(_))) => {
+            Ok(Cow::Borrowed(value))
+        }
+        (JsonKind::Any, Ok(_)) => Ok(Cow::Borrowed(value)),
+        (JsonKind::Any, Err(_)) => Ok(Cow::Owned(serde_json::Value::from(value).to_string())),
+        (JsonKind::Object, Ok(_)) => Err(Fault::NotA("an object")),
+        (JsonKind::Array, Ok(_)) => Err(Fault::NotA("an array")),
+        (JsonKind::Object | JsonKind::Array, Err(_)) => Err(Fault::Json),
+    })
+}
+
+/// Cells of any type as JSON text.
+fn json_texts(kind: JsonKind, array: &ArrayRef) -> Converted {
+    let is_object = matches!(array.data_type(), DataType::Struct(_) | DataType::Map(..));
+    let is_array =
+        matches!(array.data_type(), DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..));
+    let fits = match kind {
+        JsonKind::Any => true,
+        JsonKind::Object => is_object,
+        JsonKind::Array => is_array,
+    };
+    if !fits {
+        return Err(String::new());
+    }
+    let mut kept = StringBuilder::new();
+    for cell in 0..array.len() {
+        kept.append_option(array.is_valid(cell).then(|| raw::cell_json(array.as_ref(), cell)));
+    }
+    Ok((Arc::new(kept.finish()), Vec::new()))
+}
+
+/// The entries of a map as objects with a key and a value.
+fn entries_of(map: &MapArray) -> Result<ListArray, String> {
+    let names = ["key", "value"];
+    let columns = map.entries().columns();
+    let fields: Fields =
+        names.iter().zip(columns).map(|(name, c)| Field::new(*name, c.data_type().clone(), true)).collect();
+    let entries = StructArray::try_new(fields.clone(), columns.to_vec(), None).map_err(|e| e.to_string())?;
+    let field = Arc::new(Field::new("element", DataType::Struct(fields), true));
+    ListArray::try_new(field, map.offsets().clone(), Arc::new(entries), map.nulls().cloned()).map_err(|e| e.to_string())
 }

@@ -16,10 +16,15 @@ use arrow::compute::filter;
 use arrow::datatypes::TimestampMicrosecondType;
 use seawall_base::{Dataset, Instant, Span};
 
+use super::breaker::Breaker;
 use super::content::Encoder;
 use super::convert::{Conversion, Finding, Hit, Input, Note};
 use super::instant::Zone;
-use super::rule::{Column, Limit, NotExecuted, RuleId, RuleInfo, Uniqueness};
+use super::rule::{Column, Compat, Limit, NotExecuted, RuleId, RuleInfo, Uniqueness};
+use super::service::ServiceLevel;
+use super::table_rule::TableRule;
+use super::tally::About;
+use super::text::Fault;
 use super::verdict::{Mode, Quarantined, Reason, Verdict, Warning};
 use super::{raw, reason, repeat};
 
@@ -35,9 +40,24 @@ pub struct Gate {
     pub(super) uniqueness: Vec<Uniqueness>,
     pub(super) row_counts: Vec<RuleId>,
     pub(super) latencies: Vec<Latency>,
+    pub(super) table_rules: Vec<TableRule>,
+    pub(super) service_levels: Vec<ServiceLevel>,
+    pub(super) compat: Compat,
     pub(super) not_executed: Vec<NotExecuted>,
     pub(super) zone: Zone,
     pub(super) dedup_horizon: Option<Span>,
+    pub(super) breaker: Option<Breaker>,
+}
+
+/// A batch in the contract's types, with what is wrong in its rows.
+pub(super) struct Examined<'g> {
+    pub columns: Vec<ArrayRef>,
+    pub findings: Vec<Finding<'g>>,
+    /// The rows that no rule about rows stops.
+    pub clean: Vec<bool>,
+    pub warnings: Vec<Warning>,
+    /// Columns and fields that the contract does not know.
+    pub unknown: Vec<String>,
 }
 
 /// The newest value of a timestamp column may be this old.
@@ -64,6 +84,11 @@ impl Gate {
         self.dedup_horizon
     }
 
+    /// When so many rows are refused that the dataset halts (`seawall.haltAbove`).
+    pub fn breaker(&self) -> Option<Breaker> {
+        self.breaker
+    }
+
     /// The rules that this gate executes, in the order of the contract.
     pub fn rules(&self) -> &[RuleInfo] {
         &self.rules
@@ -72,6 +97,32 @@ impl Gate {
     /// The rules of the contract that this gate does not execute, each with the reason.
     pub fn not_executed(&self) -> &[NotExecuted] {
         &self.not_executed
+    }
+
+    /// Rules about the whole table that are questions in SQL.
+    pub fn table_rules(&self) -> &[TableRule] {
+        &self.table_rules
+    }
+
+    /// What the contract promises over time.
+    pub fn service_levels(&self) -> &[ServiceLevel] {
+        &self.service_levels
+    }
+
+    /// Whether rules count or compare the rows of the whole table. The primary key does not: that was decided when the
+    /// rows came in.
+    pub fn tallies_table(&self) -> bool {
+        let of_key = usize::from(!self.dataset.primary_key.is_empty());
+        !self.limits.is_empty() || self.uniqueness.len() > of_key
+    }
+
+    /// What `rule` needs to see.
+    pub(super) fn about(&self, rule: RuleId) -> About {
+        if self.latencies.iter().any(|latency| latency.rule == rule) {
+            return About::Clock;
+        }
+        let compares = self.uniqueness.iter().any(|uniqueness| uniqueness.rule == rule);
+        if compares || self.limits.contains_key(&rule) { About::Table } else { About::Row }
     }
 
     pub(super) fn columns(&self) -> &[Column] {
@@ -94,13 +145,12 @@ impl Gate {
             let reason = Reason { rule: "batch".to_owned(), column: None, message, mode: Mode::Reject };
             return self.refused(Some(vec![reason]), None, unknown_columns);
         }
-        let (columns, mut conversion, mut warnings) = match self.convert(batch, input) {
-            Ok(converted) => converted,
+        let mut examined = match self.examine(batch, input) {
+            Ok(examined) => examined,
             Err(rejected) => return self.refused(Some(rejected), None, unknown_columns),
         };
-        unknown_columns.append(&mut conversion.unknown);
-        let mut findings = conversion.findings;
-        let clean = self.clean_rows(batch.num_rows(), &findings);
+        unknown_columns = std::mem::take(&mut examined.unknown);
+        let Examined { columns, mut findings, clean, mut warnings, .. } = examined;
         for uniqueness in &self.uniqueness {
             findings.extend(self.repeated(uniqueness, &columns, &clean));
         }
@@ -117,6 +167,15 @@ impl Gate {
             return self.refused(Some(stops), None, unknown_columns);
         }
         self.split(batch.num_rows(), columns, &findings, warnings, unknown_columns)
+    }
+
+    /// Converts the columns and runs the checks that look at single rows.
+    pub(super) fn examine(&self, batch: &RecordBatch, input: Input) -> Result<Examined<'_>, Vec<Reason>> {
+        let (columns, conversion, warnings) = self.convert(batch, input)?;
+        let mut unknown = self.unknown_columns(batch);
+        unknown.extend(conversion.unknown);
+        let clean = self.clean_rows(batch.num_rows(), &conversion.findings);
+        Ok(Examined { columns, findings: conversion.findings, clean, warnings, unknown })
     }
 
     fn unknown_columns(&self, batch: &RecordBatch) -> Vec<String> {
@@ -153,11 +212,9 @@ impl Gate {
     }
 
     /// What the finding does to its rows: a cell that does not fit its type can never be kept.
-    fn effect(&self, finding: &Finding<'_>) -> Mode {
-        match finding.note {
-            Note::Faults(_) => self.mode(finding.rule).max(Mode::Quarantine),
-            Note::Limit | Note::PatternBudget => self.mode(finding.rule),
-        }
+    pub(super) fn effect(&self, finding: &Finding<'_>) -> Mode {
+        let declared = self.mode(finding.rule);
+        if finding.is_fault() { declared.max(Mode::Quarantine) } else { declared }
     }
 
     fn clean_rows(&self, rows: usize, findings: &[Finding<'_>]) -> Vec<bool> {
@@ -195,38 +252,50 @@ impl Gate {
                 rows.encode(row as usize, &mut second);
             }
             if !exempt_copies || first != second {
-                hits.push(Hit { row, cell: row });
+                hits.push(Hit { row, cell: row, more: 0 });
             }
         }
+        self.uniqueness_finding(uniqueness, &keys, hits)
+    }
+
+    pub(super) fn uniqueness_finding(
+        &self,
+        uniqueness: &Uniqueness,
+        keys: &[&ArrayRef],
+        hits: Vec<Hit>,
+    ) -> Option<Finding<'_>> {
         let column = (uniqueness.columns.len() == 1).then(|| &self.columns[uniqueness.columns[0]]);
         let source = column.map(|_| Arc::clone(keys[0]));
-        (!hits.is_empty()).then_some(Finding { rule: uniqueness.rule, column, hits, source, note: Note::Limit })
+        let (rule, places) = (uniqueness.rule, Vec::new());
+        (!hits.is_empty()).then_some(Finding { rule, column, hits, places, source, note: Note::Limit })
     }
 
     /// Drops the findings of counting rules that hold; the messages of those that do not, by rule.
     fn count(&self, rows: usize, findings: &mut Vec<Finding<'_>>) -> Vec<(RuleId, String)> {
         let mut broken = Vec::new();
-        for (rule, info) in self.rules.iter().enumerate() {
+        for rule in 0..self.rules.len() {
             let Some(limit) = self.limits.get(&rule) else { continue };
             let is_row_count = self.row_counts.contains(&rule);
-            let count = if is_row_count { rows } else { distinct_rows(rule, findings) };
-            let value = match (limit.percent, rows) {
-                (true, 0) => 0.0,
-                (true, rows) => count as f64 * 100.0 / rows as f64,
-                (false, _) => count as f64,
-            };
+            let count = if is_row_count { rows } else { rows_of(rule, findings) };
+            let value = limit.value(count as u64, rows as u64);
             if limit.threshold.holds(value) {
                 findings.retain(|finding| finding.rule != rule);
                 continue;
             }
-            let unit = if limit.percent { " percent" } else { "" };
-            let subject = match &info.column {
-                Some(column) => format!("{} of {column}", info.rule),
-                None => info.rule.clone(),
-            };
-            broken.push((rule, format!("{subject} is {value}{unit}; it {}", limit.threshold.words())));
+            broken.push((rule, self.limit_broken(rule, limit, value)));
         }
         broken
+    }
+
+    /// What a broken counting rule says.
+    pub(super) fn limit_broken(&self, rule: RuleId, limit: &Limit, value: f64) -> String {
+        let info = &self.rules[rule];
+        let unit = if limit.percent { " percent" } else { "" };
+        let subject = match &info.column {
+            Some(column) => format!("{} of {column}", info.rule),
+            None => info.rule.clone(),
+        };
+        format!("{subject} is {value}{unit}; it {}", limit.threshold.words())
     }
 
     /// Rejections and halts; also turns what only warns into warnings.
@@ -239,7 +308,7 @@ impl Gate {
     ) -> Vec<Reason> {
         let mut stops = Vec::new();
         for (rule, message) in counted {
-            let offending = distinct_rows(rule, findings);
+            let offending = rows_of(rule, findings);
             let rows_named = if self.row_counts.contains(&rule) { rows } else { offending };
             match self.mode(rule) {
                 Mode::Reject | Mode::Halt => stops.push(self.reason(rule, message, self.mode(rule))),
@@ -248,7 +317,7 @@ impl Gate {
             }
         }
         for finding in findings.iter().filter(|finding| !self.limits.contains_key(&finding.rule)) {
-            let rows = distinct(&finding.hits);
+            let rows = finding.hits.len();
             let example = self.message(finding, 0);
             let message = if rows > 1 { format!("{example} (and {} more rows)", rows - 1) } else { example };
             match self.effect(finding) {
@@ -266,18 +335,27 @@ impl Gate {
 
     fn check_latency(&self, columns: &[ArrayRef], now: Instant, warnings: &mut Vec<Warning>, stops: &mut Vec<Reason>) {
         for latency in &self.latencies {
-            let Some(times) = columns[latency.column].as_primitive_opt::<TimestampMicrosecondType>() else { continue };
-            let Some(newest) = times.iter().flatten().max().map(Instant) else { continue };
-            if now - newest <= latency.age_max {
-                continue;
-            }
-            let column = &self.columns[latency.column].path;
-            let message = format!("the newest {column} is {newest}; it must be within {} of {now}", latency.age_max);
+            let Some(newest) = self.newest(latency, columns) else { continue };
+            let Some(message) = self.late(latency, Instant(newest), now) else { continue };
+            let rows = columns[latency.column].len();
             match self.mode(latency.rule) {
-                Mode::Warn | Mode::Quarantine => warnings.push(self.warning(latency.rule, times.len(), message)),
+                Mode::Warn | Mode::Quarantine => warnings.push(self.warning(latency.rule, rows, message)),
                 mode @ (Mode::Reject | Mode::Halt) => stops.push(self.reason(latency.rule, message, mode)),
             }
         }
+    }
+
+    /// The newest value of the column that a latency is about.
+    pub(super) fn newest(&self, latency: &Latency, columns: &[ArrayRef]) -> Option<i64> {
+        let times = columns[latency.column].as_primitive_opt::<TimestampMicrosecondType>()?;
+        times.iter().flatten().max()
+    }
+
+    /// What a broken latency says.
+    pub(super) fn late(&self, latency: &Latency, newest: Instant, now: Instant) -> Option<String> {
+        let column = &self.columns[latency.column].path;
+        let is_late = now - newest > latency.age_max;
+        is_late.then(|| format!("the newest {column} is {newest}; it must be within {} of {now}", latency.age_max))
     }
 
     fn split(
@@ -292,7 +370,7 @@ impl Gate {
         for finding in findings.iter().filter(|finding| self.effect(finding) != Mode::Warn) {
             finding.hits.iter().for_each(|hit| keep[hit.row as usize] = false);
         }
-        let quarantined = self.reasons(&keep, findings);
+        let quarantined = self.reasons(&keep, findings.iter());
         let accepted_rows: Vec<u32> = (0..rows as u32).filter(|row| keep[*row as usize]).collect();
         let kept = if accepted_rows.len() == rows {
             Ok(columns)
@@ -317,7 +395,11 @@ impl Gate {
     }
 
     /// All reasons of the rows that are not kept, those that only warn included.
-    fn reasons(&self, keep: &[bool], findings: &[Finding<'_>]) -> Vec<Quarantined> {
+    pub(super) fn reasons<'f, 'c: 'f>(
+        &self,
+        keep: &[bool],
+        findings: impl IntoIterator<Item = &'f Finding<'c>>,
+    ) -> Vec<Quarantined> {
         let mut place = vec![usize::MAX; keep.len()];
         let mut quarantined = Vec::new();
         for (row, _) in keep.iter().enumerate().filter(|(_, keep)| !**keep) {
@@ -346,7 +428,7 @@ impl Gate {
         }
     }
 
-    fn message(&self, finding: &Finding<'_>, hit: usize) -> String {
+    pub(super) fn message(&self, finding: &Finding<'_>, hit: usize) -> String {
         let info = &self.rules[finding.rule];
         let Some(column) = finding.column else { return info.description.clone() };
         let shown = match &finding.source {
@@ -355,10 +437,18 @@ impl Gate {
             }
             _ => None,
         };
-        match &finding.note {
-            Note::Limit => reason::limit_message(&column.path, shown.as_deref(), &info.description),
-            Note::Faults(faults) => reason::fault_message(&column.path, shown.as_deref(), faults[hit]),
-            Note::PatternBudget => format!("{} took the pattern too many steps to match", column.path),
+        let path = finding.places.get(hit).unwrap_or(&column.path);
+        let message = match &finding.note {
+            Note::Faults(faults) if faults[hit] != Fault::Form => {
+                reason::fault_message(path, shown.as_deref(), faults[hit])
+            }
+            Note::Limit | Note::Faults(_) => reason::limit_message(path, shown.as_deref(), &info.description),
+            Note::PatternBudget => format!("{path} took the pattern too many steps to match"),
+        };
+        match finding.hits[hit].more {
+            0 => message,
+            1 => format!("{message} (and 1 more element)"),
+            more => format!("{message} (and {more} more elements)"),
         }
     }
 
@@ -394,16 +484,22 @@ fn position(batch: &RecordBatch, column: &Column) -> Option<usize> {
     find(&column.name).or_else(|| column.physical_name.as_deref().and_then(find))
 }
 
-fn distinct(hits: &[Hit]) -> usize {
-    let mut rows: Vec<u32> = hits.iter().map(|hit| hit.row).collect();
+/// Rows that break `rule`.
+fn rows_of(rule: RuleId, findings: &[Finding<'_>]) -> usize {
+    let mut of_rule = findings.iter().filter(|finding| finding.rule == rule);
+    match (of_rule.next(), of_rule.next()) {
+        (None, _) => 0,
+        (Some(only), None) => only.hits.len(),
+        (Some(_), Some(_)) => distinct_rows(findings.iter().filter(|finding| finding.rule == rule)),
+    }
+}
+
+/// Rows that any of `findings` names.
+pub(super) fn distinct_rows<'f, 'c: 'f>(findings: impl IntoIterator<Item = &'f Finding<'c>>) -> usize {
+    let mut rows: Vec<u32> = findings.into_iter().flat_map(|finding| finding.hits.iter().map(|hit| hit.row)).collect();
     rows.sort_unstable();
     rows.dedup();
     rows.len()
-}
-
-fn distinct_rows(rule: RuleId, findings: &[Finding<'_>]) -> usize {
-    let hits = findings.iter().filter(|finding| finding.rule == rule).flat_map(|finding| finding.hits.iter().copied());
-    distinct(&hits.collect::<Vec<_>>())
 }
 
 fn unknown_warning(name: &str, rows: usize) -> Warning {

@@ -71,6 +71,8 @@ pub fn infer(name: &str, sample: &[RecordBatch], key: &[String], time: &str) -> 
         status: Some("draft".to_owned()),
         schema: vec![object],
         sla_properties: Vec::new(),
+        sla_default_element: None,
+        roles: Vec::new(),
         custom_properties: Vec::new(),
         other: Default::default(),
     };

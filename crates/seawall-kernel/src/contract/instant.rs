@@ -7,7 +7,7 @@ use super::text::{self, Fault};
 
 const TIMESTAMP: Fault = Fault::NotA("a timestamp like 2014-01-31T08:05:00Z");
 const RANGE: Fault = Fault::OutOfRange("a timestamp");
-const DAY_US: i64 = 86_400_000_000;
+pub(super) const DAY_US: i64 = 86_400_000_000;
 
 /// The zone in which local timestamps are read.
 #[derive(Debug, Clone)]
@@ -22,6 +22,11 @@ impl Zone {
         let zone = TimeZone::get(name).ok()?;
         let utc = matches!(name, "UTC" | "Etc/UTC" | "Z");
         Some(Zone { zone, utc })
+    }
+
+    /// A zone of the database.
+    pub(super) fn of(zone: TimeZone) -> Zone {
+        Zone { zone, utc: false }
     }
 
     /// Coordinated universal time.
@@ -74,8 +79,13 @@ pub(super) fn timestamp(text: &str, zone: &Zone) -> Result<i64, Fault> {
     }
 }
 
+/// Whether a timestamp ends with a zone; the hyphens of its date come before.
+pub(super) fn names_zone(text: &str) -> bool {
+    text.get(11..).is_some_and(|rest| rest.contains(['Z', 'z', '+', '-']))
+}
+
 /// Microseconds east of UTC; `Some(None)` when the text names no zone, `None` when it is malformed.
-fn offset_us(text: &str) -> Option<Option<i64>> {
+pub(super) fn offset_us(text: &str) -> Option<Option<i64>> {
     let bytes = text.as_bytes();
     let (sign, digits) = match bytes {
         [] => return Some(None),

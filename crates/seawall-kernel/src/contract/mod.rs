@@ -8,29 +8,37 @@
 //!
 //! Every rule of a contract is either in [`Gate::rules`] or, with the reason, in [`Gate::not_executed`].
 
+mod breaker;
 mod check;
+mod clock;
 mod compile;
 mod content;
 mod convert;
 mod evolve;
+mod form;
 mod format;
 mod gate;
 mod infer;
 mod instant;
 mod json;
 mod model;
+mod origin;
 mod pattern;
 mod raw;
 mod reason;
 mod repeat;
 mod rule;
+mod service;
+mod table_rule;
+mod tally;
 mod text;
 mod verdict;
 
 #[cfg(test)]
 mod tests;
 
-pub use compile::{Problem, compile};
+pub use breaker::Breaker;
+pub use compile::{Problem, compile, compile_for_test};
 pub use content::content_hashes;
 pub use convert::Input;
 pub use evolve::{Change, ChangeKind, schema_change};
@@ -38,9 +46,12 @@ pub use gate::Gate;
 pub use infer::{Assumption, infer};
 pub use json::{Decoded, Limits, decode_json_array, decode_ndjson};
 pub use model::{
-    Bound, Contract, CustomProperty, DescribedValue, EnumValue, LogicalTypeOptions, Property, Quality,
-    QualityArguments, SchemaObject, SlaProperty,
+    Bound, Contract, CustomProperty, DescribedValue, EnumValue, LogicalTypeOptions, MapProperty, Property, Quality,
+    QualityArguments, References, Relationship, Role, SchemaObject, SlaProperty,
 };
 pub use raw::raw_json;
 pub use rule::{Level, NotExecuted, RuleInfo};
+pub use service::{Fault as ServiceFault, Observed, Service, ServiceLevel};
+pub use table_rule::{Measurement, TableRule};
+pub use tally::{About, Example, Judged, Measured, Tally};
 pub use verdict::{Mode, Quarantined, Reason, Verdict, Warning};

@@ -33,6 +33,12 @@ pub struct Contract {
     /// Service levels; executed ones are listed by the gate, the others are reported as not executed.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub sla_properties: Vec<SlaProperty>,
+    /// What service levels are about that name no element; deprecated since v3.1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub sla_default_element: Option<String>,
+    /// Roles, with who approves access in two levels.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub roles: Vec<Role>,
     /// Extensions; Seawall reads those whose name begins with `seawall.`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub custom_properties: Vec<CustomProperty>,
@@ -43,6 +49,26 @@ pub struct Contract {
 
 fn data_contract() -> String {
     "DataContract".to_owned()
+}
+
+/// A role: what it may do with the data, and who approves it.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+#[serde(rename_all = "camelCase")]
+pub struct Role {
+    /// Its name.
+    pub role: String,
+    /// What it may do, for example `read`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub access: Option<String>,
+    /// Who approves first.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub first_level_approvers: Option<String>,
+    /// Who approves after them.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub second_level_approvers: Option<String>,
+    /// Every other key.
+    #[serde(flatten)]
+    pub other: BTreeMap<String, Value>,
 }
 
 /// One object (table) of a contract.
@@ -57,6 +83,9 @@ pub struct SchemaObject {
     /// Rules about the object as a whole.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quality: Vec<Quality>,
+    /// Foreign keys of several columns.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relationships: Vec<Relationship>,
     /// Extensions.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub custom_properties: Vec<CustomProperty>,
@@ -75,7 +104,7 @@ pub struct Property {
     /// Name in the source, tried when the batch has no column called [`name`](Self::name).
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub physical_name: Option<String>,
-    /// `string`, `integer`, `number`, `boolean`, `date`, `timestamp`, `time`, `object`, `array` or `vector`.
+    /// `string`, `integer`, `number`, `boolean`, `date`, `timestamp`, `time`, `object`, `array`, `map` or `vector`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub logical_type: Option<String>,
     /// Limits that belong to the logical type.
@@ -108,6 +137,12 @@ pub struct Property {
     /// Elements of an `array`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub items: Option<Box<Property>>,
+    /// Keys and values of a `map` (since v3.2).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub map: Option<Box<MapProperty>>,
+    /// Foreign keys of the column.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub relationships: Vec<Relationship>,
     /// Rules about the column.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub quality: Vec<Quality>,
@@ -117,6 +152,49 @@ pub struct Property {
     /// Every other key.
     #[serde(flatten)]
     pub other: BTreeMap<String, Value>,
+}
+
+/// What the keys and the values of a map are.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct MapProperty {
+    /// The keys.
+    pub key: Property,
+    /// The values.
+    pub value: Property,
+}
+
+/// Values that must exist elsewhere: a foreign key.
+#[derive(Debug, Clone, PartialEq, Default, Serialize, Deserialize)]
+pub struct Relationship {
+    /// The referring columns; absent below a property, which refers by itself.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub from: Option<References>,
+    /// The columns that are referred to.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub to: Option<References>,
+    /// Every other key.
+    #[serde(flatten)]
+    pub other: BTreeMap<String, Value>,
+}
+
+/// One reference, or several that belong together.
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum References {
+    /// `customers.id`
+    One(String),
+    /// `[customers.tenant, customers.id]`
+    Several(Vec<String>),
+}
+
+impl References {
+    /// The references, in order.
+    pub fn all(&self) -> &[String] {
+        match self {
+            References::One(reference) => std::slice::from_ref(reference),
+            References::Several(references) => references,
+        }
+    }
 }
 
 /// Limits of a logical type. Which of them apply depends on the type.
@@ -171,6 +249,18 @@ pub struct LogicalTypeOptions {
     /// Number of elements of a vector.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub dimensions: Option<u64>,
+    /// Type of a vector's elements, for example `float32`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub element_type: Option<String>,
+    /// Whether a vector has length 1.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub normalized: Option<bool>,
+    /// Whether times name their zone.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub timezone: Option<bool>,
+    /// Zone of times that name none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub default_timezone: Option<String>,
     /// Every other key.
     #[serde(flatten)]
     pub other: BTreeMap<String, Value>,
@@ -243,6 +333,15 @@ pub struct Quality {
     /// Valid values as v3.0.x writes them.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub valid_values: Option<Vec<Value>>,
+    /// The SQL of a rule of type `sql`, with `{object}` and `{property}`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub query: Option<String>,
+    /// Engine of a rule of type `custom`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub engine: Option<String>,
+    /// The rule in the words of that engine: text, or a mapping.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub implementation: Option<Value>,
     /// `rows` (default) or `percent`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
@@ -317,6 +416,12 @@ pub struct SlaProperty {
     /// What it is about: `object.column`, several separated by commas.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub element: Option<String>,
+    /// Second part of the value, where the property needs one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub value_ext: Option<Value>,
+    /// Why it matters: `regulatory`, `analytics` or `operational`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub driver: Option<String>,
     /// Every other key.
     #[serde(flatten)]
     pub other: BTreeMap<String, Value>,

@@ -81,6 +81,7 @@ fn push_cell(out: &mut String, array: &dyn Array, at: usize) {
         }
         DataType::List(_) => push_elements(out, array.as_list::<i32>().value(at).as_ref()),
         DataType::LargeList(_) => push_elements(out, array.as_list::<i64>().value(at).as_ref()),
+        DataType::Map(..) => push_elements(out, &array.as_map().value(at)),
         DataType::FixedSizeList(..) => push_elements(out, array.as_fixed_size_list().value(at).as_ref()),
         DataType::Dictionary(..) => {
             // Normalizing the keys of one cell is cheap, of the whole array it is not.

@@ -4,6 +4,7 @@ use std::collections::HashSet;
 
 use arrow::datatypes::{DataType, Field, Fields, TimeUnit};
 
+use super::clock::Clock;
 use super::format::StringFormat;
 use super::pattern::Matcher;
 use super::verdict::Mode;
@@ -15,6 +16,16 @@ pub enum Level {
     Row,
     /// A batch as a whole, by counting.
     Batch,
+}
+
+/// Whose reading of the standard is followed where its text and a common tool differ.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub(super) enum Compat {
+    /// The text: `mustBeBetween` excludes its bounds, `duplicateValues` counts rows that repeat a value.
+    #[default]
+    Text,
+    /// `seawall.compat: datacontract-cli`: bounds are included, `duplicateValues` counts the values that repeat.
+    DatacontractCli,
 }
 
 /// A rule that the gate executes.
@@ -78,27 +89,41 @@ pub(super) enum Kind {
         scale: i8,
     },
     Boolean,
-    Date,
-    Timestamp,
-    /// Time of day, kept as the text it came in.
-    Time,
+    Date(Clock),
+    Timestamp(Clock),
+    /// Time of day, kept as text in ISO 8601.
+    Time(Clock),
     Struct(Vec<Column>),
     List(Box<Column>),
+    /// Kept as a list of objects with a key and a value; the column is that object.
+    Map(Box<Column>),
+    /// What the contract does not describe: kept as JSON text.
+    Json(JsonKind),
+}
+
+/// What JSON the text of a column holds.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum JsonKind {
+    Any,
+    Object,
+    Array,
 }
 
 impl Kind {
     /// The Arrow type in which values are kept.
     pub(super) fn data_type(&self) -> DataType {
         match self {
-            Kind::Utf8 | Kind::Time => DataType::Utf8,
+            Kind::Utf8 | Kind::Time(_) | Kind::Json(_) => DataType::Utf8,
             Kind::Int64 => DataType::Int64,
             Kind::Float64 => DataType::Float64,
             Kind::Decimal { precision, scale } => DataType::Decimal128(*precision, *scale),
             Kind::Boolean => DataType::Boolean,
-            Kind::Date => DataType::Date32,
-            Kind::Timestamp => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
+            Kind::Date(_) => DataType::Date32,
+            Kind::Timestamp(_) => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
             Kind::Struct(fields) => DataType::Struct(struct_fields(fields)),
-            Kind::List(element) => DataType::List(Field::new("element", element.kind.data_type(), true).into()),
+            Kind::List(element) | Kind::Map(element) => {
+                DataType::List(Field::new("element", element.kind.data_type(), true).into())
+            }
         }
     }
 
@@ -110,12 +135,30 @@ impl Kind {
             Kind::Float64 => "a number",
             Kind::Decimal { .. } => "a decimal number",
             Kind::Boolean => "true or false",
-            Kind::Date => "a date like 2014-01-31",
-            Kind::Timestamp => "a timestamp like 2014-01-31T08:05:00Z",
-            Kind::Time => "a time like 08:05:00",
+            Kind::Date(_) => "a date like 2014-01-31",
+            Kind::Timestamp(_) => "a timestamp like 2014-01-31T08:05:00Z",
+            Kind::Time(_) => "a time like 08:05:00",
             Kind::Struct(_) => "an object",
-            Kind::List(_) => "an array",
+            Kind::List(_) | Kind::Json(JsonKind::Array) => "an array",
+            Kind::Map(_) => "a map",
+            Kind::Json(JsonKind::Object) => "an object",
+            Kind::Json(JsonKind::Any) => "any value",
         }
+    }
+}
+
+impl Kind {
+    /// What a value of this type must be: `a date like 2014-01-31`, `a date of the form dd/MM/yyyy`.
+    pub(super) fn description(&self) -> String {
+        let form = match self {
+            Kind::Date(clock) => clock.form.as_ref().map(|form| format!("a date of the form {}", form.written())),
+            Kind::Timestamp(clock) => {
+                clock.form.as_ref().map(|form| format!("a timestamp of the form {}", form.written()))
+            }
+            Kind::Time(clock) => clock.form.as_ref().map(|form| format!("a time of the form {}", form.written())),
+            _ => None,
+        };
+        form.unwrap_or_else(|| self.noun().to_owned())
     }
 }
 
@@ -162,6 +205,12 @@ pub(super) enum Check {
     MinItems(usize),
     MaxItems(usize),
     UniqueItems,
+    /// Keys of a map.
+    UniqueKeys,
+    /// A vector of length 1, give or take.
+    Normalized(f64),
+    /// A vector element without a fraction.
+    Whole,
     MinProperties(usize),
     MaxProperties(usize),
 }
@@ -198,6 +247,10 @@ pub(super) enum Threshold {
     Between(f64, f64),
     /// Anywhere but strictly between the two.
     Outside(f64, f64),
+    /// Between the two, which are included: [`Compat::DatacontractCli`].
+    Within(f64, f64),
+    /// Below the lesser or above the greater.
+    Beyond(f64, f64),
 }
 
 impl Threshold {
@@ -212,6 +265,8 @@ impl Threshold {
             Threshold::AtMost(limit) => value <= limit,
             Threshold::Between(low, high) => low < value && value < high,
             Threshold::Outside(low, high) => !(low < value && value < high),
+            Threshold::Within(low, high) => low <= value && value <= high,
+            Threshold::Beyond(low, high) => value < low || high < value,
         }
     }
 
@@ -226,6 +281,8 @@ impl Threshold {
             Threshold::AtMost(limit) => format!("must be at most {limit}"),
             Threshold::Between(low, high) => format!("must be greater than {low} and less than {high}"),
             Threshold::Outside(low, high) => format!("must not be between {low} and {high}"),
+            Threshold::Within(low, high) => format!("must be from {low} to {high}"),
+            Threshold::Beyond(low, high) => format!("must be less than {low} or greater than {high}"),
         }
     }
 
@@ -239,7 +296,9 @@ impl Threshold {
             Threshold::AtMost(limit) => (0.0..1.0).contains(&limit),
             Threshold::Below(limit) => limit > 0.0 && limit <= 1.0,
             Threshold::Between(low, high) => low < 0.0 && high > 0.0 && high <= 1.0,
-            Threshold::Differs(_) | Threshold::Above(_) | Threshold::AtLeast(_) | Threshold::Outside(..) => false,
+            Threshold::Within(low, high) => low <= 0.0 && (0.0..1.0).contains(&high),
+            Threshold::Differs(_) | Threshold::Above(_) | Threshold::AtLeast(_) => false,
+            Threshold::Outside(..) | Threshold::Beyond(..) => false,
         }
     }
 
@@ -249,7 +308,9 @@ impl Threshold {
             Threshold::Equals(limit) | Threshold::AtMost(limit) => limit < 0.0,
             Threshold::Below(limit) => limit <= 0.0,
             Threshold::Between(low, high) => high <= low || high <= 0.0,
-            Threshold::Differs(_) | Threshold::Above(_) | Threshold::AtLeast(_) | Threshold::Outside(..) => false,
+            Threshold::Within(low, high) => high < low || high < 0.0,
+            Threshold::Differs(_) | Threshold::Above(_) | Threshold::AtLeast(_) => false,
+            Threshold::Outside(..) | Threshold::Beyond(..) => false,
         }
     }
 }
@@ -259,4 +320,15 @@ impl Threshold {
 pub(super) struct Limit {
     pub threshold: Threshold,
     pub percent: bool,
+}
+
+impl Limit {
+    /// What is compared when `offending` of `rows` rows offend.
+    pub(super) fn value(&self, offending: u64, rows: u64) -> f64 {
+        match (self.percent, rows) {
+            (true, 0) => 0.0,
+            (true, rows) => offending as f64 * 100.0 / rows as f64,
+            (false, _) => offending as f64,
+        }
+    }
 }

@@ -3,11 +3,18 @@
 mod api;
 mod checks;
 mod compile_problems;
+mod faults;
+mod fuzz_corpus;
+mod generated;
 mod input;
 mod modes;
 mod oracle;
+mod service;
 mod speed;
+mod table;
+mod tally;
 mod torture;
+mod types;
 
 use std::sync::Arc;
 

@@ -20,6 +20,12 @@ pub(super) enum Fault {
     Nanoseconds,
     /// JSON inside a cell that does not parse.
     Json,
+    /// Not in the form that the contract gives.
+    Form,
+    /// No zone where the contract wants one.
+    ZoneMissing,
+    /// A zone where the contract wants none.
+    ZoneGiven,
 }
 
 impl Fault {
@@ -30,7 +36,8 @@ impl Fault {
             Fault::Gap => "local_time_gap",
             Fault::Nanoseconds => "precision",
             Fault::Lossy(_) => "precision",
-            Fault::NotA(_) | Fault::OutOfRange(_) | Fault::Json => "type",
+            Fault::ZoneMissing | Fault::ZoneGiven => "timezone",
+            Fault::NotA(_) | Fault::OutOfRange(_) | Fault::Json | Fault::Form => "type",
         }
     }
 
@@ -44,6 +51,9 @@ impl Fault {
             Fault::Gap => "a local time that the zone's clocks skipped".to_owned(),
             Fault::Nanoseconds => "which is finer than a microsecond".to_owned(),
             Fault::Json => "which is not valid JSON".to_owned(),
+            Fault::Form => "which does not have the form that the contract gives".to_owned(),
+            Fault::ZoneMissing => "which names no zone".to_owned(),
+            Fault::ZoneGiven => "which names a zone, where local times are wanted".to_owned(),
         }
     }
 }
@@ -51,7 +61,7 @@ impl Fault {
 const INTEGER: Fault = Fault::NotA("an integer");
 const NUMBER: Fault = Fault::NotA("a number");
 const DATE: Fault = Fault::NotA("a date like 2014-01-31");
-const TIME: Fault = Fault::NotA("a time like 08:05:00");
+pub(super) const TIME: Fault = Fault::NotA("a time like 08:05:00");
 
 /// `-?[0-9]+` within i64.
 pub(super) fn integer(text: &str) -> Result<i64, Fault> {
@@ -227,6 +237,13 @@ pub(super) fn time_of_day(text: &str) -> Result<i64, Fault> {
         _ => return Err(TIME),
     };
     Ok(i64::from(hour * 3600 + minute * 60 + second) * 1_000_000_000 + i64::from(nanos))
+}
+
+/// Nanoseconds since midnight as `HH:MM:SS`, with as many digits of a fraction as are needed.
+pub(super) fn time_text(nanos: i64) -> String {
+    let (seconds, fraction) = (nanos / 1_000_000_000, nanos % 1_000_000_000);
+    let text = format!("{:02}:{:02}:{:02}", seconds / 3600, seconds / 60 % 60, seconds % 60);
+    if fraction == 0 { text } else { format!("{text}.{fraction:09}").trim_end_matches('0').to_owned() }
 }
 
 /// `.` and 1 to 9 digits as nanoseconds; nothing at all is 0.

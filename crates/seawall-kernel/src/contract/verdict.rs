@@ -48,6 +48,40 @@ pub struct Reason {
     pub mode: Mode,
 }
 
+impl Reason {
+    /// What to do about it.
+    pub fn remedy(&self) -> &'static str {
+        match self.rule.as_str() {
+            "type" | "elementType" | "normalized" | "dimensions" => {
+                "send the value in the type of the contract, or adapt it in the source's map"
+            }
+            "required" | "missing_column" => "send a value, or let the contract allow null with `required: false`",
+            "enum" => "send one of the values, or add the new value to the enum in the next minor version",
+            "minimum" | "maximum" | "exclusiveMinimum" | "exclusiveMaximum" | "multipleOf" => {
+                "correct the value at its producer; loosen the bound when the value is right"
+            }
+            "minLength" | "maxLength" | "pattern" | "format" => {
+                "correct the value at its producer; change the rule when the value is right"
+            }
+            "minItems" | "maxItems" | "uniqueItems" | "unique_keys" | "minProperties" | "maxProperties" => {
+                "correct the nested value at its producer"
+            }
+            "key_conflict" => "find out which of the two rows is right: a correction needs a changelog or a new key",
+            "unique" => "remove the repetition at its producer, or drop `unique` from the contract",
+            "not_finite" => "send null where there is no number",
+            "precision" => "round the value at its producer: nothing is rounded silently here",
+            "local_time_gap" => "send the timestamp with its offset: clocks skipped this local time",
+            "timezone" => "send timestamps as `timezone` in the contract says, with or without an offset",
+            "syntax" | "truncated" | "encoding" | "depth" | "duplicate_key" | "line_length" => {
+                "repair how the producer writes JSON; the line is kept as it came"
+            }
+            "pattern_budget" => "write the pattern without nested repetition",
+            "availability" => "let `available_at` have a value for every row",
+            _ => "correct the row at its producer, or the rule in the contract; then release the row",
+        }
+    }
+}
+
 /// A row that may not enter the table.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Quarantined {

@@ -58,8 +58,8 @@ pub struct DataFusionEngine {
 impl DataFusionEngine {
     /// An engine over Delta tables, whose files it scans in parallel.
     pub fn new(store: Arc<DeltaStore>, options: EngineOptions) -> Result<Self> {
-        let files = store.object_store();
-        let sessions = SessionFactory::new(options.memory_bytes, options.spill_folder, Some(files))?;
+        let home = Some(store.home());
+        let sessions = SessionFactory::new(options.memory_bytes, options.spill_folder, home)?;
         DataFusionEngine::start(Tables::Delta(store), sessions, options.threads)
     }
 

@@ -99,7 +99,7 @@ struct FilesTable {
 
 impl FilesTable {
     fn file(&self, data_file: &DataFile) -> Result<PartitionedFile> {
-        let location = self.store.data_file_location(&self.name, data_file);
+        let location = self.store.data_file_location(&self.name, &data_file.path);
         let location = location.map_err(|e| DataFusionError::External(Box::new(e)))?;
         let file = PartitionedFile::new(location.to_string(), data_file.bytes);
         Ok(file.with_statistics(Arc::new(statistics(&self.state.schema, data_file.rows, data_file.bytes))))
@@ -110,7 +110,7 @@ impl FilesTable {
         let mut files: Vec<&Arc<DataFile>> = self.state.files.values().collect();
         match self.order {
             FileOrder::BySize => files.sort_by_key(|data_file| std::cmp::Reverse(data_file.bytes)),
-            FileOrder::ByAge => files.sort_by_key(|data_file| data_file.written_ms),
+            FileOrder::ByAge => files.sort_by_key(|data_file| data_file.written_ms()),
         }
         let count = groups.clamp(1, files.len().max(1));
         let mut dealt: Vec<Vec<PartitionedFile>> = vec![Vec::new(); count];
@@ -140,7 +140,7 @@ impl TableProvider for FilesTable {
     ) -> Result<Arc<dyn ExecutionPlan>> {
         // Filters reach the Parquet reader by the physical optimiser, which also keeps them above the scan.
         let source = Arc::new(ParquetSource::new(Arc::clone(&self.state.schema)));
-        let config = FileScanConfigBuilder::new(ObjectStoreUrl::local_filesystem(), source)
+        let config = FileScanConfigBuilder::new(ObjectStoreUrl::parse(self.store.home().url())?, source)
             .with_file_groups(self.groups(state.config().target_partitions())?)
             .with_statistics(self.statistics().unwrap_or_else(|| Statistics::new_unknown(&self.state.schema)))
             .with_projection_indices(projection.cloned())?

@@ -14,11 +14,11 @@ use datafusion::logical_expr::{Expr, LogicalPlan, Volatility};
 use datafusion::prelude::{SQLOptions, SessionConfig};
 use datafusion::sql::parser::Statement;
 use datafusion::sql::sqlparser::ast;
-use object_store::ObjectStore;
 use seawall_base::error::{Error, Result};
 
 use super::{errors, functions};
 use crate::codes;
+use crate::store::Home;
 
 /// Name of the catalog in SQL.
 pub(crate) const CATALOG: &str = "seawall";
@@ -41,12 +41,8 @@ pub(crate) struct SessionFactory {
 
 impl SessionFactory {
     /// A pool of `memory_bytes` that spills into `spill_folder`, the system's temporary folder when absent. Files are
-    /// read through `store`.
-    pub(crate) fn new(
-        memory_bytes: usize,
-        spill_folder: Option<PathBuf>,
-        store: Option<Arc<dyn ObjectStore>>,
-    ) -> Result<Self> {
+    /// read through the store of `home`.
+    pub(crate) fn new(memory_bytes: usize, spill_folder: Option<PathBuf>, home: Option<&Home>) -> Result<Self> {
         let disk = match spill_folder {
             Some(folder) => DiskManagerMode::Directories(vec![folder]),
             None => DiskManagerMode::OsTmpDirectory,
@@ -57,9 +53,8 @@ impl SessionFactory {
             .with_disk_manager_builder(DiskManagerBuilder::default().with_mode(disk))
             .build_arc()
             .map_err(|e| Error::internal(codes::ENGINE_STOPPED, "setting up the engine's memory").because(e))?;
-        if let Some(store) = store {
-            let files = url::Url::parse("file:///").expect("a constant URL parses");
-            runtime.register_object_store(&files, store);
+        if let Some(home) = home {
+            runtime.register_object_store(home.url(), Arc::clone(home.store()));
         }
         Ok(SessionFactory { runtime })
     }

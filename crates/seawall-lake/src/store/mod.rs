@@ -1,4 +1,4 @@
-//! A local object store that survives a power cut.
+//! Where bytes of tables go: [`Home`] says where, [`DurableLocal`] is a local object store that survives a power cut.
 //!
 //! `object_store` 0.13 never syncs: after a power cut, files that were reported as written may be missing or empty.
 //! [`DurableLocal`] reads through [`LocalFileSystem`] and writes through [`seawall_base::durable`]: whatever it reports
@@ -25,8 +25,14 @@ use seawall_base::durable;
 
 #[cfg(test)]
 pub(crate) mod failing;
+mod folder;
+mod home;
+#[cfg(test)]
+pub(crate) mod s3_server;
 #[cfg(test)]
 mod tests;
+
+pub use home::{Home, Patience};
 
 const STORE: &str = "DurableLocal";
 
@@ -75,6 +81,10 @@ impl ObjectStore for DurableLocal {
 
     async fn put_multipart_opts(&self, location: &Path, opts: PutMultipartOptions) -> Result<Box<dyn MultipartUpload>> {
         let number = self.uploads.fetch_add(1, Ordering::Relaxed);
+        // The store below makes folders too, but does not sync them.
+        if let Some(folder) = self.file(location)?.parent().map(FilePath::to_owned) {
+            blocking(location.to_string(), move || durable::create_dir_all(&folder)).await?;
+        }
         let staged = Path::parse(format!("{location}.{}-{number}.uploading", std::process::id()))?;
         let inner = self.inner.put_multipart_opts(&staged, opts).await?;
         Ok(Box::new(DurableUpload { inner, staged: self.file(&staged)?, target: self.file(location)? }))
@@ -175,7 +185,7 @@ fn put(file: &FilePath, payload: &PutPayload, create: bool) -> std::io::Result<(
         durable::create_dir_all(folder)?;
     }
     let bytes: Bytes = payload.clone().into();
-    if create { durable::write_new(file, &bytes) } else { durable::write_atomic(file, &bytes) }
+    if create { durable::write_new(file, &bytes) } else { durable::write_shared(file, &bytes) }
 }
 
 /// Runs file operations where they cannot delay other tasks.

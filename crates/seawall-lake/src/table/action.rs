@@ -210,12 +210,14 @@ pub(crate) fn parse_commit(table: &str, name: &str, bytes: &[u8]) -> Result<Vec<
 }
 
 /// The bytes of a commit file whose first line is the commit info, sealed.
-pub(crate) fn sealed_bytes(mut lines: Vec<Line>) -> Vec<u8> {
-    let seal = Hash::of(&to_bytes(&lines)).to_string();
-    if let Some(info) = lines.iter_mut().find_map(|line| line.commit_info.as_mut()) {
-        info.insert(SEAL.to_owned(), Value::String(seal));
-    }
-    to_bytes(&lines)
+pub(crate) fn sealed_bytes(lines: &[Line]) -> Vec<u8> {
+    let plain = to_bytes(lines);
+    let Some(mut info) = lines.first().and_then(|line| line.commit_info.clone()) else { return plain };
+    info.insert(SEAL.to_owned(), Value::String(Hash::of(&plain).to_string()));
+    let mut bytes = to_bytes(&[Line { commit_info: Some(info), ..Line::default() }]);
+    let first_ends = plain.iter().position(|byte| *byte == b'\n').map_or(plain.len(), |at| at + 1);
+    bytes.extend_from_slice(&plain[first_ends..]);
+    bytes
 }
 
 /// The error for a log file of `table` that cannot be trusted.

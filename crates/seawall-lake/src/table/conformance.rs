@@ -5,12 +5,13 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
 };
 use arrow::datatypes::{DataType, Field, Fields, Int32Type, Int64Type, Schema, SchemaRef};
 use seawall_base::error::{ErrorKind, Result};
 use seawall_base::table::{Append, StagedFile, TableName, TableStore, TableVersion};
-use seawall_base::{Cut, Offset, Partition, Permit, column};
+use seawall_base::upkeep::{CompactionTargets, RowsToDelete, StagedFiles, VacuumOptions};
+use seawall_base::{Cut, Offset, Partition, Permit, Span, TableUpkeep, column};
 
 use crate::types;
 
@@ -25,6 +26,14 @@ pub async fn check_all(store: &dyn TableStore, permit: &Permit) -> Result<()> {
     check_versions_never_change(store, permit).await?;
     check_nested_and_null(store, permit).await?;
     check_tables(store).await
+}
+
+/// Runs the suite of upkeep on a store that is both; the tables it makes are its own.
+pub async fn check_upkeep(store: &dyn TableStore, upkeep: &dyn TableUpkeep, permit: &Permit) -> Result<()> {
+    check_compaction(store, upkeep, permit).await?;
+    check_deletion(store, upkeep, permit).await?;
+    check_restore(store, upkeep, permit).await?;
+    check_vacuum(store, upkeep, permit).await
 }
 
 /// The schema of the suite's tables: `id`, `note` and the system columns `_partition` and `_lsn`.
@@ -281,5 +290,130 @@ async fn check_nested_and_null(store: &dyn TableStore, permit: &Permit) -> Resul
 async fn check_tables(store: &dyn TableStore) -> Result<()> {
     let names: Vec<String> = store.tables().await?.iter().map(TableName::to_string).collect();
     assert_eq!(names, ["conflict", "evolution", "idempotent", "nested", "replace", "staged", "versions"]);
+    Ok(())
+}
+
+/// Appends of two rows each until `end`.
+async fn appended(store: &dyn TableStore, permit: &Permit, table: &TableName, end: u64) -> Result<()> {
+    store.ensure(permit, table, schema(), &[]).await?;
+    let mut from = store.snapshot(table, None).await?.cut.end(Partition(0)).0;
+    while from < end {
+        store.append(permit, table, append(vec![rows(0, from, from + 2)], 0, from, from + 2)).await?;
+        from += 2;
+    }
+    Ok(())
+}
+
+async fn check_compaction(store: &dyn TableStore, upkeep: &dyn TableUpkeep, permit: &Permit) -> Result<()> {
+    let table = name("compaction");
+    appended(store, permit, &table, 40).await?;
+    let before = store.snapshot(&table, None).await?;
+    let targets = CompactionTargets { similar_files: 4, ..CompactionTargets::default() };
+    loop {
+        let run = upkeep.compact(permit, &table, &targets).await?;
+        let now = store.snapshot(&table, None).await?;
+        assert_eq!(run.version, now.version, "a compaction tells the newest version");
+        assert_eq!((now.rows, &now.cut, &now.schema), (before.rows, &before.cut, &before.schema));
+        assert_eq!(row_ids(store, permit, &table, now.version).await?, ids(0, 0..40), "a compaction keeps the rows");
+        if !run.more {
+            break;
+        }
+    }
+    assert_eq!(upkeep.files(&table, &targets).await?.to_merge, 0, "nothing is left to merge");
+    let idle = upkeep.compact(permit, &table, &targets).await?;
+    assert_eq!(idle.version, store.snapshot(&table, None).await?.version, "an idle run commits nothing");
+    assert_eq!(row_ids(store, permit, &table, before.version).await?, ids(0, 0..40), "older versions stay");
+    appended(store, permit, &table, 44).await?;
+    let newest = store.snapshot(&table, None).await?.version;
+    assert_eq!(row_ids(store, permit, &table, newest).await?, ids(0, 0..44));
+    Ok(())
+}
+
+/// Selects the rows whose `id` the predicate names.
+fn select(is_selected: impl Fn(i64) -> bool + Send + Sync + 'static) -> RowsToDelete {
+    let select = move |batch: &RecordBatch| {
+        let ids = batch.column_by_name("id").expect("the suite's rows have an id").as_primitive::<Int64Type>();
+        Ok(ids.iter().map(|id| Some(id.is_some_and(&is_selected))).collect::<BooleanArray>())
+    };
+    RowsToDelete { reason: "the suite asks for it".into(), select: Arc::new(select) }
+}
+
+async fn check_deletion(store: &dyn TableStore, upkeep: &dyn TableUpkeep, permit: &Permit) -> Result<()> {
+    let table = name("deletion");
+    appended(store, permit, &table, 20).await?;
+    let before = store.snapshot(&table, None).await?;
+    let nothing = upkeep.delete_rows(permit, &table, &select(|id| id > 99)).await?;
+    assert_eq!((nothing.version, nothing.rows), (before.version, 0), "a deletion of nothing commits nothing");
+    let some = upkeep.delete_rows(permit, &table, &select(|id| id % 4 == 0 || id == 5)).await?;
+    assert_eq!(some.rows, 6);
+    let left: Vec<(i32, i64)> = ids(0, 0..20).into_iter().filter(|(_, id)| id % 4 != 0 && *id != 5).collect();
+    assert_eq!(row_ids(store, permit, &table, some.version).await?, left, "other rows keep their identity");
+    let now = store.snapshot(&table, None).await?;
+    assert_eq!((now.version, now.rows, &now.cut), (some.version, 14, &before.cut), "a deletion keeps the cut");
+    assert_eq!(row_ids(store, permit, &table, before.version).await?, ids(0, 0..20), "older versions keep the rows");
+    let again = store.append(permit, &table, append(vec![rows(0, 18, 20)], 0, 18, 20)).await?;
+    assert_eq!(again, some.version, "deleted rows do not come back with a repeated append");
+    upkeep.delete_rows(permit, &table, &select(|_| true)).await?;
+    assert_eq!(store.snapshot(&table, None).await?.rows, 0);
+    Ok(())
+}
+
+async fn check_restore(store: &dyn TableStore, upkeep: &dyn TableUpkeep, permit: &Permit) -> Result<()> {
+    let table = name("restore");
+    appended(store, permit, &table, 6).await?;
+    let old = store.snapshot(&table, None).await?;
+    appended(store, permit, &table, 12).await?;
+    let newest = store.snapshot(&table, None).await?;
+    let moved = upkeep.restore_version(permit, &table, TableVersion(1), old.version).await;
+    let moved = moved.expect_err("an operation on another version than the newest is refused");
+    assert_eq!((moved.kind(), moved.code()), (ErrorKind::Conflict, "SW0516"), "{moved}");
+    let ahead = upkeep.restore_version(permit, &table, TableVersion(99), newest.version).await;
+    assert_eq!(ahead.expect_err("no such version").kind(), ErrorKind::NotFound);
+    let restored = upkeep.restore_version(permit, &table, old.version, newest.version).await?;
+    assert_eq!(row_ids(store, permit, &table, restored).await?, ids(0, 0..6));
+    assert_eq!(store.snapshot(&table, None).await?.cut, newest.cut, "a return keeps the cut");
+    let again = upkeep.restore_version(permit, &table, old.version, restored).await?;
+    assert_eq!(again, restored, "a return to what is shown commits nothing");
+    let back = upkeep.restore_version(permit, &table, newest.version, restored).await?;
+    assert_eq!(row_ids(store, permit, &table, back).await?, ids(0, 0..12), "and a return can be returned from");
+    appended(store, permit, &table, 14).await?;
+    let newest = store.snapshot(&table, None).await?.version;
+    assert_eq!(row_ids(store, permit, &table, newest).await?, ids(0, 0..14));
+    Ok(())
+}
+
+async fn check_vacuum(store: &dyn TableStore, upkeep: &dyn TableUpkeep, permit: &Permit) -> Result<()> {
+    let table = name("vacuum");
+    appended(store, permit, &table, 60).await?;
+    upkeep.delete_rows(permit, &table, &select(|id| id < 10)).await?;
+    appended(store, permit, &table, 70).await?;
+    let newest = store.snapshot(&table, None).await?;
+    let keep = |keep, dry_run| VacuumOptions {
+        pinned: [TableVersion(7), TableVersion(13)].into(),
+        keep,
+        staged: StagedFiles::Keep,
+        dry_run,
+    };
+    for harmless in [keep(Span::ZERO, true), keep(Span::DAY, false)] {
+        upkeep.vacuum(permit, &table, &harmless).await?;
+        assert_eq!(row_ids(store, permit, &table, TableVersion(3)).await?, ids(0, 0..6), "nothing is given up yet");
+    }
+    let vacuum = upkeep.vacuum(permit, &table, &keep(Span::ZERO, false)).await?;
+    assert_eq!(vacuum.readable_from, newest.version);
+    assert_eq!(vacuum.pinned, [TableVersion(7), TableVersion(13)]);
+    assert_eq!(row_ids(store, permit, &table, newest.version).await?, ids(0, 10..70));
+    assert_eq!(row_ids(store, permit, &table, TableVersion(7)).await?, ids(0, 0..14), "a pinned version stays");
+    assert_eq!(row_ids(store, permit, &table, TableVersion(13)).await?, ids(0, 0..26), "a pinned version stays");
+    let gone = store.snapshot(&table, Some(TableVersion(8))).await.expect_err("a version that was given up");
+    assert_eq!((gone.kind(), gone.code()), (ErrorKind::NotFound, "SW0517"), "{gone}");
+    let gone = upkeep.restore_version(permit, &table, TableVersion(8), newest.version).await;
+    assert_eq!(gone.expect_err("no way back to it").code(), "SW0517");
+    appended(store, permit, &table, 74).await?;
+    let after = store.snapshot(&table, None).await?.version;
+    assert_eq!(row_ids(store, permit, &table, after).await?, ids(0, 10..74), "the table goes on");
+    let unpinned = VacuumOptions { pinned: [].into(), ..keep(Span::ZERO, false) };
+    upkeep.vacuum(permit, &table, &unpinned).await?;
+    assert_eq!(store.snapshot(&table, Some(TableVersion(7))).await.expect_err("no longer pinned").code(), "SW0517");
+    assert_eq!(row_ids(store, permit, &table, after).await?, ids(0, 10..74));
     Ok(())
 }

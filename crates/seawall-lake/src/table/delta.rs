@@ -1,69 +1,84 @@
-//! Tables in Delta format on a local disk: [`DeltaStore`].
+//! Tables in Delta format, in a folder or in a bucket: [`DeltaStore`].
 //!
 //! What delta-rs would get wrong for us is done here by hand: the commit is one `put if absent` at exactly the version
-//! after the state that decided it (no rebasing, no hidden retries), and an error is never taken for "not committed".
-//! delta-rs writes the checkpoints, which keep opening a long log cheap and which other engines expect.
+//! after the state that decided it (no rebasing, no hidden retries), an error is never taken for "not committed", and
+//! checkpoints are written from the known state. Rows come in through `append`; `rewrite` and `vacuum` hold what takes
+//! files away.
 
 use std::collections::BTreeMap;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::datatypes::{Schema, SchemaRef};
 use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use bytes::Bytes;
-use deltalake_core::DeltaTableBuilder;
-use deltalake_core::protocol::checkpoints;
 use futures::{StreamExt, TryStreamExt, stream};
+use object_store::ObjectStoreExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt, PutMode, PutPayload};
 use parking_lot::Mutex;
 use seawall_base::error::{Error, ErrorKind, Result};
 use seawall_base::hash::Hash;
 use seawall_base::table::{Append, StagedFile, TableName, TableSnapshot, TableStore, TableVersion};
-use seawall_base::{Clock, Permit, SystemClock};
+use seawall_base::{Clock, Instant, OsRng, Permit, Rng, Span, SystemClock};
 use serde_json::json;
 
-use self::commit::{Commit, configuration, removal, schema_lines, sorted, version_info};
-use super::action::{self, Add, Format, Line, Metadata, Txn};
-use super::file::{self, EncodedFile};
-use super::home::Home;
+use self::commit::{Commit, Landed, configuration, schema_lines, sorted};
+use self::horizon::Horizon;
+use super::action::{Format, Line, Metadata};
+use super::lease::Leases;
 use super::log::{self, DataFile, Log, TableState};
-use super::rules::{check_cuts, check_from, conform_all, project, unknown_table, unknown_version};
-use super::{evolve, path, schema};
+use super::rules::{conform_all, expired_version, project, unknown_table, unknown_version};
+use super::{evolve, file, path, schema};
 use crate::codes;
 use crate::policy::{self, Salt};
-use crate::store::DurableLocal;
+use crate::store::{DurableLocal, Home};
 
+mod append;
+mod check;
 mod commit;
+mod horizon;
+mod mend;
+mod rewrite;
 #[cfg(test)]
 mod tests;
+mod upkeep;
+mod vacuum;
 
-pub use commit::VersionInfo;
-pub(super) use commit::{Landed, commit_info_text};
+pub use check::{ExpectedFile, TableSurvey, VersionFacts};
+pub use mend::{LostCommit, Origin, Source};
 
 /// Commits between two checkpoints.
 const CHECKPOINT_INTERVAL: u64 = 20;
 /// How often a commit is decided anew when other processes take the version it wanted.
-const COMMIT_ATTEMPTS_MAX: usize = 5;
+const COMMIT_ATTEMPTS_MAX: u32 = 100;
+/// Greatest pause before a commit is decided anew; the first one is a hundredth of it.
+const CONTENTION_PAUSE_MAX: Duration = Duration::from_millis(200);
+/// A state that was not looked after for this long may be older than what a vacuum left of the log.
+const STATE_FRESH_FOR: Span = Span(60 * Span::SECOND.0);
 /// Data files of one scan that are read at the same time.
 const SCAN_FILES_INFLIGHT_MAX: usize = 4;
 
-/// Delta tables, each in the folder of its name below a root.
-#[derive(Debug)]
+/// Delta tables, each in the folder of its name below a home.
 pub struct DeltaStore {
-    root: PathBuf,
     home: Home,
-    store: Arc<dyn ObjectStore>,
-    clock: ClockBox,
+    clock: Arc<dyn Clock>,
+    rng: Arc<dyn Rng>,
     handles: Mutex<BTreeMap<TableName, Arc<Handle>>>,
+}
+
+impl std::fmt::Debug for DeltaStore {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "DeltaStore({})", self.home)
+    }
 }
 
 /// Components of a [`DeltaStore`] that tests and other homes replace.
 pub struct DeltaStoreOptions {
     /// Where bytes go; rooted at `/`. Whatever it reports as written must survive a power cut.
-    pub store: Arc<dyn ObjectStore>,
-    /// Gives commits and files their times, which no decision depends on.
+    pub store: Arc<dyn object_store::ObjectStore>,
+    /// Gives commits, files and leases their times.
     pub clock: Arc<dyn Clock>,
 }
 
@@ -73,64 +88,112 @@ impl Default for DeltaStoreOptions {
     }
 }
 
-struct ClockBox(Arc<dyn Clock>);
+/// What is known of one table. Lock order: `rewriter`, `writer`, `known`; `known` is never held across an await.
+#[derive(Debug)]
+struct Handle {
+    name: TableName,
+    log: Log,
+    leases: Leases,
+    /// Whoever in this process takes files away; other processes are kept out by the lease.
+    rewriter: tokio::sync::Mutex<()>,
+    writer: tokio::sync::Mutex<()>,
+    known: Mutex<Option<Known>>,
+    /// The checkpoint that is being written.
+    checkpointing: Mutex<Option<tokio::task::JoinHandle<()>>>,
+}
 
-impl std::fmt::Debug for ClockBox {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str("Clock")
+/// A state, and when it was the newest for certain.
+#[derive(Debug, Clone)]
+struct Known {
+    state: Arc<TableState>,
+    seen_at: Instant,
+}
+
+impl Handle {
+    /// Keeps a state unless a newer one is known.
+    fn learn(&self, state: &Arc<TableState>, seen_at: Instant) {
+        let mut known = self.known.lock();
+        if known.as_ref().is_none_or(|known| known.state.version <= state.version) {
+            *known = Some(Known { state: Arc::clone(state), seen_at });
+        }
+    }
+
+    /// The state after a commit that landed. Nothing is copied when nobody else looks at the state before, so a commit
+    /// costs the same however many files there are.
+    fn advance(&self, base: Option<Arc<TableState>>, lines: Vec<Line>, now: Instant) -> Result<Arc<TableState>> {
+        let table = self.name.as_str();
+        let mut known = self.known.lock();
+        let is_newer = known.take_if(|known| known.state.version > base.as_ref().map_or(0, |base| base.version));
+        if base.is_some() && is_newer.is_none() {
+            *known = None;
+        }
+        let state = match base {
+            Some(base) => Arc::unwrap_or_clone(base).after(table, lines)?,
+            None => TableState::first(table, lines)?,
+        };
+        let state = Arc::new(state);
+        let newest = match is_newer {
+            Some(newer) if newer.state.version >= state.version => newer,
+            Some(_) | None => Known { state: Arc::clone(&state), seen_at: now },
+        };
+        *known = Some(newest);
+        Ok(state)
+    }
+
+    /// Waits until no checkpoint is being written.
+    async fn settled(&self) {
+        let writing = self.checkpointing.lock().take();
+        if let Some(writing) = writing {
+            // A checkpoint that failed was told when it did.
+            let _ = writing.await;
+        }
+    }
+
+    /// The known state, when a vacuum cannot have overtaken it.
+    fn recent(&self, now: Instant) -> Option<Arc<TableState>> {
+        let known = self.known.lock();
+        let fresh = known.as_ref().filter(|known| (now.0 - known.seen_at.0).abs() < STATE_FRESH_FOR.0);
+        fresh.map(|known| Arc::clone(&known.state))
     }
 }
 
-/// What is known of one table. Lock order: `writer` before `state`; `state` is never held across an await.
-#[derive(Debug)]
-pub(super) struct Handle {
-    pub(super) name: TableName,
-    pub(super) log: Log,
-    writer: tokio::sync::Mutex<()>,
-    state: Mutex<Option<Arc<TableState>>>,
-}
-
-/// Which rows of the version before stay visible.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub(super) enum Keep {
-    Everything,
-    Nothing,
-}
-
 impl DeltaStore {
-    /// Tables below `root`, which is created when missing. Tables themselves are opened when first used.
+    /// Tables below the folder `root`, which is created when missing. Tables themselves are opened when first used.
     pub fn open(root: &FilePath) -> Result<DeltaStore> {
         DeltaStore::open_with(root, DeltaStoreOptions::default())
     }
 
     /// Like [`DeltaStore::open`], with other components.
     pub fn open_with(root: &FilePath, options: DeltaStoreOptions) -> Result<DeltaStore> {
-        let home = Home::open(root)?;
-        let root = home.path().to_owned();
-        let clock = ClockBox(options.clock);
-        Ok(DeltaStore { root, home, store: options.store, clock, handles: Mutex::default() })
+        Ok(DeltaStore::at(Home::folder_through(root, options.store)?, options.clock))
     }
 
-    /// The folder of `table`.
-    pub fn folder(&self, table: &TableName) -> PathBuf {
-        self.root.join(table.as_str())
+    /// Tables in any home.
+    pub fn at(home: Home, clock: Arc<dyn Clock>) -> DeltaStore {
+        DeltaStore { home, clock, rng: Arc::new(OsRng), handles: Mutex::default() }
+    }
+
+    /// Where the tables lie.
+    pub fn home(&self) -> &Home {
+        &self.home
+    }
+
+    /// The folder of `table`, when tables lie on this machine.
+    pub fn folder(&self, table: &TableName) -> Option<PathBuf> {
+        self.home.on_disk().map(|folder| folder.join(table.as_str()))
+    }
+
+    /// A file of a table, as people find it.
+    fn shown(&self, table: &TableName, relative: &str) -> PathBuf {
+        match self.folder(table) {
+            Some(folder) => folder.join(relative),
+            None => PathBuf::from(format!("{}/{table}/{relative}", self.home)),
+        }
     }
 
     /// Rows that the newest version shows.
     pub async fn row_count(&self, table: &TableName) -> Result<u64> {
         Ok(self.snapshot(table, None).await?.rows)
-    }
-
-    /// Every commit of a table, oldest first; reads each commit file.
-    pub async fn versions(&self, table: &TableName) -> Result<Vec<VersionInfo>> {
-        let handle = self.handle(table)?;
-        let mut versions = Vec::new();
-        for version in handle.log.versions().await? {
-            if let Some(lines) = handle.log.commit(version).await? {
-                versions.push(version_info(version, &lines));
-            }
-        }
-        if versions.is_empty() { Err(unknown_table(table)) } else { Ok(versions) }
     }
 
     /// Reads every data file of a version and compares sizes, hashes and row counts with the log; the number of files.
@@ -148,11 +211,6 @@ impl DeltaStore {
         Ok(state.files.len())
     }
 
-    /// The object store, rooted at `/`.
-    pub(crate) fn object_store(&self) -> Arc<dyn ObjectStore> {
-        Arc::clone(&self.store)
-    }
-
     /// State of a version, or the newest.
     pub(crate) async fn state(&self, table: &TableName, version: Option<TableVersion>) -> Result<Arc<TableState>> {
         let handle = self.handle(table)?;
@@ -163,154 +221,111 @@ impl DeltaStore {
     }
 
     /// Where a data file lies in the object store, after its way there has been checked for links out of the table.
-    pub(crate) fn data_file_location(&self, table: &TableName, data_file: &DataFile) -> Result<Path> {
-        let on_disk = self.folder(table).join(&data_file.path);
-        if on_disk.exists() {
-            path::confine_on_disk(table.as_str(), &self.folder(table), &on_disk)?;
-        }
-        self.location(table, &data_file.path)
-    }
-
-    pub(super) fn location(&self, table: &TableName, relative: &str) -> Result<Path> {
+    /// Every reader asks here before it opens anything.
+    pub(crate) fn data_file_location(&self, table: &TableName, relative: &str) -> Result<Path> {
+        self.home.confine(table.as_str(), relative)?;
         let relative = Path::parse(relative)
             .map_err(|e| Error::corrupt(codes::PATH_ESCAPES, format!("{relative:?} is no path")).because(e))?;
-        Ok(relative.parts().fold(self.table_root(table)?, |path, part| path.join(part)))
+        Ok(relative.parts().fold(self.home.table(table.as_str()), |path, part| path.join(part)))
     }
 
-    pub(super) fn table_root(&self, table: &TableName) -> Result<Path> {
-        let folder = self.folder(table);
-        Path::from_absolute_path(&folder).map_err(|e| {
-            Error::invalid(codes::STORAGE, format!("{} cannot hold a table", folder.display()))
-                .because(e)
-                .hint("choose a data folder whose path is plain UTF-8 text")
-        })
-    }
-
-    pub(super) fn handle(&self, table: &TableName) -> Result<Arc<Handle>> {
-        let root = self.table_root(table)?;
+    fn handle(&self, table: &TableName) -> Result<Arc<Handle>> {
+        self.home.confine(table.as_str(), "_delta_log")?;
         let mut handles = self.handles.lock();
         let handle = handles.entry(table.clone()).or_insert_with(|| {
-            let log = Log::new(Arc::clone(&self.store), table.as_str(), root);
+            let folder = self.home.table(table.as_str()).join("_seawall").join("lease");
+            let leases = Leases {
+                store: Arc::clone(self.home.store()),
+                clock: Arc::clone(&self.clock),
+                rng: Arc::clone(&self.rng),
+                table: table.to_string(),
+                folder,
+                owner: self.rng.id(),
+            };
             Arc::new(Handle {
                 name: table.clone(),
-                log,
+                log: Log::new(self.home.clone(), table.as_str()),
+                leases,
+                rewriter: tokio::sync::Mutex::default(),
                 writer: tokio::sync::Mutex::default(),
-                state: Mutex::default(),
+                known: Mutex::default(),
+                checkpointing: Mutex::default(),
             })
         });
         Ok(Arc::clone(handle))
     }
 
     /// The newest state; none when the table does not exist.
-    async fn current(&self, handle: &Handle) -> Result<Option<Arc<TableState>>> {
+    async fn current(&self, handle: &Arc<Handle>) -> Result<Option<Arc<TableState>>> {
         self.home.check().await?;
-        let known = handle.state.lock().clone();
+        let known = handle.known.lock().clone();
+        let now = self.now();
         let newest = match known {
-            Some(state) => Some(handle.log.advance(&state).await?),
-            None => handle.log.load().await?.map(Arc::new),
+            Some(known) if handle.recent(now).is_some() => Some(handle.log.advance(&known.state).await?),
+            // A vacuum may have removed the very commit that would be asked for next.
+            Some(known) if !self.is_overtaken(handle, &known.state).await? => {
+                Some(handle.log.advance(&known.state).await?)
+            }
+            Some(_) | None => handle.log.load().await?.map(Arc::new),
         };
         if let Some(state) = &newest {
-            let mut known = handle.state.lock();
-            if known.as_ref().is_none_or(|known| known.version < state.version) {
-                *known = Some(Arc::clone(state));
-            }
+            handle.learn(state, now);
         }
         Ok(newest)
     }
 
-    async fn state_at(&self, handle: &Handle, version: TableVersion) -> Result<Arc<TableState>> {
+    async fn is_overtaken(&self, handle: &Arc<Handle>, state: &TableState) -> Result<bool> {
+        Ok(self.horizon(handle).await?.readable_from > state.version)
+    }
+
+    async fn state_at(&self, handle: &Arc<Handle>, version: TableVersion) -> Result<Arc<TableState>> {
         let current = self.current(handle).await?.ok_or_else(|| unknown_table(&handle.name))?;
         if current.version == version.0 {
             return Ok(current);
         }
-        let older = if version.0 < current.version { handle.log.load_at(version.0).await? } else { None };
+        if version.0 > current.version {
+            return Err(unknown_version(&handle.name, version, current.version));
+        }
+        let horizon: Horizon = self.horizon(handle).await?;
+        if !horizon.shows(version.0) {
+            return Err(expired_version(&handle.name, version, horizon.readable_from));
+        }
+        let older = handle.log.load_at(version.0).await?;
         older.map(Arc::new).ok_or_else(|| unknown_version(&handle.name, version, current.version))
     }
 
-    /// Writes commit `version` and finds out whether it landed, whatever the store answers.
-    async fn land(&self, handle: &Handle, version: u64, permit: &Permit, commit: Commit) -> Result<Landed> {
-        let commit_id = commit.id(&handle.name, version, permit).to_string();
-        let bytes = action::sealed_bytes(commit.into_lines(version, permit, &commit_id, self.now_ms()));
-        let path = handle.log.commit_path(version);
-        let put = self.store.put_opts(&path, PutPayload::from(bytes), PutMode::Create.into());
-        let Err(error) = put.await else {
-            // A folder that was exchanged meanwhile took a commit that belongs to nothing.
-            return self.home.check().await.map(|()| Landed::Yes);
-        };
-        match handle.log.commit(version).await? {
-            Some(lines) if commit_info_text(&lines, action::COMMIT_ID) == Some(&commit_id) => Ok(Landed::Yes),
-            Some(_) => Ok(Landed::Taken),
-            None => {
-                let message = format!("committing version {version} of table {} failed", handle.name);
-                Err(Error::new(ErrorKind::Unavailable, codes::COMMIT_FAILED, message)
-                    .because(error)
-                    .hint("nothing was written; try again once the disk accepts writes"))
-            }
-        }
+    fn now(&self) -> Instant {
+        self.clock.now()
     }
 
     fn now_ms(&self) -> i64 {
-        self.clock.0.now().0.div_euclid(1_000)
+        self.now().0.div_euclid(1_000)
     }
 
-    /// A checkpoint is a convenience: when it fails, the commit stands and the log is read from an older one.
-    async fn checkpoint_if_due(&self, handle: &Handle, version: u64) {
-        if version == 0 || !version.is_multiple_of(CHECKPOINT_INTERVAL) {
-            return;
-        }
-        if let Err(error) = self.checkpoint(&handle.name).await {
-            tracing::warn!(table = %handle.name, version, %error, "checkpoint failed, the log stays longer");
-        }
-    }
-
-    pub(super) async fn checkpoint(&self, table: &TableName) -> Result<()> {
-        let failed = |e: deltalake_core::DeltaTableError| {
-            Error::new(ErrorKind::Unavailable, codes::STORAGE, format!("writing a checkpoint of table {table}"))
-                .because(e)
-        };
-        let folder = self.folder(table);
-        let url = url::Url::from_directory_path(&folder)
-            .map_err(|()| Error::internal(codes::STORAGE, format!("{} is no absolute path", folder.display())))?;
-        let builder = DeltaTableBuilder::from_url(url.clone()).map_err(failed)?;
-        let loading = Box::pin(builder.with_storage_backend(self.object_store(), url).load());
-        let delta_table = loading.await.map_err(failed)?;
-        Box::pin(checkpoints::create_checkpoint(&delta_table, None)).await.map_err(failed)
-    }
-
-    /// Writes rows as a data file. The name follows from the content, so a file that is there already, of an earlier
-    /// attempt or of a racing process, is left alone unless its bytes are damaged; one that a version shows always is.
-    async fn write_data_file(&self, handle: &Handle, state: &TableState, name: &str, file: &EncodedFile) -> Result<()> {
-        if state.files.contains_key(name) {
-            return Ok(());
-        }
-        let location = self.location(&handle.name, name)?;
-        let failed = |e| log::storage(&format!("writing rows of table {}", handle.name), e);
-        let payload = || PutPayload::from_bytes(file.bytes.clone());
-        match self.store.put_opts(&location, payload(), PutMode::Create.into()).await {
-            Ok(_) => Ok(()),
-            Err(object_store::Error::AlreadyExists { .. }) => {
-                let found = self.store.get(&location).await.map_err(failed)?.bytes().await.map_err(failed)?;
-                if found != file.bytes {
-                    self.store.put(&location, payload()).await.map_err(failed)?;
-                }
-                Ok(())
-            }
-            Err(e) => Err(failed(e)),
-        }
+    /// A pause before a commit is decided anew, longer with each attempt, different for each process.
+    async fn pause(&self, attempt: u32) {
+        let mut byte = [0u8; 1];
+        self.rng.fill(&mut byte);
+        let longest = (CONTENTION_PAUSE_MAX / 100 * 2u32.saturating_pow(attempt.min(7))).min(CONTENTION_PAUSE_MAX);
+        tokio::time::sleep(longest * u32::from(byte[0]) / 255).await;
     }
 
     async fn read_data_file(&self, table: &TableName, data_file: &DataFile) -> Result<Bytes> {
-        let location = self.data_file_location(table, data_file)?;
-        let bytes = match self.store.get(&location).await {
+        self.read_file(table, &data_file.path, data_file.bytes, data_file.hash).await
+    }
+
+    /// The bytes of a data file, when they are what was written.
+    async fn read_file(&self, table: &TableName, relative: &str, size: u64, hash: Option<Hash>) -> Result<Bytes> {
+        let location = self.data_file_location(table, relative)?;
+        let bytes = match self.home.store().get(&location).await {
             Ok(found) => found.bytes().await,
             Err(object_store::Error::NotFound { .. }) => return Err(file::damaged(location.as_ref(), "is missing")),
             Err(e) => Err(e),
         };
         let bytes = bytes.map_err(|e| log::storage(&format!("reading rows of table {table}"), e))?;
-        if bytes.len() as u64 != data_file.bytes {
+        if bytes.len() as u64 != size {
             return Err(file::damaged(location.as_ref(), "has another size than the log says"));
         }
-        let hash = data_file.hash;
         let shown = location.to_string();
         compute(move || match hash {
             Some(hash) => file::check_hash(&bytes, &hash, &shown).map(|()| bytes),
@@ -319,7 +334,13 @@ impl DeltaStore {
         .await
     }
 
-    async fn create(&self, handle: &Handle, permit: &Permit, schema: &Schema, personal: &[String]) -> Result<Landed> {
+    async fn create(
+        &self,
+        handle: &Arc<Handle>,
+        permit: &Permit,
+        schema: &Schema,
+        personal: &[String],
+    ) -> Result<Landed> {
         let schema = evolve::create(&handle.name, schema)?;
         let id = Hash::of_parts([handle.name.as_str().as_bytes(), permit.id().as_bytes()]);
         let metadata = Metadata {
@@ -336,14 +357,14 @@ impl DeltaStore {
             info: BTreeMap::new(),
             lines: schema_lines(metadata, None, &schema),
         };
-        self.land(handle, 0, permit, commit).await
+        self.land(handle, None, permit, commit, None).await
     }
 
     /// Commits the schema and personal columns asked for; none when the table has both already.
     async fn change(
         &self,
-        handle: &Handle,
-        state: &TableState,
+        handle: &Arc<Handle>,
+        state: &Arc<TableState>,
         permit: &Permit,
         requested: &Schema,
         personal: &[String],
@@ -363,122 +384,7 @@ impl DeltaStore {
             info: BTreeMap::new(),
             lines: schema_lines(metadata, Some(&state.protocol), &schema),
         };
-        self.land(handle, state.version + 1, permit, commit).await.map(Some)
-    }
-
-    /// The add actions of an append, with every file written or checked.
-    async fn adds(&self, handle: &Handle, state: &TableState, append: &Append) -> Result<Vec<Add>> {
-        let personal = state.metadata.personal()?;
-        let mut adds = Vec::new();
-        if let Some(encoded) = encode(handle, state, append.batches.clone()).await? {
-            let name = format!("part-{}.parquet", append_id(handle, append, &encoded.hash));
-            self.write_data_file(handle, state, &name, &encoded).await?;
-            adds.push(self.add(name, encoded, &personal).await?);
-        }
-        for staged in &append.staged {
-            let encoded = self.staged_file(handle, state, staged).await?;
-            adds.push(self.add(staged.path.clone(), encoded, &personal).await?);
-        }
-        Ok(adds)
-    }
-
-    async fn add(&self, path: String, encoded: EncodedFile, personal: &[String]) -> Result<Add> {
-        let personal = personal.to_vec();
-        let (size, hash) = (encoded.bytes.len() as i64, encoded.hash);
-        let shown = path.clone();
-        let stats = compute(move || file::statistics(&file::footer(&encoded.bytes, &shown)?, &personal)).await?;
-        Ok(Add {
-            path,
-            partition_values: BTreeMap::new(),
-            size,
-            modification_time: self.now_ms(),
-            data_change: true,
-            stats: Some(stats),
-            tags: Some(BTreeMap::from([(action::FILE_HASH.to_owned(), Some(hash.to_string()))])),
-            deletion_vector: None,
-        })
-    }
-
-    /// A staged file that is about to be shown: there, unchanged, and in no version yet.
-    async fn staged_file(&self, handle: &Handle, state: &TableState, staged: &StagedFile) -> Result<EncodedFile> {
-        let path = path::confine(handle.name.as_str(), &staged.path)?;
-        if state.files.contains_key(&path) {
-            let message =
-                format!("the staged file {path} is in version {} of table {} already", state.version, handle.name);
-            return Err(Error::new(ErrorKind::Conflict, codes::STAGED_UNUSABLE, message)
-                .hint("each staged file can be appended once; read the table's cut again"));
-        }
-        let bytes = self.read_staged_bytes(&handle.name, staged).await?;
-        Ok(EncodedFile { bytes, rows: staged.rows, hash: staged.hash })
-    }
-
-    async fn read_staged_bytes(&self, table: &TableName, staged: &StagedFile) -> Result<Bytes> {
-        let path = path::confine(table.as_str(), &staged.path)?;
-        let (logged_path, rows, hash) = (path.clone(), Some(staged.rows), Some(staged.hash));
-        let data_file = DataFile { path, logged_path, bytes: staged.bytes, rows, hash, written_ms: 0 };
-        self.read_data_file(table, &data_file).await
-    }
-
-    /// Appends, or replaces, under the writer lock: decide by the newest cut, write, commit, and decide again when
-    /// another process was faster.
-    async fn commit_rows(
-        &self,
-        permit: &Permit,
-        table: &TableName,
-        append: Append,
-        keep: Keep,
-    ) -> Result<TableVersion> {
-        check_cuts(table, &append)?;
-        let handle = self.handle(table)?;
-        let _writer = handle.writer.lock().await;
-        for _ in 0..COMMIT_ATTEMPTS_MAX {
-            let state = self.current(&handle).await?.ok_or_else(|| unknown_table(table))?;
-            if state.cut().covers(&append.until) {
-                return Ok(TableVersion(state.version));
-            }
-            check_from(table, &state.cut(), &append.from)?;
-            if matches!(self.commit_append(&handle, &state, permit, &append, keep).await?, Landed::Yes) {
-                return self.landed_version(&handle).await;
-            }
-        }
-        Err(contended(table))
-    }
-
-    pub(super) async fn commit_append(
-        &self,
-        handle: &Handle,
-        state: &TableState,
-        permit: &Permit,
-        append: &Append,
-        keep: Keep,
-    ) -> Result<Landed> {
-        let adds = self.adds(handle, state, append).await?;
-        let cut = state.cut();
-        let moved = append.until.iter().filter(|(partition, end)| cut.end(*partition) < *end);
-        let now_ms = self.now_ms();
-        let mut lines = Vec::new();
-        for (partition, end) in moved {
-            let version = i64::try_from(end.0).map_err(|e| {
-                Error::invalid(codes::CUT_BACKWARDS, format!("offset {} is out of range", end.0)).because(e)
-            })?;
-            let txn = Txn { app_id: action::app_id(partition), version, last_updated: Some(now_ms) };
-            lines.push(Line { txn: Some(txn), ..Line::default() });
-        }
-        if keep == Keep::Nothing {
-            lines.extend(state.files.values().map(|file| removal(file, now_ms)));
-        }
-        lines.extend(adds.into_iter().map(|add| Line { add: Some(add), ..Line::default() }));
-        let mode = match keep {
-            Keep::Everything => "Append",
-            Keep::Nothing => "Overwrite",
-        };
-        let info = BTreeMap::from([
-            ("isBlindAppend".to_owned(), json!(keep == Keep::Everything)),
-            ("seawall.from".to_owned(), json!(append.from.to_string())),
-            ("seawall.until".to_owned(), json!(append.until.to_string())),
-        ]);
-        let commit = Commit { operation: "WRITE", parameters: json!({"mode": mode, "partitionBy": "[]"}), info, lines };
-        self.land(handle, state.version + 1, permit, commit).await
+        self.land(handle, Some(Arc::clone(state)), permit, commit, None).await.map(Some)
     }
 }
 
@@ -493,7 +399,7 @@ impl TableStore for DeltaStore {
     ) -> Result<TableVersion> {
         let handle = self.handle(table)?;
         let _writer = handle.writer.lock().await;
-        for _ in 0..COMMIT_ATTEMPTS_MAX {
+        for attempt in 0..COMMIT_ATTEMPTS_MAX {
             let landed = match self.current(&handle).await? {
                 None => self.create(&handle, permit, &schema, personal).await?,
                 Some(state) => match self.change(&handle, &state, permit, &schema, personal).await? {
@@ -501,21 +407,20 @@ impl TableStore for DeltaStore {
                     Some(landed) => landed,
                 },
             };
-            if matches!(landed, Landed::Yes) {
-                return self.landed_version(&handle).await;
+            match landed {
+                Landed::Yes(state) => return Ok(TableVersion(state.version)),
+                Landed::Taken => self.pause(attempt).await,
             }
         }
         Err(contended(table))
     }
 
     async fn append(&self, permit: &Permit, table: &TableName, append: Append) -> Result<TableVersion> {
-        self.commit_rows(permit, table, append, Keep::Everything).await
+        self.append_rows(permit, table, append).await
     }
 
     async fn replace(&self, permit: &Permit, table: &TableName, append: Append) -> Result<TableVersion> {
-        // The commit is pinned to the version after the state whose files it removes: a file that anybody adds in
-        // between takes that version, and this commit is decided anew.
-        self.commit_rows(permit, table, append, Keep::Nothing).await
+        self.replace_rows(permit, table, append).await
     }
 
     async fn stage(&self, _permit: &Permit, table: &TableName, batches: Vec<RecordBatch>) -> Result<StagedFile> {
@@ -525,7 +430,7 @@ impl TableStore for DeltaStore {
             Error::invalid(codes::STAGED_UNUSABLE, format!("there are no rows to stage for table {table}"))
         })?;
         let path = format!("staged-{}.parquet", encoded.hash);
-        self.write_data_file(&handle, &state, &path, &encoded).await?;
+        let path = self.write_data_file(&handle, &state, &path, &encoded).await?;
         Ok(StagedFile { path, rows: encoded.rows, bytes: encoded.bytes.len() as u64, hash: encoded.hash })
     }
 
@@ -547,7 +452,7 @@ impl TableStore for DeltaStore {
             };
         }
         let (version, schema) = (TableVersion(state.version), Arc::clone(&state.schema));
-        Ok(TableSnapshot { version, schema, rows, cut: state.cut() })
+        Ok(TableSnapshot { version, schema, rows, cut: state.cut(), added: added_files(&state) })
     }
 
     async fn scan(
@@ -586,14 +491,13 @@ impl TableStore for DeltaStore {
 
     async fn tables(&self) -> Result<Vec<TableName>> {
         self.home.check().await?;
-        let root = Path::from_absolute_path(&self.root)
-            .map_err(|e| Error::invalid(codes::STORAGE, "the data folder has no plain path").because(e))?;
-        let listed = self.store.list_with_delimiter(Some(&root)).await;
+        let store = self.home.store();
+        let listed = store.list_with_delimiter(Some(self.home.root())).await;
         let listed = listed.map_err(|e| log::storage("listing tables", e))?;
         let mut tables = Vec::new();
         for folder in listed.common_prefixes {
             let Ok(table) = TableName::new(folder.filename().unwrap_or_default()) else { continue };
-            let mut entries = self.store.list(Some(&folder.join("_delta_log")));
+            let mut entries = store.list(Some(&folder.join("_delta_log")));
             if let Some(Ok(_)) = entries.next().await {
                 tables.push(table);
             }
@@ -603,20 +507,19 @@ impl TableStore for DeltaStore {
     }
 }
 
-impl DeltaStore {
-    /// The version that a landed commit made, once the state has been read back from the log.
-    async fn landed_version(&self, handle: &Handle) -> Result<TableVersion> {
-        let state = self.current(handle).await?.ok_or_else(|| unknown_table(&handle.name))?;
-        self.checkpoint_if_due(handle, state.version).await;
-        Ok(TableVersion(state.version))
-    }
+/// The files that the commit of a state added, as far as their hashes are known.
+fn added_files(state: &TableState) -> Vec<StagedFile> {
+    let hashed = state.added.iter().filter_map(|file| {
+        Some(StagedFile { path: file.path.clone(), rows: file.rows?, bytes: file.bytes, hash: file.hash? })
+    });
+    hashed.collect()
 }
 
-pub(super) async fn encode(
-    handle: &Handle,
+async fn encode(
+    handle: &Arc<Handle>,
     state: &TableState,
     batches: Vec<RecordBatch>,
-) -> Result<Option<EncodedFile>> {
+) -> Result<Option<file::EncodedFile>> {
     let rows: usize = batches.iter().map(RecordBatch::num_rows).sum();
     if rows == 0 {
         return Ok(None);
@@ -632,15 +535,9 @@ pub(super) async fn encode(
 }
 
 /// Runs CPU work on the blocking pool.
-pub(super) async fn compute<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
+async fn compute<T: Send + 'static>(work: impl FnOnce() -> Result<T> + Send + 'static) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     done.map_err(|e| Error::internal(codes::PARQUET, "a task over a data file was stopped").because(e))?
-}
-
-/// The name of an append's data file: the same append gives the same name, another one never does.
-pub(super) fn append_id(handle: &Handle, append: &Append, content: &Hash) -> Hash {
-    let (from, until) = (append.from.to_string(), append.until.to_string());
-    Hash::of_parts([handle.name.as_str().as_bytes(), from.as_bytes(), until.as_bytes(), &content.0])
 }
 
 fn contended(table: &TableName) -> Error {

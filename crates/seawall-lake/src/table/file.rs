@@ -21,6 +21,7 @@ use seawall_base::error::{Error, Result};
 use seawall_base::hash::Hash;
 use serde_json::{Map, Value, json};
 
+use super::log::DataFile;
 use crate::codes;
 use crate::types;
 
@@ -40,25 +41,67 @@ pub(crate) struct EncodedFile {
 
 /// Encodes `batches`, which conform to `schema`.
 pub(crate) fn encode(batches: &[RecordBatch], schema: &SchemaRef, personal: &[String]) -> Result<EncodedFile> {
-    let failed =
-        |e: parquet::errors::ParquetError| Error::internal(codes::PARQUET, "encoding rows as Parquet").because(e);
-    let silent = columns_without_statistics(batches, schema, personal);
-    let properties = writer_properties(schema, &silent).map_err(failed)?;
-    let mut writer = ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties)).map_err(failed)?;
-    let mut rows = 0u64;
+    let mut encoder = Encoder::new(schema, columns_without_statistics(batches, schema, personal))?;
     for batch in batches {
-        writer.write(batch).map_err(failed)?;
-        rows += batch.num_rows() as u64;
+        encoder.write(batch)?;
     }
-    let bytes = Bytes::from(writer.into_inner().map_err(failed)?);
-    let hash = Hash::of(&bytes);
-    Ok(EncodedFile { bytes, rows, hash })
+    encoder.finish()
+}
+
+/// A data file in the making: holds what is encoded, and one row group of rows.
+pub(crate) struct Encoder {
+    writer: ArrowWriter<Vec<u8>>,
+    rows: u64,
+}
+
+impl Encoder {
+    /// A file of rows that conform to `schema`; the `silent` columns and nested ones get no statistics.
+    pub(crate) fn new(schema: &SchemaRef, silent: impl IntoIterator<Item = String>) -> Result<Self> {
+        let nested =
+            schema.fields().iter().filter(|field| field.data_type().is_nested()).map(|field| field.name().clone());
+        let silent: BTreeSet<String> = silent.into_iter().chain(nested).collect();
+        let properties = writer_properties(schema, &silent).map_err(encoding)?;
+        let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties)).map_err(encoding)?;
+        Ok(Encoder { writer, rows: 0 })
+    }
+
+    /// Takes rows.
+    pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
+        self.writer.write(batch).map_err(encoding)?;
+        self.rows += batch.num_rows() as u64;
+        Ok(())
+    }
+
+    /// The file.
+    pub(crate) fn finish(self) -> Result<EncodedFile> {
+        let bytes = Bytes::from(self.writer.into_inner().map_err(encoding)?);
+        let hash = Hash::of(&bytes);
+        Ok(EncodedFile { bytes, rows: self.rows, hash })
+    }
+}
+
+fn encoding(error: parquet::errors::ParquetError) -> Error {
+    Error::internal(codes::PARQUET, "encoding rows as Parquet").because(error)
+}
+
+/// The columns of which a file that holds these rows of `data_file` may tell no bounds: those that may have a NaN.
+pub(crate) fn silent_columns(data_file: &DataFile, schema: &Schema) -> Result<Vec<String>> {
+    let stats: Option<Value> = match data_file.add.stats.as_deref() {
+        Some(text) if !text.is_empty() => Some(
+            serde_json::from_str(text)
+                .map_err(|e| damaged(&data_file.path, "has statistics in the log that cannot be read").because(e))?,
+        ),
+        Some(_) | None => None,
+    };
+    let tells = |name: &str| stats.as_ref().is_some_and(|stats| stats["nullCount"].get(name).is_some());
+    let floats = schema.fields().iter().filter(|field| field.data_type().is_floating());
+    Ok(floats.map(|field| field.name().clone()).filter(|name| !tells(name)).collect())
 }
 
 fn columns_without_statistics(batches: &[RecordBatch], schema: &Schema, personal: &[String]) -> BTreeSet<String> {
     let mut silent: BTreeSet<String> = personal.iter().cloned().collect();
     for (at, field) in schema.fields().iter().enumerate() {
-        if field.data_type().is_nested() || batches.iter().any(|batch| has_nan(batch.column(at))) {
+        if batches.iter().any(|batch| has_nan(batch.column(at))) {
             silent.insert(field.name().clone());
         }
     }

@@ -8,37 +8,41 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::SchemaRef;
-use arrow::json::WriterBuilder;
-use arrow::json::writer::LineDelimited;
 use bytes::Bytes;
 use futures::TryStreamExt;
 use object_store::path::Path;
-use object_store::{ObjectStore, ObjectStoreExt};
-use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
+use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt};
 use seawall_base::error::{Error, ErrorKind, Result};
 use seawall_base::hash::Hash;
+use seawall_base::sabotage::{self, Bug};
 use seawall_base::{Cut, Offset};
 use serde_json::Value;
 
-use super::action::{self, Line, Metadata, Protocol};
-use super::{path, schema};
+use super::action::{self, Add, Line, Metadata, Protocol};
+use super::{checkpoint, path, schema};
 use crate::codes;
+use crate::store::Home;
 
 /// A data file that a version shows.
 #[derive(Debug, Clone, PartialEq)]
 pub(crate) struct DataFile {
     /// Decoded path, relative to the table's root and confined to it.
     pub path: String,
-    /// The path as the log spells it.
-    pub logged_path: String,
     /// Size in bytes.
     pub bytes: u64,
     /// Rows; absent when another program wrote the file without statistics.
     pub rows: Option<u64>,
     /// Content hash; absent when another program wrote the file.
     pub hash: Option<Hash>,
+    /// What the log says of it, with the path as the log spells it.
+    pub add: Add,
+}
+
+impl DataFile {
     /// When its writer says it was written, in milliseconds since 1970.
-    pub written_ms: i64,
+    pub(crate) fn written_ms(&self) -> i64 {
+        self.add.modification_time
+    }
 }
 
 /// What a version of a table is.
@@ -52,9 +56,26 @@ pub(crate) struct TableState {
     pub files: BTreeMap<String, Arc<DataFile>>,
     /// Newest version per application id.
     pub txns: BTreeMap<String, i64>,
+    /// The files that the commit of this version added; none when the state came from its checkpoint.
+    pub added: Vec<Arc<DataFile>>,
 }
 
 impl TableState {
+    /// The state after commit `version + 1` with these lines.
+    pub(crate) fn after(self, table: &str, lines: Vec<Line>) -> Result<TableState> {
+        let mut fold = Fold::of(self);
+        let version = fold.version + 1;
+        fold.apply(table, version, lines)?;
+        fold.finish(table)
+    }
+
+    /// The first state of a table.
+    pub(crate) fn first(table: &str, lines: Vec<Line>) -> Result<TableState> {
+        let mut fold = Fold::default();
+        fold.apply(table, 0, lines)?;
+        fold.finish(table)
+    }
+
     /// The cut: the ends that the `txn` actions of Seawall's partitions say.
     pub(crate) fn cut(&self) -> Cut {
         let ends = self.txns.iter().filter_map(|(app_id, version)| {
@@ -67,59 +88,56 @@ impl TableState {
 /// Where a table's log lies.
 #[derive(Debug, Clone)]
 pub(crate) struct Log {
-    store: Arc<dyn ObjectStore>,
+    home: Home,
     table: String,
-    root: Path,
 }
 
 /// The files of a log by version.
 #[derive(Debug, Default)]
-pub(super) struct Listing {
-    pub commits: BTreeMap<u64, u64>,
-    pub checkpoints: BTreeMap<u64, u64>,
+pub(crate) struct Listing {
+    pub commits: BTreeMap<u64, ObjectMeta>,
+    pub checkpoints: BTreeMap<u64, ObjectMeta>,
 }
 
 impl Listing {
     /// Paths of the files in the table's folder.
-    pub(super) fn files(&self) -> Vec<String> {
+    pub(crate) fn files(&self) -> Vec<String> {
         let commits = self.commits.keys().map(|version| format!("_delta_log/{version:020}.json"));
-        let checkpoints = self.checkpoints.keys().map(|version| format!("_delta_log/{version:020}.checkpoint.parquet"));
+        let checkpoints = self.checkpoints.keys().map(|version| format!("_delta_log/{}", checkpoint::name(*version)));
         commits.chain(checkpoints).collect()
+    }
+
+    /// The newest version that they tell of.
+    pub(crate) fn newest(&self) -> Option<u64> {
+        self.commits.keys().chain(self.checkpoints.keys()).max().copied()
     }
 }
 
 impl Log {
-    /// The log of `table` below the folder `root` of `store`.
-    pub(crate) fn new(store: Arc<dyn ObjectStore>, table: &str, root: Path) -> Self {
-        Log { store, table: table.to_owned(), root }
+    /// The log of the table in the folder `table` of `home`.
+    pub(crate) fn new(home: Home, table: &str) -> Self {
+        Log { home, table: table.to_owned() }
+    }
+
+    /// Where a file of the log lies.
+    pub(crate) fn path(&self, name: &str) -> Path {
+        self.home.table(&self.table).join("_delta_log").join(name)
     }
 
     /// Where commit `version` lies.
     pub(crate) fn commit_path(&self, version: u64) -> Path {
-        self.root.clone().join("_delta_log").join(format!("{version:020}.json"))
+        self.path(&format!("{version:020}.json"))
     }
 
-    /// The table.
-    pub(super) fn table(&self) -> &str {
-        &self.table
-    }
-
-    /// Where the checkpoint of `version` lies.
-    pub(super) fn checkpoint_path(&self, version: u64) -> Path {
-        self.root.clone().join("_delta_log").join(format!("{version:020}.checkpoint.parquet"))
-    }
-
-    /// Where the hint to the newest checkpoint lies.
-    pub(super) fn pointer_path(&self) -> Path {
-        self.root.clone().join("_delta_log").join("_last_checkpoint")
+    /// Where its bytes go.
+    pub(crate) fn store(&self) -> &Arc<dyn ObjectStore> {
+        self.home.store()
     }
 
     /// The newest state, from the log alone; none when there is no log.
     pub(crate) async fn load(&self) -> Result<Option<TableState>> {
         let listing = self.list().await?;
-        let Some(newest) = listing.commits.keys().chain(listing.checkpoints.keys()).max().copied() else {
-            return Ok(None);
-        };
+        let Some(newest) = listing.newest() else { return Ok(None) };
         self.check_commits(&listing, newest)?;
         self.fold(&listing, newest).await.map(Some)
     }
@@ -138,10 +156,7 @@ impl Log {
     pub(crate) async fn advance(&self, state: &Arc<TableState>) -> Result<Arc<TableState>> {
         let mut newest = Arc::clone(state);
         while let Some(lines) = self.commit(newest.version + 1).await? {
-            let mut fold = Fold::of(Arc::unwrap_or_clone(newest));
-            let version = fold.version + 1;
-            fold.apply(&self.table, version, lines)?;
-            newest = Arc::new(fold.finish(&self.table)?);
+            newest = Arc::new(Arc::unwrap_or_clone(newest).after(&self.table, lines)?);
         }
         Ok(newest)
     }
@@ -151,6 +166,7 @@ impl Log {
         let path = self.commit_path(version);
         match self.read(&path).await? {
             None => Ok(None),
+            Some(bytes) if bytes.is_empty() && sabotage::on(Bug::AcceptEmptyCommit) => Ok(Some(Vec::new())),
             Some(bytes) => action::parse_commit(&self.table, path.filename().unwrap_or_default(), &bytes).map(Some),
         }
     }
@@ -160,18 +176,22 @@ impl Log {
         Ok(self.list().await?.commits.into_keys().collect())
     }
 
-    pub(super) async fn read(&self, path: &Path) -> Result<Option<Bytes>> {
+    /// The bytes of a file of the log; none when it is not there.
+    pub(crate) async fn read(&self, path: &Path) -> Result<Option<Bytes>> {
         let unreadable = |e| storage(&format!("reading {path} of table {}", self.table), e);
-        match self.store.get(path).await {
+        self.home.refuse_link(&self.table, path)?;
+        match self.store().get(path).await {
             Ok(found) => Ok(Some(found.bytes().await.map_err(unreadable)?)),
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(e) => Err(unreadable(e)),
         }
     }
 
-    pub(super) async fn list(&self) -> Result<Listing> {
-        let folder = self.root.clone().join("_delta_log");
-        let found: Vec<object_store::ObjectMeta> = match self.store.list(Some(&folder)).try_collect().await {
+    /// Every file of the log. Never part of a commit: its cost grows with the log.
+    pub(crate) async fn list(&self) -> Result<Listing> {
+        let folder = self.home.table(&self.table).join("_delta_log");
+        self.home.refuse_link(&self.table, &folder)?;
+        let found: Vec<ObjectMeta> = match self.store().list(Some(&folder)).try_collect().await {
             Ok(found) => found,
             Err(object_store::Error::NotFound { .. }) => Vec::new(),
             Err(e) => return Err(storage(&format!("listing the log of table {}", self.table), e)),
@@ -182,8 +202,8 @@ impl Log {
             let Some((digits, kind)) = name.split_once('.') else { continue };
             let Some(version) = (digits.len() == 20).then(|| digits.parse().ok()).flatten() else { continue };
             match kind {
-                "json" => listing.commits.insert(version, object.size),
-                "checkpoint.parquet" => listing.checkpoints.insert(version, object.size),
+                "json" => listing.commits.insert(version, object),
+                "checkpoint.parquet" => listing.checkpoints.insert(version, object),
                 _ => None,
             };
         }
@@ -193,7 +213,8 @@ impl Log {
     /// An empty commit file is a loss that no reader would notice, so every one up to `newest` is looked at.
     fn check_commits(&self, listing: &Listing, newest: u64) -> Result<()> {
         let name = |version: &u64| format!("{version:020}.json");
-        if let Some((version, _)) = listing.commits.range(..=newest).find(|(_, bytes)| **bytes == 0) {
+        let emptied = listing.commits.range(..=newest).find(|(_, commit)| commit.size == 0);
+        if let Some((version, _)) = emptied.filter(|_| !sabotage::on(Bug::AcceptEmptyCommit)) {
             return Err(action::broken(&self.table, &name(version), "is empty"));
         }
         let mut previous: Option<u64> = None;
@@ -208,8 +229,8 @@ impl Log {
 
     /// Folds the log up to `version`, from the newest checkpoint that can be read.
     async fn fold(&self, listing: &Listing, version: u64) -> Result<TableState> {
-        for (checkpoint, bytes) in listing.checkpoints.range(..=version).rev() {
-            let base = if *bytes == 0 { None } else { self.checkpoint(*checkpoint).await? };
+        for (checkpoint, object) in listing.checkpoints.range(..=version).rev() {
+            let base = if object.size == 0 { None } else { self.checkpoint(*checkpoint).await? };
             let reaches = (checkpoint + 1..=version).all(|commit| listing.commits.contains_key(&commit));
             if let (Some(base), true) = (base, reaches) {
                 return self.fold_commits(base, *checkpoint + 1, version).await;
@@ -220,6 +241,14 @@ impl Log {
             return Err(action::broken(&self.table, "00000000000000000000.json", "is missing"));
         }
         self.fold_commits(Fold::default(), 0, version).await
+    }
+
+    /// The state that the checkpoint of `version` alone tells; none when it cannot be read.
+    pub(crate) async fn checkpointed(&self, version: u64) -> Result<Option<TableState>> {
+        match self.checkpoint(version).await? {
+            Some(fold) => fold.finish(&self.table).map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn fold_commits(&self, mut fold: Fold, from: u64, until: u64) -> Result<TableState> {
@@ -233,9 +262,9 @@ impl Log {
 
     /// The fold that a checkpoint holds; none when it cannot be read, as long as the commits can tell the same.
     async fn checkpoint(&self, version: u64) -> Result<Option<Fold>> {
-        let path = self.checkpoint_path(version);
+        let path = self.path(&checkpoint::name(version));
         let Some(bytes) = self.read(&path).await? else { return Ok(None) };
-        let lines = match checkpoint_lines(bytes) {
+        let lines = match checkpoint::lines(bytes) {
             Ok(lines) => lines,
             Err(e) => {
                 tracing::warn!(table = %self.table, version, error = %e, "checkpoint is damaged");
@@ -245,26 +274,10 @@ impl Log {
         let mut fold = Fold::default();
         let name = path.filename().unwrap_or_default();
         fold.apply(&self.table, version, action::parse_lines(&self.table, name, &lines)?)?;
+        // A checkpoint does not tell which files its commit added.
+        fold.added.clear();
         Ok(fold.is_complete().then_some(fold))
     }
-}
-
-/// A checkpoint is a Parquet file with a column per kind of action. Written as JSON lines, it is read like a commit.
-pub(super) fn checkpoint_lines(bytes: Bytes) -> Result<Vec<u8>> {
-    let unreadable =
-        |e: parquet::errors::ParquetError| Error::corrupt(codes::LOG_BROKEN, "reading a checkpoint").because(e);
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(unreadable)?;
-    let wanted = ["protocol", "metaData", "txn", "add"];
-    let columns = builder.parquet_schema().root_schema().get_fields().iter().enumerate();
-    let roots: Vec<usize> = columns.filter(|(_, field)| wanted.contains(&field.name())).map(|(at, _)| at).collect();
-    let mask = parquet::arrow::ProjectionMask::roots(builder.parquet_schema(), roots);
-    let mut lines = Vec::new();
-    for batch in builder.with_projection(mask).build().map_err(unreadable)? {
-        let mut writer = WriterBuilder::new().build::<_, LineDelimited>(&mut lines);
-        writer.write(&batch?)?;
-        writer.finish()?;
-    }
-    Ok(lines)
 }
 
 /// A state in the making.
@@ -276,12 +289,13 @@ struct Fold {
     schema: Option<SchemaRef>,
     files: BTreeMap<String, Arc<DataFile>>,
     txns: BTreeMap<String, i64>,
+    added: Vec<Arc<DataFile>>,
 }
 
 impl Fold {
     fn of(state: TableState) -> Self {
-        let TableState { version, schema, metadata, protocol, files, txns } = state;
-        Fold { version, metadata: Some(metadata), protocol: Some(protocol), schema: Some(schema), files, txns }
+        let TableState { version, schema, metadata, protocol, files, txns, added } = state;
+        Fold { version, metadata: Some(metadata), protocol: Some(protocol), schema: Some(schema), files, txns, added }
     }
 
     fn is_complete(&self) -> bool {
@@ -290,6 +304,7 @@ impl Fold {
 
     fn apply(&mut self, table: &str, version: u64, lines: Vec<Line>) -> Result<()> {
         self.version = version;
+        self.added.clear();
         for line in lines {
             if let Some(protocol) = line.protocol {
                 protocol.check(table)?;
@@ -309,23 +324,24 @@ impl Fold {
                 self.files.remove(&path::confine(table, &remove.path)?);
             }
             if let Some(add) = line.add {
-                let file = data_file(table, add)?;
-                self.files.insert(file.path.clone(), Arc::new(file));
+                let file = Arc::new(data_file(table, add)?);
+                self.added.push(Arc::clone(&file));
+                self.files.insert(file.path.clone(), file);
             }
         }
         Ok(())
     }
 
     fn finish(self, table: &str) -> Result<TableState> {
-        let Fold { version, metadata, protocol, schema, files, txns } = self;
+        let Fold { version, metadata, protocol, schema, files, txns, added } = self;
         let (Some(metadata), Some(protocol), Some(schema)) = (metadata, protocol, schema) else {
             return Err(action::broken(table, "00000000000000000000.json", "has no protocol or no metadata"));
         };
-        Ok(TableState { version, schema, metadata, protocol, files, txns })
+        Ok(TableState { version, schema, metadata, protocol, files, txns, added })
     }
 }
 
-pub(super) fn data_file(table: &str, add: action::Add) -> Result<DataFile> {
+pub(crate) fn data_file(table: &str, mut add: Add) -> Result<DataFile> {
     if add.deletion_vector.is_some() {
         return Err(unsupported(table, "deletion vectors"));
     }
@@ -340,7 +356,10 @@ pub(super) fn data_file(table: &str, add: action::Add) -> Result<DataFile> {
     let rows = stats.as_ref().and_then(|stats| stats.get("numRecords")).and_then(Value::as_u64);
     let tag = add.tags.as_ref().and_then(|tags| tags.get(action::FILE_HASH)).and_then(Option::as_deref);
     let hash = tag.map(str::parse).transpose().map_err(|e: Error| broken_add(table, &path, "hash").because(e))?;
-    Ok(DataFile { path, logged_path: add.path, bytes, rows, hash, written_ms: add.modification_time })
+    // What differs between a commit and a checkpoint of the same file says nothing about the file.
+    add.data_change = false;
+    add.tags.get_or_insert_default();
+    Ok(DataFile { path, bytes, rows, hash, add })
 }
 
 fn broken_add(table: &str, path: &str, what: &str) -> Error {

@@ -1,4 +1,6 @@
 //! Tables in memory: the twin of [`super::DeltaStore`] for tests and simulations.
+//!
+//! A version shows a range of batches. A version that shows other rows than the one before brings its own batches.
 
 use std::collections::BTreeMap;
 use std::ops::Range;
@@ -13,11 +15,16 @@ use seawall_base::hash::Hash;
 use seawall_base::table::{Append, StagedFile, TableName, TableSnapshot, TableStore, TableVersion};
 use seawall_base::{Cut, Permit};
 
-use super::rules::{check_cuts, check_from, conform_all, project, unknown_table, unknown_version};
+use super::rules::{
+    check_append_from, check_cuts, check_replace_from, conform_all, expired_version, project, unknown_table,
+    unknown_version,
+};
 use super::{evolve, file, schema};
 use crate::codes;
 use crate::policy::{self, Salt};
 use crate::types;
+
+mod upkeep;
 
 /// Versioned tables that live as long as the process.
 #[derive(Debug, Default)]
@@ -29,6 +36,9 @@ pub struct MemoryStore {
 struct Table {
     /// One entry per version.
     versions: Vec<Version>,
+    /// Versions before this one were given up, but for those that are pinned.
+    readable_from: usize,
+    pinned: std::collections::BTreeSet<usize>,
     /// Rows of every version, oldest first; a version shows a range.
     batches: Vec<RecordBatch>,
     staged: BTreeMap<String, Staged>,
@@ -39,6 +49,24 @@ struct Version {
     schema: SchemaRef,
     cut: Cut,
     batches: Range<usize>,
+    operation: &'static str,
+    permit_id: String,
+    moved: Cut,
+    added: Vec<StagedFile>,
+}
+
+/// What a new version says of itself.
+struct Told<'a> {
+    operation: &'static str,
+    permit: &'a Permit,
+    moved: Cut,
+    added: Vec<StagedFile>,
+}
+
+impl<'a> Told<'a> {
+    fn of(operation: &'static str, permit: &'a Permit) -> Self {
+        Told { operation, permit, moved: Cut::empty(), added: Vec::new() }
+    }
 }
 
 #[derive(Debug)]
@@ -69,7 +97,13 @@ impl MemoryStore {
         Ok(batches)
     }
 
-    fn commit_rows(&self, name: &TableName, append: &Append, keeps_rows: bool) -> Result<TableVersion> {
+    fn commit_rows(
+        &self,
+        permit: &Permit,
+        name: &TableName,
+        append: &Append,
+        keeps_rows: bool,
+    ) -> Result<TableVersion> {
         check_cuts(name, append)?;
         let mut tables = self.tables.lock();
         let table = tables.get_mut(name).ok_or_else(|| unknown_table(name))?;
@@ -77,7 +111,10 @@ impl MemoryStore {
         if newest.cut.covers(&append.until) {
             return Ok(TableVersion(table.versions.len() as u64 - 1));
         }
-        check_from(name, &newest.cut, &append.from)?;
+        match keeps_rows {
+            true => check_append_from(name, &newest.cut, append)?,
+            false => check_replace_from(name, &newest.cut, &append.from)?,
+        }
         let mut added = conform_all(name, &append.batches, &newest.schema)?;
         for wanted in &append.staged {
             added.extend(table.take_staged(name, wanted)?);
@@ -89,26 +126,45 @@ impl MemoryStore {
         }
         let first = if keeps_rows { newest.batches.start } else { table.batches.len() };
         table.batches.extend(added);
+        let moved = append.until.iter().filter(|(partition, end)| newest.cut.end(*partition) < *end).collect();
+        let told = Told { moved, added: append.staged.clone(), ..Told::of("WRITE", permit) };
         let mut cut = newest.cut;
         cut.join(&append.until);
-        Ok(table.push(newest.schema, cut, first))
+        Ok(table.push(newest.schema, cut, first, told))
+    }
+
+    /// A version that shows `batches` instead of what the newest one shows.
+    fn show(table: &mut Table, newest: Version, batches: Vec<RecordBatch>, told: Told) -> TableVersion {
+        let first = table.batches.len();
+        table.batches.extend(batches);
+        table.push(newest.schema, newest.cut, first, told)
     }
 }
 
 impl Table {
+    fn last(&self) -> TableVersion {
+        TableVersion((self.versions.len() as u64).saturating_sub(1))
+    }
+
     fn newest(&self, name: &TableName) -> Result<&Version> {
         self.versions.last().ok_or_else(|| unknown_table(name))
     }
 
     fn version(&self, name: &TableName, version: TableVersion) -> Result<&Version> {
         let newest = (self.versions.len() as u64).saturating_sub(1);
-        let at = usize::try_from(version.0).ok();
-        at.and_then(|at| self.versions.get(at)).ok_or_else(|| unknown_version(name, version, newest))
+        let at = usize::try_from(version.0).ok().filter(|at| *at < self.versions.len());
+        let at = at.ok_or_else(|| unknown_version(name, version, newest))?;
+        if at < self.readable_from && !self.pinned.contains(&at) {
+            return Err(expired_version(name, version, self.readable_from as u64));
+        }
+        Ok(&self.versions[at])
     }
 
     /// A new version that shows the batches from `first` to the newest.
-    fn push(&mut self, schema: SchemaRef, cut: Cut, first: usize) -> TableVersion {
-        self.versions.push(Version { schema, cut, batches: first..self.batches.len() });
+    fn push(&mut self, schema: SchemaRef, cut: Cut, first: usize, told: Told) -> TableVersion {
+        let Told { operation, permit, moved, added } = told;
+        let (batches, permit_id) = (first..self.batches.len(), permit.id().to_owned());
+        self.versions.push(Version { schema, cut, batches, operation, permit_id, moved, added });
         TableVersion(self.versions.len() as u64 - 1)
     }
 
@@ -137,7 +193,7 @@ impl Table {
 impl TableStore for MemoryStore {
     async fn ensure(
         &self,
-        _permit: &Permit,
+        permit: &Permit,
         name: &TableName,
         requested: SchemaRef,
         _personal: &[String],
@@ -146,21 +202,24 @@ impl TableStore for MemoryStore {
         schema::to_delta(&types::normal_schema(&requested))?;
         let Some(table) = tables.get_mut(name) else {
             let created = evolve::create(name, &requested)?;
-            return Ok(tables.entry(name.clone()).or_default().push(created, Cut::empty(), 0));
+            let table = tables.entry(name.clone()).or_default();
+            return Ok(table.push(created, Cut::empty(), 0, Told::of("CREATE TABLE", permit)));
         };
         let newest = table.newest(name)?.clone();
         match evolve::evolve(name, &newest.schema, &requested)? {
-            Some(evolved) => Ok(table.push(evolved, newest.cut, newest.batches.start)),
+            Some(evolved) => {
+                Ok(table.push(evolved, newest.cut, newest.batches.start, Told::of("CHANGE COLUMN", permit)))
+            }
             None => Ok(TableVersion(table.versions.len() as u64 - 1)),
         }
     }
 
-    async fn append(&self, _permit: &Permit, name: &TableName, append: Append) -> Result<TableVersion> {
-        self.commit_rows(name, &append, true)
+    async fn append(&self, permit: &Permit, name: &TableName, append: Append) -> Result<TableVersion> {
+        self.commit_rows(permit, name, &append, true)
     }
 
-    async fn replace(&self, _permit: &Permit, name: &TableName, append: Append) -> Result<TableVersion> {
-        self.commit_rows(name, &append, false)
+    async fn replace(&self, permit: &Permit, name: &TableName, append: Append) -> Result<TableVersion> {
+        self.commit_rows(permit, name, &append, false)
     }
 
     async fn stage(&self, _permit: &Permit, name: &TableName, batches: Vec<RecordBatch>) -> Result<StagedFile> {
@@ -190,7 +249,8 @@ impl TableStore for MemoryStore {
         let version = version.unwrap_or(TableVersion((table.versions.len() as u64).saturating_sub(1)));
         let shown = table.version(name, version)?;
         let rows = table.batches[shown.batches.clone()].iter().map(|batch| batch.num_rows() as u64).sum();
-        Ok(TableSnapshot { version, schema: Arc::clone(&shown.schema), rows, cut: shown.cut.clone() })
+        let (schema, cut, added) = (Arc::clone(&shown.schema), shown.cut.clone(), shown.added.clone());
+        Ok(TableSnapshot { version, schema, rows, cut, added })
     }
 
     async fn scan(

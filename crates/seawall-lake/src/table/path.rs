@@ -50,7 +50,7 @@ fn check_inside(path: &str) -> Result<(), &'static str> {
     if path.split('/').any(|part| part == ".." || part == "." || part.is_empty()) {
         return Err("leaves the table's folder");
     }
-    if path.starts_with("_delta_log/") {
+    if path.starts_with("_delta_log/") || path.starts_with("_seawall/") {
         return Err("is a part of the log");
     }
     Ok(())

@@ -4,9 +4,9 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Schema, SchemaRef};
-use seawall_base::Cut;
 use seawall_base::error::{Error, ErrorKind, Result};
 use seawall_base::table::{Append, TableName, TableVersion};
+use seawall_base::{Cut, Offset, Partition};
 
 use crate::codes;
 use crate::types;
@@ -55,14 +55,33 @@ pub(crate) fn check_cuts(table: &TableName, append: &Append) -> Result<()> {
     Ok(())
 }
 
-/// Refuses an append that starts elsewhere than the table ends.
-pub(crate) fn check_from(table: &TableName, current: &Cut, from: &Cut) -> Result<()> {
-    if current.covers(from) && from.covers(current) {
+/// Refuses an append that starts elsewhere than the table ends, in a partition that it moves. Partitions that others
+/// write are their business.
+pub(crate) fn check_append_from(table: &TableName, current: &Cut, append: &Append) -> Result<()> {
+    let starts_well = |(partition, end): (Partition, Offset)| {
+        let (from, known) = (append.from.end(partition), current.end(partition));
+        if end > from { known == from } else { known >= from }
+    };
+    if append
+        .until
+        .iter()
+        .chain(append.from.iter())
+        .all(|(partition, _)| starts_well((partition, append.until.end(partition))))
+    {
         return Ok(());
     }
+    Err(cut_conflict(table, current, &append.from))
+}
+
+/// Refuses a replacement that does not start where the whole table ends.
+pub(crate) fn check_replace_from(table: &TableName, current: &Cut, from: &Cut) -> Result<()> {
+    if current.covers(from) && from.covers(current) { Ok(()) } else { Err(cut_conflict(table, current, from)) }
+}
+
+fn cut_conflict(table: &TableName, current: &Cut, from: &Cut) -> Error {
     let message = format!("table {table} ends at cut [{current}], but the append starts at [{from}]");
-    Err(Error::new(ErrorKind::Conflict, codes::CUT_CONFLICT, message)
-        .hint("another writer was faster: read the table's cut again and append what lies after it"))
+    Error::new(ErrorKind::Conflict, codes::CUT_CONFLICT, message)
+        .hint("another writer was faster: read the table's cut again and append what lies after it")
 }
 
 pub(crate) fn unknown_table(table: &TableName) -> Error {
@@ -73,4 +92,15 @@ pub(crate) fn unknown_table(table: &TableName) -> Error {
 pub(crate) fn unknown_version(table: &TableName, version: TableVersion, newest: u64) -> Error {
     Error::not_found(codes::VERSION_UNKNOWN, format!("table {table} has no version {}", version.0))
         .hint(format!("its newest version is {newest}"))
+}
+
+pub(crate) fn expired_version(table: &TableName, version: TableVersion, readable_from: u64) -> Error {
+    Error::not_found(codes::VERSION_EXPIRED, format!("version {} of table {table} was given up by a vacuum", version.0))
+        .hint(format!("versions from {readable_from} on are readable, and older ones that were pinned before"))
+}
+
+pub(crate) fn version_moved(table: &TableName, expected: TableVersion, newest: u64) -> Error {
+    let message = format!("table {table} is at version {newest}, not at version {}", expected.0);
+    Error::new(ErrorKind::Conflict, codes::VERSION_MOVED, message)
+        .hint("somebody wrote to it meanwhile: look at the newest version and decide again")
 }

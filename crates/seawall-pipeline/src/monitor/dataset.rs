@@ -80,6 +80,7 @@ impl Look<'_> {
             excluded: Vec::new(),
             blast: reach(self.revision, self.dataset, None),
             owner: self.monitor.owner.clone(),
+            told: None,
         }
     }
 

@@ -5,7 +5,7 @@ use seawall_base::{Instant, RowId};
 use seawall_catalog::incidents::THIS_INCIDENT;
 
 /// What the monitor found, before it is told in words.
-pub(super) struct Found {
+pub(crate) struct Found {
     pub cause: CauseKind,
     pub subject: String,
     pub source: Option<String>,
@@ -18,10 +18,12 @@ pub(super) struct Found {
     pub excluded: Vec<Alternative>,
     pub blast: Blast,
     pub owner: Option<String>,
+    /// What happened, in the words of the rule that was broken.
+    pub told: Option<String>,
 }
 
 /// The key under which an incident of this cause is open.
-pub(super) fn key(cause: CauseKind, subject: &str, column: Option<&str>, slice: Option<&str>) -> String {
+pub(crate) fn key(cause: CauseKind, subject: &str, column: Option<&str>, slice: Option<&str>) -> String {
     format!("{}:{subject}:{}:{}", cause.as_str(), column.unwrap_or("*"), slice.unwrap_or("*"))
 }
 
@@ -58,7 +60,13 @@ impl Found {
         let source = self.source.as_deref().unwrap_or("its source");
         let within = self.slice.as_ref().map_or(String::new(), |slice| format!(" where {slice}"));
         let value = self.signal.value;
+        if let Some(told) = &self.told {
+            return told.clone();
+        }
         match self.cause {
+            CauseKind::Quality | CauseKind::ServiceLevel | CauseKind::Breaker => {
+                format!("{} does not keep its contract", self.subject)
+            }
             CauseKind::UnitChange => {
                 let factor = self.factor.unwrap_or(1.0);
                 format!("{source} sends {column} {factor} times as large as before{within}: another unit")
@@ -120,6 +128,21 @@ impl Found {
                     self.first_bad.map_or(0, |row| row.offset.0)
                 )),
             ),
+            CauseKind::Quality => (
+                "fix_source",
+                "find the rows that offend and correct them at their producer, or correct the rule",
+                Some("seawall query \"select * from system.quality_results where mode = 'table'\"".to_owned()),
+            ),
+            CauseKind::ServiceLevel => (
+                "fix_source",
+                "tell whoever answers for the source that the contract's promise is broken",
+                Some("seawall status".to_owned()),
+            ),
+            CauseKind::Breaker => (
+                "fix_source",
+                "nothing enters while the dataset is halted: look at what was refused, repair the producer, then resume",
+                Some(format!("seawall quarantine resume {}", self.subject)),
+            ),
             CauseKind::NullRate => (
                 "fix_source",
                 "find out why the entity or the column is unknown; the model does what it declares for missing values",
@@ -136,11 +159,8 @@ impl Found {
         };
         let retrain = match self.cause {
             CauseKind::FeatureDrift | CauseKind::Performance => Advice::Retrain,
-            CauseKind::Freshness
-            | CauseKind::Volume
-            | CauseKind::Quarantine
-            | CauseKind::Rejection
-            | CauseKind::Damage => Advice::NoMatter,
+            CauseKind::Freshness | CauseKind::Volume | CauseKind::Quarantine | CauseKind::Rejection => Advice::NoMatter,
+            CauseKind::Quality | CauseKind::ServiceLevel | CauseKind::Breaker | CauseKind::Damage => Advice::NoMatter,
             CauseKind::UnitChange | CauseKind::ClockAhead | CauseKind::NullRate => Advice::DoNotRetrain,
         };
         Remedy { action: action.to_owned(), text: text.to_owned(), command, retrain }

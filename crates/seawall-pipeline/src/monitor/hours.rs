@@ -10,7 +10,9 @@ use seawall_base::error::Result;
 use seawall_base::watch::Period;
 use seawall_base::{Dataset, Error, Instant, Offset, Partition, RowId, Span, column};
 use seawall_kernel::drift::unit::UnitProfile;
+use serde::{Deserialize, Serialize};
 
+use super::written;
 use crate::frame::Frame;
 
 /// How long hours are kept apart; older ones are added up by day.
@@ -30,7 +32,7 @@ pub(super) type UnitKey = (String, Option<String>);
 pub(super) type RuleKey = (String, Option<String>);
 
 /// Sums over a period.
-#[derive(Debug, Clone, Default)]
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Sums {
     /// Rows received.
     pub received: u64,
@@ -41,8 +43,10 @@ pub(super) struct Sums {
     /// Accepted rows whose event time lies ahead of their arrival.
     pub ahead: u64,
     /// Rows that broke a rule, by rule.
+    #[serde(with = "written::pairs")]
     pub rules: BTreeMap<RuleKey, u64>,
     /// Numbers.
+    #[serde(with = "written::pairs")]
     pub units: BTreeMap<UnitKey, UnitProfile>,
 }
 
@@ -62,7 +66,7 @@ impl Sums {
 }
 
 /// A row that may turn out to be the first bad one.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct RecentRow {
     /// Its identity.
     pub id: RowId,
@@ -73,6 +77,7 @@ pub(super) struct RecentRow {
     /// Its slices.
     pub slices: Vec<String>,
     /// Its numbers, by column.
+    #[serde(with = "written::named_bits")]
     pub numbers: Vec<(String, f64)>,
     /// Whether its event time lies ahead of its arrival.
     pub ahead: bool,
@@ -81,7 +86,7 @@ pub(super) struct RecentRow {
 }
 
 /// A rejected batch.
-#[derive(Debug, Clone)]
+#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub(super) struct RejectedBatch {
     /// When it came.
     pub arrival: Instant,
@@ -90,7 +95,7 @@ pub(super) struct RejectedBatch {
 }
 
 /// What came into one dataset.
-#[derive(Debug, Default)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct DatasetWatch {
     hours: BTreeMap<i64, Sums>,
     days: BTreeMap<i64, Sums>,
@@ -106,6 +111,7 @@ pub(super) struct DatasetWatch {
     pub first_rejected: Option<RejectedBatch>,
     /// Slices that are watched apart.
     slices: BTreeSet<String>,
+    #[serde(skip)]
     baseline: Option<(i64, usize, Sums)>,
 }
 
@@ -328,7 +334,7 @@ impl DatasetWatch {
 }
 
 /// The newest arrival among the rows of a frame.
-fn newest_arrival(frame: &Frame) -> Result<Option<Instant>> {
+pub(super) fn newest_arrival(frame: &Frame) -> Result<Option<Instant>> {
     let mut newest = None;
     for rows in [&frame.accepted, &frame.quarantined].into_iter().flatten() {
         let arrivals = crate::revision::instants(rows, column::ARRIVAL)?;

@@ -6,36 +6,65 @@ use arrow::array::{Array, AsArray, Float64Array, Int32Array, RecordBatch};
 use seawall_base::declare::LabelValue;
 use seawall_base::error::Result;
 use seawall_base::watch::Period;
-use seawall_base::{Instant, Span, column};
+use seawall_base::{Instant, LogEntry, Span, column};
 use seawall_kernel::feature::key_hashes;
 use seawall_kernel::retrain::decide::Measured;
 use seawall_kernel::retrain::evaluate::evaluate;
+use serde::{Deserialize, Serialize};
 
+use super::written;
+use crate::frame::Frame;
 use crate::revision::{DeclaredModel, instants};
 
 /// Decisions are kept this long after their outcome became final, or could have.
 const KEPT_AFTER: Span = Span(120 * Span::DAY.0);
 
+#[derive(Debug, PartialEq, Serialize, Deserialize)]
 struct Predicted {
     key: Option<u128>,
     version: u32,
+    #[serde(with = "written::bits")]
     probability: f64,
     slices: Vec<Option<String>>,
 }
 
 /// Predictions and outcomes of one model.
-#[derive(Default)]
+#[derive(Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct PerformanceWatch {
     predictions: BTreeMap<i64, Vec<Predicted>>,
     /// First outcome by key: when it became known, and whether it is positive.
+    #[serde(with = "written::pairs")]
     outcomes: HashMap<u128, (i64, Option<bool>)>,
     /// Decisions that were to be made, by day.
     decisions: BTreeMap<i64, u64>,
 }
 
 impl PerformanceWatch {
+    /// Whether frames of `dataset` say something of the model.
+    pub(super) fn concerns(&self, model: &DeclaredModel, dataset: &str) -> bool {
+        dataset == model.table.as_str() || dataset == model.set.spine.name || is_outcome(model, dataset)
+    }
+
+    /// Takes a frame in, if it says something of the model.
+    pub(super) async fn fold(&mut self, model: &DeclaredModel, frame: &Frame, entry: &LogEntry) -> Result<()> {
+        let dataset = frame.header.dataset.as_str();
+        let Some(rows) = &frame.accepted else { return Ok(()) };
+        if dataset == model.table.as_str() {
+            self.fold_predictions(model, rows)?;
+        }
+        if dataset == model.set.spine.name {
+            self.fold_decisions(model, rows)?;
+        }
+        if is_outcome(model, dataset)
+            && let Some(rows) = frame.numbered_accepted(entry)?
+        {
+            self.fold_outcomes(model, &rows).await?;
+        }
+        Ok(())
+    }
+
     /// Takes predictions in.
-    pub(super) fn fold_predictions(&mut self, model: &DeclaredModel, rows: &RecordBatch) -> Result<()> {
+    fn fold_predictions(&mut self, model: &DeclaredModel, rows: &RecordBatch) -> Result<()> {
         let Some(label) = &model.set.training_set.label else { return Ok(()) };
         let at = instants(rows, "_at")?;
         let keys = key_hashes(rows, &label.join)?;
@@ -63,7 +92,7 @@ impl PerformanceWatch {
     }
 
     /// Counts decisions that can be learned from one day.
-    pub(super) fn fold_decisions(&mut self, model: &DeclaredModel, rows: &RecordBatch) -> Result<()> {
+    fn fold_decisions(&mut self, model: &DeclaredModel, rows: &RecordBatch) -> Result<()> {
         for at in instants(rows, &model.set.training_set.rows.at)?.iter().flatten() {
             *self.decisions.entry(at.div_euclid(Span::DAY.0)).or_default() += 1;
         }
@@ -83,7 +112,7 @@ impl PerformanceWatch {
     }
 
     /// Takes rows of the outcomes' dataset in.
-    pub(super) async fn fold_outcomes(&mut self, model: &DeclaredModel, rows: &RecordBatch) -> Result<()> {
+    async fn fold_outcomes(&mut self, model: &DeclaredModel, rows: &RecordBatch) -> Result<()> {
         let Some(label) = &model.set.training_set.label else { return Ok(()) };
         let keys = key_hashes(rows, &label.join)?;
         let known = instants(rows, column::AVAILABLE_AT)?;
@@ -148,6 +177,10 @@ impl PerformanceWatch {
             self.outcomes.retain(|_, (known, _)| *known >= oldest.0);
         }
     }
+}
+
+fn is_outcome(model: &DeclaredModel, dataset: &str) -> bool {
+    model.set.training_set.label.as_ref().is_some_and(|label| label.from == dataset)
 }
 
 /// Whether each outcome is of the positive class.

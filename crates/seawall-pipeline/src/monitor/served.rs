@@ -7,6 +7,7 @@ use seawall_base::error::Result;
 use seawall_base::watch::{Period, Signal};
 use seawall_base::{Error, Instant, Span};
 use seawall_kernel::drift::profile::{Reference, Window};
+use serde::{Deserialize, Serialize};
 
 /// Days over which served vectors are compared with the training rows: whole weeks, because weekdays differ.
 const DAYS: usize = 7;
@@ -32,18 +33,40 @@ pub(crate) fn read_baseline(kept: &serde_json::Value) -> Result<Baseline> {
 }
 
 /// Served vectors of one model version, day by day.
+#[derive(Debug)]
 pub(super) struct ServedWatch {
+    baseline: Baseline,
+    served: Served,
+}
+
+/// What is counted against the baseline of a model version.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Served {
     /// The version whose baseline is used.
     pub version: u32,
     /// Since when this version is champion: earlier vectors do not count.
     since: Instant,
-    baseline: Baseline,
     days: VecDeque<(i64, BTreeMap<String, Window>)>,
 }
 
 impl ServedWatch {
     pub(super) fn new(version: u32, since: Instant, baseline: Baseline) -> Self {
-        ServedWatch { version, since, baseline, days: VecDeque::new() }
+        Self::restored(Served { version, since, days: VecDeque::new() }, baseline)
+    }
+
+    /// Goes on with what was counted before.
+    pub(super) fn restored(served: Served, baseline: Baseline) -> Self {
+        ServedWatch { baseline, served }
+    }
+
+    /// What was counted.
+    pub(super) fn served(&self) -> &Served {
+        &self.served
+    }
+
+    /// Vectors that were served before do not count.
+    pub(super) fn counts_from(&self) -> Instant {
+        self.served.since.floor(Span::DAY)
     }
 
     /// Takes served vectors in.
@@ -56,7 +79,7 @@ impl ServedWatch {
             while end < rows.num_rows() && at.value(end).div_euclid(Span::DAY.0) == day {
                 end += 1;
             }
-            if Instant((day + 1) * Span::DAY.0) > self.since {
+            if Instant((day + 1) * Span::DAY.0) > self.served.since {
                 self.fold_day(day, &rows.slice(start, end - start));
             }
             start = end;
@@ -65,13 +88,13 @@ impl ServedWatch {
     }
 
     fn fold_day(&mut self, day: i64, rows: &RecordBatch) {
-        if self.days.back().is_none_or(|(last, _)| *last != day) {
-            self.days.push_back((day, BTreeMap::new()));
-            while self.days.len() > 2 * DAYS {
-                self.days.pop_front();
+        if self.served.days.back().is_none_or(|(last, _)| *last != day) {
+            self.served.days.push_back((day, BTreeMap::new()));
+            while self.served.days.len() > 2 * DAYS {
+                self.served.days.pop_front();
             }
         }
-        let Some((_, windows)) = self.days.back_mut() else { return };
+        let Some((_, windows)) = self.served.days.back_mut() else { return };
         for (name, reference) in &self.baseline {
             if let Some(values) = rows.column_by_name(name) {
                 let window = windows.entry(name.clone()).or_insert_with(|| Window::new(reference));
@@ -83,9 +106,10 @@ impl ServedWatch {
     /// Drift of every input over the last whole days; nothing before a full week was served.
     pub(super) fn signals(&self, model: &str, now: Instant, psi_max: f64) -> Vec<Signal> {
         let today = now.0.div_euclid(Span::DAY.0);
-        let days: Vec<_> = self.days.iter().filter(|(day, _)| (today - DAYS as i64..today).contains(day)).collect();
+        let days: Vec<_> =
+            self.served.days.iter().filter(|(day, _)| (today - DAYS as i64..today).contains(day)).collect();
         let window = Period { from: Instant((today - DAYS as i64) * Span::DAY.0), to: Instant(today * Span::DAY.0) };
-        if days.len() < DAYS || window.from < self.since {
+        if days.len() < DAYS || window.from < self.served.since {
             return Vec::new();
         }
         let mut signals = Vec::new();

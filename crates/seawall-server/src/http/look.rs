@@ -54,6 +54,7 @@ async fn status_json(app: &App) -> Value {
         "feature_views": views,
         "training_sets": revision.training_set_names(),
         "progress": progress,
+        "log": app.pipeline.log_status(),
         "tables": app.pipeline.table_freshness(),
         "features": app.pipeline.feature_freshness(),
         "dependencies": app.pipeline.dependencies().health(),

@@ -8,6 +8,7 @@ mod features;
 mod incidents;
 mod look;
 mod models;
+mod tables;
 mod training;
 
 use axum::Router;
@@ -32,6 +33,8 @@ pub fn router(app: App) -> Router {
         .route("/v1/datasets/{dataset}/events", post(events::push))
         .route("/v1/datasets/{dataset}/quarantine", get(look::quarantine))
         .route("/v1/datasets/{dataset}/resume", post(events::resume))
+        .route("/v1/tables", get(tables::list))
+        .route("/v1/tables/{table}/versions", get(tables::versions))
         .route("/v1/query", post(look::query))
         .route("/v1/lineage", get(look::lineage))
         .route("/v1/features", post(features::serve))

@@ -12,7 +12,7 @@ use seawall_base::{Offset, durable};
 use super::frame::{HEADER_BYTES, Header, Kind};
 use super::ownership::{Epoch, epoch_path};
 use super::recover;
-use super::{error, segment};
+use super::{error, footer, segment};
 
 /// Writes the epoch file that fits the segments in `folder`. Entries from ordinal `entries_max` on are cut off. Returns the
 /// number of entries and the offset after the last row, as the segments' headers and frames say.
@@ -35,6 +35,11 @@ pub fn adopt(folder: &Path, entries_max: Option<u64>) -> Result<(u64, Offset)> {
     }
     let last = numbers[numbers.len() - 1];
     owner.last_segment = last;
+    // The last segment is sealed no more, and those behind it are gone.
+    for number in recover::list_footers(folder)?.into_iter().filter(|number| *number >= last) {
+        let path = footer::path(folder, number);
+        durable::remove_file(&path).map_err(|e| error::io("remove", &path, e))?;
+    }
     let end = cut(folder, &owner, last, entries_max.unwrap_or(u64::MAX))?;
     owner.write(folder).map_err(|e| error::io("write", &epoch_path(folder), e))?;
     Ok(end)

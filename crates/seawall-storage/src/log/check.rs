@@ -162,12 +162,12 @@ impl Survey {
         let owner = Epoch::read(&self.folder)?.filter(|now| now.id == owner.id).unwrap_or(*owner);
         let successor = self.successor(number)?;
         let bytes = Bytes::from(fs::read(path).map_err(|e| unreadable(path, e))?);
-        let header = recover::check_header(path, &owner, number, &bytes)?;
+        let header = recover::check_header(path, &owner, number, &bytes, bytes.len() as u64)?;
         if number == owner.first_segment && header.start.entry != owner.first_entry {
             return Err(error::damaged(path, 40, format!("the log's first entry should be {}", owner.first_entry)));
         }
         let mut index = Index::new(header.start.entry, usize::MAX, usize::MAX);
-        index.begin_segment(number, header.start.entry);
+        index.begin_segment(number, header.length, header.start);
         let scan = recover::scan(path, &owner, &bytes, header.start, 0, &mut index)?;
         match successor {
             Some(start) if start != scan.tip => {

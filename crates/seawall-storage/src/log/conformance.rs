@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use bytes::Bytes;
-use seawall_base::{Log, Offset};
+use seawall_base::log::entry_at;
+use seawall_base::{ErrorKind, Log, LogEntry, Offset};
 
 /// Checks the contract of [`Log`] on empty logs that `make` provides. Panics with the promise that was broken. Needs a
 /// tokio runtime.
@@ -14,6 +15,8 @@ pub async fn conformance(make: impl AsyncFn() -> Arc<dyn Log>) {
     reads_respect_their_bounds(make().await).await;
     concurrent_appends_leave_no_gap(make().await).await;
     waiting_ends_with_the_entry(make().await).await;
+    retired_entries_are_refused_and_the_rest_stays(make().await).await;
+    entries_are_found_by_offset(make().await).await;
 }
 
 async fn an_empty_log_has_nothing(log: Arc<dyn Log>) {
@@ -110,4 +113,47 @@ async fn waiting_ends_with_the_entry(log: Arc<dyn Log>) {
     tokio::task::yield_now().await;
     log.append(1, Bytes::new()).await.expect("append succeeds");
     assert_eq!(waiting.await.expect("the waiter does not panic"), 2, "the waiter sees the entry");
+}
+
+async fn retired_entries_are_refused_and_the_rest_stays(log: Arc<dyn Log>) {
+    log.retire(7).await.expect("retiring from an empty log succeeds");
+    for i in 0..200u8 {
+        log.append(2, Bytes::from(vec![i; 100])).await.expect("append succeeds");
+    }
+    let before = log.extent();
+    assert_eq!((before.first_entry, before.first), (0, Offset(0)), "nothing was retired yet");
+    log.retire(150).await.expect("retire succeeds");
+    let after = log.extent();
+    assert!((1..=150).contains(&after.first_entry), "only entries before the named one go: {after:?}");
+    assert!(after.bytes < before.bytes, "their room is given back");
+    assert_eq!(after.first, Offset(2 * after.first_entry), "the oldest offset is that of the oldest entry");
+    assert_eq!((after.log, after.entries, after.end), (before.log, 200, Offset(400)), "the numbering stays");
+    let refused = log.read(after.first_entry - 1, 1).await.expect_err("a retired entry cannot be read");
+    assert_eq!(refused.kind(), ErrorKind::NotFound, "a retired entry is not found");
+    let entries = log.read(after.first_entry, 1).await.expect("the oldest entry can be read");
+    assert_eq!((entries[0].first, entries[0].payload[0]), (after.first, after.first_entry as u8), "the rest stays");
+    log.retire(u64::MAX).await.expect("retire succeeds");
+    assert!(log.extent().first_entry < 200, "the newest entry stays");
+    let appended = log.append(1, Bytes::new()).await.expect("append succeeds");
+    assert_eq!((appended.entry, appended.first), (200, Offset(400)), "the numbering goes on");
+}
+
+async fn entries_are_found_by_offset(log: Arc<dyn Log>) {
+    let found = async |offset: u64| entry_at(log.as_ref(), Offset(offset)).await.expect("finding succeeds");
+    assert_eq!(found(0).await, 0, "an empty log goes on with its first entry");
+    // Entries of 0, 1 and 2 rows: 0..0, 0..1, 1..3, 3..3, 3..4, ...
+    for i in 0..60u32 {
+        log.append(i % 3, Bytes::new()).await.expect("append succeeds");
+    }
+    let entries = log.read(0, 60).await.expect("read succeeds");
+    let mut all = entries.clone();
+    while all.len() < 60 {
+        all.extend(log.read(all.len() as u64, 60).await.expect("read succeeds"));
+    }
+    for offset in 0..=60 {
+        let wholly_before = |entry: &Arc<LogEntry>| entry.end().0 <= offset && entry.first.0 < offset;
+        let expected = all.iter().take_while(|entry| wholly_before(entry)).count() as u64;
+        assert_eq!(found(offset).await, expected, "the entry that does not lie wholly before offset {offset}");
+    }
+    assert_eq!(found(61).await, 60, "beyond the end is the number of entries");
 }

@@ -1,7 +1,6 @@
 //! The durable log: a folder of segments with one writer thread.
 
 use std::fs::File;
-use std::os::unix::fs::FileExt;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -11,15 +10,17 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use seawall_base::error::Result;
-use seawall_base::{Appended, Error, Log, LogEntry, Offset, Partition, durable};
+use seawall_base::sabotage::{self, Bug};
+use seawall_base::{Appended, Error, Extent, Log, LogEntry, Offset, Partition, durable};
 use tokio::sync::{Semaphore, mpsc, oneshot, watch};
 
-use super::frame::{HEADER_BYTES, Header, Kind, LogId, Tip};
-use super::index::{Index, Place};
+use super::frame::{LogId, Tip};
+use super::index::Index;
 use super::ownership::{self, Epoch};
+use super::read::read_from_disk;
 use super::recover::{self, Recovered};
 use super::writer::{Job, Progress, Shared, Sync, Writer};
-use super::{PAYLOAD_BYTES_MAX, QUEUE_BYTES_MAX, QUEUE_ENTRIES_MAX, READ_BYTES_MAX, error, segment};
+use super::{PAYLOAD_BYTES_MAX, QUEUE_BYTES_MAX, QUEUE_ENTRIES_MAX, error, footer, segment};
 use crate::folder_lock;
 
 /// Bytes of one permit of the queue's room.
@@ -105,6 +106,9 @@ impl DurableLog {
         let numbers = recover::list(folder)?;
         let recovered = recover::recover(folder, &epoch, &numbers, index)?;
         let owner = take_ownership(folder, epoch, &recovered)?;
+        for footer in &recovered.footers {
+            footer.write_or_warn(folder);
+        }
         start(folder, owner, recovered, options, sync, lock)
     }
 
@@ -125,22 +129,6 @@ impl DurableLog {
             segments: index.segments(),
             syncs: self.shared.syncs.load(Ordering::Relaxed),
         }
-    }
-
-    /// Removes the segments that hold only entries before `entry`, and returns the oldest entry that stays readable.
-    /// To be called with what every table has durably taken; a crash in between leaves files that the next opening
-    /// removes. Blocks on the disk.
-    pub fn retire(&self, entry: u64) -> Result<u64> {
-        let mut epoch = self.shared.epoch.lock();
-        let (numbers, first_kept) = self.shared.index.read().retirable(entry);
-        if let Some((number, first_entry)) = first_kept.filter(|_| !numbers.is_empty()) {
-            (epoch.first_segment, epoch.first_entry) = (number, first_entry);
-            let folder = &self.shared.folder;
-            epoch.write(folder).map_err(|e| error::io("write", &ownership::epoch_path(folder), e))?;
-            self.shared.index.write().retire_before(number);
-            remove_segments(folder, &numbers)?;
-        }
-        Ok(self.shared.index.read().first_entry())
     }
 
     /// How many appends wait for the writer.
@@ -179,6 +167,10 @@ impl Log for DurableLog {
         let turn = self.turn.lock().await;
         let room = self.room.clone().acquire_many_owned(units).await.map_err(|_| self.gone())?;
         let queue = self.queue.as_ref().ok_or_else(|| self.gone())?;
+        if sabotage::on(Bug::DropOnFull) && queue.capacity() < queue.max_capacity() {
+            let (entry, end) = self.durable_end();
+            return Ok(Appended { entry, first: end, end });
+        }
         let (answer, answered) = oneshot::channel();
         queue.send(Job { rows, payload, answer, room }).await.map_err(|_| self.gone())?;
         drop(turn);
@@ -188,6 +180,25 @@ impl Log for DurableLog {
     fn durable_end(&self) -> (u64, Offset) {
         let progress = self.shared.progress.borrow();
         (progress.entries, progress.end)
+    }
+
+    fn extent(&self) -> Extent {
+        let (entries, end) = self.durable_end();
+        let index = self.shared.index.read();
+        Extent {
+            log: self.id.0,
+            first_entry: index.first_entry(),
+            first: index.first_offset(),
+            entries,
+            end,
+            bytes: index.bytes(),
+        }
+    }
+
+    async fn retire(&self, before: u64) -> Result<()> {
+        let shared = self.shared.clone();
+        let removing = tokio::task::spawn_blocking(move || retire(&shared, before));
+        removing.await.map_err(|e| error::closed(&self.shared.folder).because(e))?
     }
 
     async fn read(&self, from: u64, entries_max: usize) -> Result<Vec<Arc<LogEntry>>> {
@@ -249,14 +260,16 @@ fn open_epoch(folder: &Path, partition: Partition, options: &Options) -> Result<
         segment::install(&file, folder, &header).map_err(failed)?;
     }
     // Segments from before the first were retired, and their removal was interrupted.
-    let retired: Vec<u64> = numbers.into_iter().filter(|number| *number < epoch.first_segment).collect();
+    let mut retired = recover::list_footers(folder)?;
+    retired.extend(numbers);
+    retired.retain(|number| *number < epoch.first_segment);
     remove_segments(folder, &retired)?;
     Ok(epoch)
 }
 
 /// Numbers this opening, so that every frame says under which one it was written.
 fn take_ownership(folder: &Path, mut epoch: Epoch, recovered: &Recovered) -> Result<Epoch> {
-    epoch.epoch += 1;
+    epoch.epoch += u64::from(!sabotage::on(Bug::ReuseEpoch));
     epoch.last_segment = recovered.last.number;
     epoch.write(folder).map_err(|e| error::io("write", &ownership::epoch_path(folder), e))?;
     Ok(epoch)
@@ -271,7 +284,7 @@ fn start(
     sync: Sync,
     lock: File,
 ) -> Result<DurableLog> {
-    let Recovered { index, tip, last } = recovered;
+    let Recovered { index, tip, last, .. } = recovered;
     let progress = Progress { entries: tip.entry, end: Offset(tip.first), failure: None };
     let shared = Arc::new(Shared {
         folder: folder.to_owned(),
@@ -289,6 +302,7 @@ fn start(
         segment_bytes: segment::length_for(options.segment_bytes, 0),
         sync,
         spare: None,
+        sealing: None,
         buffer: Vec::new(),
     };
     let (queue, jobs) = mpsc::channel(QUEUE_ENTRIES_MAX);
@@ -307,70 +321,27 @@ fn start(
     })
 }
 
+/// Removes the segments that hold only entries before `entry`, but never the newest. The epoch file says first that they
+/// are no part of the log any more; a crash in between leaves files that the next opening removes.
+fn retire(shared: &Shared, entry: u64) -> Result<()> {
+    let folder = &shared.folder;
+    let numbers = {
+        let mut epoch = shared.epoch.lock();
+        let (numbers, first_kept) = shared.index.read().retirable(entry);
+        let Some((number, first_entry)) = first_kept.filter(|_| !numbers.is_empty()) else { return Ok(()) };
+        (epoch.first_segment, epoch.first_entry) = (number, first_entry);
+        epoch.write(folder).map_err(|e| error::io("write", &ownership::epoch_path(folder), e))?;
+        shared.index.write().retire_before(number);
+        numbers
+    };
+    remove_segments(folder, &numbers)
+}
+
 fn remove_segments(folder: &Path, numbers: &[u64]) -> Result<()> {
     for number in numbers {
-        let path = segment::path(folder, *number);
-        durable::remove_file(&path).map_err(|e| error::io("remove", &path, e))?;
-    }
-    Ok(())
-}
-
-/// Up to `entries_max` durable entries from `from`, at least one, checked again as they are read.
-fn read_from_disk(shared: &Shared, id: LogId, from: u64, entries_max: usize) -> Result<Vec<Arc<LogEntry>>> {
-    let mut entries = Vec::new();
-    let mut bytes = 0;
-    let mut next = from;
-    while entries.len() < entries_max && bytes < READ_BYTES_MAX {
-        let (place, first) = {
-            let index = shared.index.read();
-            (index.locate(next), index.first_entry())
-        };
-        let place = match place {
-            Some(place) if next < place.segment_end => place,
-            _ if next < first => return Err(error::retired(&shared.folder, next, first)),
-            _ => break,
-        };
-        read_segment(shared, id, &place, &mut next, entries_max, &mut bytes, &mut entries)?;
-    }
-    Ok(entries)
-}
-
-/// Reads entries of one segment, from `next` to the segment's end or the limits.
-fn read_segment(
-    shared: &Shared,
-    id: LogId,
-    place: &Place,
-    next: &mut u64,
-    entries_max: usize,
-    bytes: &mut usize,
-    entries: &mut Vec<Arc<LogEntry>>,
-) -> Result<()> {
-    let path = segment::path(&shared.folder, place.number);
-    let file = File::open(&path).map_err(|e| error::io("open", &path, e))?;
-    let (mut position, mut entry) = (place.position, place.entry);
-    while entry < place.segment_end && entries.len() < entries_max && *bytes < READ_BYTES_MAX {
-        let mut head = [0; HEADER_BYTES];
-        file.read_exact_at(&mut head, position).map_err(|e| error::io("read", &path, e))?;
-        let header = Header::read(id, &head).filter(|header| header.kind == Kind::Entry && header.entry == entry);
-        let Some(header) = header else {
-            return Err(error::damaged(&path, position, format!("the frame of entry {entry} is not what was written")));
-        };
-        let body = position + HEADER_BYTES as u64;
-        if entry == *next {
-            let mut payload = vec![0; header.padded()];
-            file.read_exact_at(&mut payload, body).map_err(|e| error::io("read", &path, e))?;
-            if !header.matches(&payload) {
-                let what = format!("the payload of entry {entry} is not what was written");
-                return Err(error::damaged(&path, body, what));
-            }
-            payload.truncate(header.length as usize);
-            *bytes += payload.len();
-            *next += 1;
-            let (first, payload) = (Offset(header.first), Bytes::from(payload));
-            entries.push(Arc::new(LogEntry { first, rows: header.rows, payload }));
+        for path in [segment::path(folder, *number), footer::path(folder, *number)] {
+            durable::remove_file(&path).map_err(|e| error::io("remove", &path, e))?;
         }
-        position = body + header.padded() as u64;
-        entry += 1;
     }
     Ok(())
 }

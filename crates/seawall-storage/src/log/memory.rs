@@ -1,20 +1,29 @@
 //! The log in memory: the twin of the durable one, for tests and simulation.
 
+use std::collections::VecDeque;
 use std::sync::Arc;
 
 use async_trait::async_trait;
 use bytes::Bytes;
 use parking_lot::Mutex;
 use seawall_base::error::Result;
-use seawall_base::{Appended, Error, ErrorKind, Log, LogEntry, Offset, Partition};
+use seawall_base::{Appended, Error, ErrorKind, Extent, Log, LogEntry, Offset, OsRng, Partition, Rng};
 use tokio::sync::watch;
 
 /// A log whose entries live as long as it does. What it took counts as durable at once.
 #[derive(Debug)]
 pub struct MemoryLog {
     partition: Partition,
-    entries: Mutex<Vec<Arc<LogEntry>>>,
+    id: u64,
+    kept: Mutex<Kept>,
     progress: watch::Sender<Progress>,
+}
+
+/// The entries from ordinal `first_entry` on.
+#[derive(Debug, Default)]
+struct Kept {
+    first_entry: u64,
+    entries: VecDeque<Arc<LogEntry>>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -28,7 +37,10 @@ impl MemoryLog {
     /// An empty log of `partition`.
     pub fn new(partition: Partition) -> Self {
         let progress = Progress { entries: 0, end: Offset(0), poisoned: false };
-        MemoryLog { partition, entries: Mutex::new(Vec::new()), progress: watch::Sender::new(progress) }
+        let mut id = [0; 8];
+        OsRng.fill(&mut id);
+        let id = u64::from_le_bytes(id);
+        MemoryLog { partition, id, kept: Mutex::new(Kept::default()), progress: watch::Sender::new(progress) }
     }
 
     /// Behaves from now on as if a write had failed: appends are refused, reads go on.
@@ -52,14 +64,14 @@ impl Log for MemoryLog {
         if payload.len() > super::PAYLOAD_BYTES_MAX {
             return Err(super::error::too_large(payload.len()));
         }
-        let mut entries = self.entries.lock();
+        let mut kept = self.kept.lock();
         if self.progress.borrow().poisoned {
             return Err(self.refused());
         }
-        let first = entries.last().map_or(Offset(0), |last| last.end());
+        let Progress { entries, end: first, .. } = *self.progress.borrow();
         let entry = LogEntry { first, rows, payload };
-        let appended = Appended { entry: entries.len() as u64, first, end: entry.end() };
-        entries.push(Arc::new(entry));
+        let appended = Appended { entry: entries, first, end: entry.end() };
+        kept.entries.push_back(Arc::new(entry));
         self.progress.send_modify(|progress| {
             progress.entries = appended.entry + 1;
             progress.end = appended.end;
@@ -73,8 +85,35 @@ impl Log for MemoryLog {
     }
 
     async fn read(&self, from: u64, entries_max: usize) -> Result<Vec<Arc<LogEntry>>> {
-        let from = usize::try_from(from).unwrap_or(usize::MAX);
-        Ok(self.entries.lock().iter().skip(from).take(entries_max).cloned().collect())
+        let kept = self.kept.lock();
+        let Some(skip) = from.checked_sub(kept.first_entry) else {
+            let message = format!("the log begins with entry {}; entry {from} was retired", kept.first_entry);
+            return Err(Error::not_found("SW0409", message));
+        };
+        let skip = usize::try_from(skip).unwrap_or(usize::MAX);
+        Ok(kept.entries.iter().skip(skip).take(entries_max).cloned().collect())
+    }
+
+    fn extent(&self) -> Extent {
+        let kept = self.kept.lock();
+        let (entries, end) = self.durable_end();
+        Extent {
+            log: self.id,
+            first_entry: kept.first_entry,
+            first: kept.entries.front().map_or(end, |entry| entry.first),
+            entries,
+            end,
+            bytes: kept.entries.iter().map(|entry| entry.payload.len() as u64).sum(),
+        }
+    }
+
+    async fn retire(&self, before: u64) -> Result<()> {
+        let mut kept = self.kept.lock();
+        while kept.first_entry < before && kept.entries.len() > 1 {
+            kept.entries.pop_front();
+            kept.first_entry += 1;
+        }
+        Ok(())
     }
 
     async fn wait_beyond(&self, entries: u64) -> Result<()> {

@@ -6,19 +6,22 @@
 //! acknowledged) from damage to something that was: a header of a *later* group proves that the sync before it
 //! succeeded. When the writer falls idle it writes an end mark for the same purpose behind the last frame.
 //!
-//! Files: [`frame`] and [`segment`] are the formats, [`recover`] reads a folder back, [`writer`] is the thread,
-//! [`index`] finds entries, [`ownership`] keeps a second process out, [`check`] reads a folder that
-//! somebody else may own, [`adopt`] makes copied segments a log.
+//! Files: [`frame`], [`segment`] and [`footer`] are the formats, [`recover`] reads a folder back, [`writer`] is the thread,
+//! [`index`] finds entries, [`ownership`] keeps a second process out, [`check`] reads a folder that somebody else may own,
+//! [`adopt`] makes copied segments a log.
 
 mod adopt;
 mod check;
 pub mod conformance;
 mod durable;
 mod error;
+mod footer;
 mod frame;
 mod index;
+mod look;
 mod memory;
 mod ownership;
+mod read;
 mod recover;
 mod segment;
 #[cfg(test)]
@@ -28,6 +31,7 @@ mod writer;
 pub use adopt::adopt;
 pub use check::{Owned, SegmentChecked, Survey, own};
 pub use durable::{DurableLog, Options, Stats};
+pub use look::{Kept, look};
 pub use memory::MemoryLog;
 
 /// Appends that may wait for the writer; further ones wait for a place.

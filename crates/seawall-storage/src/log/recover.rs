@@ -1,6 +1,8 @@
 //! Reading a log's folder back after any end: what is whole, what is torn, what is damaged.
 //!
-//! Segments are scanned in order, every frame checked. A scan ends at the first place that is not the next frame.
+//! Every segment's header and length are checked. A sealed segment whose footer fits its header and the next one's is
+//! not read any further: whoever reads its entries checks them. The others are scanned in order, every frame checked. A
+//! scan ends at the first place that is not the next frame.
 //! - In a sealed segment that place must be where the next segment's header says that the segment ends.
 //! - In the last segment, what follows decides. A header of a later group (or an end mark) proves that the unreadable
 //!   frame had been synced, hence possibly acknowledged: the log is damaged and stays untouched. Without such proof the
@@ -16,10 +18,12 @@ use std::sync::Arc;
 
 use bytes::Bytes;
 use seawall_base::error::Result;
+use seawall_base::sabotage::{self, Bug};
 use seawall_base::{LogEntry, Offset, durable};
 use tracing::warn;
 
 use super::error;
+use super::footer::{self, Footer};
 use super::frame::{self, HEADER_BYTES, Header, Kind, Tip};
 use super::index::Index;
 use super::ownership::Epoch;
@@ -31,6 +35,8 @@ pub(super) struct Recovered {
     pub index: Index,
     pub tip: Tip,
     pub last: OpenSegment,
+    /// Footers of sealed segments that had none which could be used.
+    pub footers: Vec<Footer>,
 }
 
 /// The segment that takes further frames.
@@ -48,38 +54,115 @@ pub(super) struct Scan {
     pub tip: Tip,
     pub at: usize,
     epoch: u64,
-    pub marked: bool,
+    marked: bool,
     /// Position of the first frame of the last group.
     last_group_at: usize,
+}
+
+impl Scan {
+    /// The end of a sealed segment, as its footer says.
+    fn sealed(footer: &Footer) -> Scan {
+        let at = usize::try_from(footer.at).unwrap_or(usize::MAX);
+        Scan { tip: footer.end, at, epoch: footer.epoch, marked: false, last_group_at: at }
+    }
+
+    fn footer(&self, owner: &Epoch, number: u64, start: Tip, positions: Vec<u64>) -> Footer {
+        Footer {
+            partition: owner.partition,
+            id: owner.id,
+            number,
+            start,
+            end: self.tip,
+            at: self.at as u64,
+            epoch: self.epoch,
+            positions,
+        }
+    }
 }
 
 /// Recovers the log in `folder`, whose segments are `numbers` (ordered). Writes only to the last segment's torn tail.
 pub(super) fn recover(folder: &Path, owner: &Epoch, numbers: &[u64], mut index: Index) -> Result<Recovered> {
     check_numbers(folder, owner, numbers)?;
+    let headers = read_headers(folder, owner, numbers)?;
+    let mut footers = Vec::new();
     let mut end: Option<(PathBuf, Scan)> = None;
-    for (i, number) in numbers.iter().enumerate() {
-        let path = segment::path(folder, *number);
-        let bytes = Bytes::from(fs::read(&path).map_err(|e| error::io("read", &path, e))?);
-        let header = check_header(&path, owner, *number, &bytes)?;
-        let epoch = check_start(&path, owner, &header, end.as_ref())?;
-        index.begin_segment(*number, header.start.entry);
-        let scan = scan(&path, owner, &bytes, header.start, epoch, &mut index)?;
-        if i + 1 == numbers.len() {
-            let last = finish(&path, owner, *number, &bytes, &scan)?;
-            return Ok(Recovered { index, tip: scan.tip, last });
+    for (i, header) in headers.iter().enumerate() {
+        let path = segment::path(folder, header.number);
+        let epoch = check_start(&path, owner, header, end.as_ref())?;
+        let Some(next) = headers.get(i + 1) else {
+            let bytes = read_segment(&path)?;
+            index.begin_segment(header.number, header.length, header.start);
+            let scan = scan(&path, owner, &bytes, header.start, epoch, &mut index)?;
+            let last = finish(&path, owner, header.number, &bytes, &scan)?;
+            return Ok(Recovered { index, tip: scan.tip, last, footers });
+        };
+        if let Some(footer) = usable_footer(folder, owner, header, next, epoch) {
+            end = Some((path, Scan::sealed(&footer)));
+            index.add_sealed(header.length, footer);
+            continue;
         }
+        let bytes = read_segment(&path)?;
+        index.begin_segment(header.number, header.length, header.start);
+        let scan = scan(&path, owner, &bytes, header.start, epoch, &mut index)?;
+        footers.extend(index.newest().map(|(start, positions)| scan.footer(owner, header.number, start, positions)));
         end = Some((path, scan));
     }
     Err(error::missing(&segment::path(folder, owner.first_segment), "the log has no segment at all"))
 }
 
+fn read_headers(folder: &Path, owner: &Epoch, numbers: &[u64]) -> Result<Vec<segment::Header>> {
+    let mut headers = Vec::with_capacity(numbers.len());
+    for number in numbers {
+        let path = segment::path(folder, *number);
+        let failed = |e| error::io("read", &path, e);
+        let file = File::open(&path).map_err(failed)?;
+        let length = file.metadata().map_err(failed)?.len();
+        let mut bytes = vec![0; length.min(segment::HEADER_BYTES as u64) as usize];
+        file.read_exact_at(&mut bytes, 0).map_err(failed)?;
+        headers.push(check_header(&path, owner, *number, &bytes, length)?);
+    }
+    Ok(headers)
+}
+
+fn read_segment(path: &Path) -> Result<Bytes> {
+    fs::read(path).map(Bytes::from).map_err(|e| error::io("read", path, e))
+}
+
+/// The footer of a sealed segment, when it says what the headers of the segment and of the next one say.
+fn usable_footer(
+    folder: &Path,
+    owner: &Epoch,
+    header: &segment::Header,
+    next: &segment::Header,
+    epoch: u64,
+) -> Option<Footer> {
+    let footer = Footer::read(folder, header.number)?;
+    let fits = footer.id == owner.id
+        && footer.partition == owner.partition
+        && (footer.start, footer.end) == (header.start, next.start)
+        && (epoch..=owner.epoch).contains(&footer.epoch);
+    if !fits {
+        warn!(folder = %folder.display(), segment = header.number, "a footer is of another segment, reading the segment");
+    }
+    fits.then_some(footer)
+}
+
 /// The numbers of the segments in `folder`, ordered.
 pub(super) fn list(folder: &Path) -> Result<Vec<u64>> {
+    list_named(folder, segment::number_of)
+}
+
+/// The numbers of the segments that have a footer in `folder`, ordered.
+pub(super) fn list_footers(folder: &Path) -> Result<Vec<u64>> {
+    list_named(folder, footer::number_of)
+}
+
+fn list_named(folder: &Path, number_of: fn(&str) -> Option<u64>) -> Result<Vec<u64>> {
     let failed = |e| error::io("list", folder, e);
     let mut numbers = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let name = entry.map_err(failed)?.file_name();
-        numbers.extend(name.to_str().and_then(segment::number_of));
+        numbers.extend(name.to_str().and_then(number_of));
     }
     numbers.sort_unstable();
     Ok(numbers)
@@ -102,7 +185,13 @@ pub(super) fn check_numbers(folder: &Path, owner: &Epoch, numbers: &[u64]) -> Re
     Ok(())
 }
 
-pub(super) fn check_header(path: &Path, owner: &Epoch, number: u64, bytes: &[u8]) -> Result<segment::Header> {
+pub(super) fn check_header(
+    path: &Path,
+    owner: &Epoch,
+    number: u64,
+    bytes: &[u8],
+    length: u64,
+) -> Result<segment::Header> {
     let header = segment::Header::decode(path, bytes)?;
     if header.partition != owner.partition {
         return Err(error::other_partition(path, header.partition, owner.partition));
@@ -113,9 +202,9 @@ pub(super) fn check_header(path: &Path, owner: &Epoch, number: u64, bytes: &[u8]
     if header.number != number {
         return Err(error::damaged(path, 24, format!("the segment was written as number {}", header.number)));
     }
-    if header.length != bytes.len() as u64 {
-        let what = format!("the file has {} bytes, but was created with {}", bytes.len(), header.length);
-        return Err(error::damaged(path, header.length.min(bytes.len() as u64), what));
+    if header.length != length {
+        let what = format!("the file has {length} bytes, but was created with {}", header.length);
+        return Err(error::damaged(path, header.length.min(length), what));
     }
     Ok(header)
 }
@@ -170,6 +259,10 @@ pub(super) fn scan(
             break;
         };
         let Some(tip) = Tip::after(&header) else { break };
+        let behind = || Header::read(owner.id, &bytes[body + header.padded()..]);
+        if sabotage::on(Bug::TruncateWholeTail) && behind().is_none() {
+            break;
+        }
         if header.group_back == 0 {
             scan.last_group_at = scan.at;
         }

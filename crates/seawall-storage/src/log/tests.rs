@@ -1,3 +1,4 @@
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io;
 use std::path::{Path, PathBuf};
@@ -285,35 +286,136 @@ async fn retired_segments_are_gone_and_the_rest_stays() {
     let log = open(root.path());
     append_some(&log, 200).await;
     let before = segments(root.path()).len();
-    let first = log.retire(100).unwrap();
+    log.retire(100).await.unwrap();
+    let first = log.extent().first_entry;
     assert!((1..=100).contains(&first), "whole segments go: {first}");
     assert!(segments(root.path()).len() < before);
     assert_eq!(log.read(first - 1, 1).await.unwrap_err().code(), "SW0409");
     assert_eq!(check_all(&log).await, 200);
-    assert_eq!(log.retire(100).unwrap(), first);
+    log.retire(100).await.unwrap();
+    assert_eq!(log.extent().first_entry, first);
     append_some(&log, 10).await;
     drop(log);
     let log = open(root.path());
     assert_eq!(log.stats().first_entry, first);
     assert_eq!(check_all(&log).await, 210);
-    assert!(log.retire(u64::MAX).unwrap() <= 210, "the last segment always stays");
+    log.retire(u64::MAX).await.unwrap();
+    assert!(log.extent().first_entry <= 210, "the last segment always stays");
     append_some(&log, 1).await;
     assert_eq!(check_all(&log).await, 211);
 }
 
 #[tokio::test]
-async fn an_interrupted_retirement_is_finished_by_the_next_opening() {
+async fn a_log_can_be_looked_at_while_it_is_open() {
+    let root = scratch();
+    let folder = root.path().join("log");
+    assert_eq!(look(&folder).unwrap(), None);
+    let log = open(&folder);
+    append_some(&log, 200).await;
+    log.retire(100).await.unwrap();
+    let extent = log.extent();
+    let expected = Kept { first_entry: extent.first_entry, first: extent.first, bytes: extent.bytes };
+    assert_eq!(look(&folder).unwrap(), Some(expected));
+    assert!(extent.first_entry > 0 && extent.bytes >= 4 << 10);
+}
+
+/// The folder's files, with their content.
+fn content_of(folder: &Path) -> BTreeMap<PathBuf, Vec<u8>> {
+    let paths = fs::read_dir(folder).unwrap().map(|entry| entry.unwrap().path());
+    paths.map(|path| (path.clone(), fs::read(&path).unwrap())).collect()
+}
+
+#[tokio::test]
+async fn a_retirement_that_is_cut_anywhere_is_finished_by_the_next_opening() {
     let root = scratch();
     let log = open(root.path());
     append_some(&log, 200).await;
-    let kept = segments(root.path()).into_iter().map(|path| (fs::read(&path).unwrap(), path)).collect::<Vec<_>>();
-    let first = log.retire(150).unwrap();
     drop(log);
-    for (content, path) in kept.iter().filter(|(_, path)| !path.exists()) {
+    let before = content_of(root.path());
+    let log = open(root.path());
+    log.retire(150).await.unwrap();
+    let first = log.extent().first_entry;
+    drop(log);
+    let after = content_of(root.path());
+    let removed: Vec<&PathBuf> = before.keys().filter(|path| !after.contains_key(*path)).collect();
+    assert!(removed.len() > 10, "segments and their footers go");
+    for cut in 0..=removed.len() {
+        // The files that were to be removed from here on are still there.
+        for path in &removed[cut..] {
+            fs::write(path, &before[*path]).unwrap();
+        }
+        let log = open(root.path());
+        assert_eq!(log.extent().first_entry, first, "cut after {cut} removals");
+        assert_eq!(check_all(&log).await, 200);
+        drop(log);
+        assert!(removed.iter().all(|path| !path.exists()), "cut after {cut} removals");
+    }
+    // The power fails before the epoch file tells of the retirement: nothing was removed yet.
+    for (path, content) in &before {
         fs::write(path, content).unwrap();
     }
     let log = open(root.path());
-    assert_eq!(log.stats().first_entry, first);
+    assert_eq!(log.extent().first_entry, 0);
     assert_eq!(check_all(&log).await, 200);
-    assert!(kept.iter().any(|(_, path)| !path.exists()));
+}
+
+#[tokio::test]
+async fn an_opening_reads_no_sealed_segment_that_has_a_footer() {
+    let root = scratch();
+    let log = open(root.path());
+    append_some(&log, 200).await;
+    drop(log);
+    let footers = recover::list_footers(root.path()).unwrap();
+    let sealed = segments(root.path()).len() - 1;
+    assert_eq!(footers, (0..sealed as u64).collect::<Vec<_>>(), "every sealed segment has one");
+    // Content that a scan would refuse; a read does.
+    let damaged = segment::path(root.path(), 3);
+    let mut bytes = fs::read(&damaged).unwrap();
+    bytes[segment::HEADER_BYTES + 200] ^= 1;
+    fs::write(&damaged, &bytes).unwrap();
+    let log = open(root.path());
+    assert_eq!(log.durable_end().0, 200);
+    assert_eq!(damaged_entry(&log).await, "SW0403");
+    drop(log);
+    fs::remove_file(footer::path(root.path(), 3)).unwrap();
+    let error = DurableLog::open(root.path(), Partition(3), small()).unwrap_err();
+    assert_eq!(error.code(), "SW0403", "without a footer the segment is read");
+}
+
+async fn damaged_entry(log: &DurableLog) -> &'static str {
+    for entry in 0..log.durable_end().0 {
+        if let Err(error) = log.read(entry, 1).await {
+            return error.code();
+        }
+    }
+    panic!("every entry can be read");
+}
+
+#[tokio::test]
+async fn footers_that_are_missing_or_damaged_are_written_again() {
+    let root = scratch();
+    let log = open(root.path());
+    append_some(&log, 200).await;
+    drop(log);
+    let whole = content_of(root.path());
+    let footers: Vec<PathBuf> =
+        recover::list_footers(root.path()).unwrap().into_iter().map(|n| footer::path(root.path(), n)).collect();
+    for (n, path) in footers.iter().enumerate() {
+        match n % 4 {
+            0 => fs::remove_file(path).unwrap(),
+            1 => fs::write(path, &whole[path][..50]).unwrap(),
+            2 => fs::write(path, &whole[&footers[0]]).unwrap(),
+            _ => {
+                let mut bytes = whole[path].clone();
+                bytes[n * 3 % 90] ^= 0x10;
+                fs::write(path, bytes).unwrap();
+            }
+        }
+    }
+    let log = open(root.path());
+    assert_eq!(check_all(&log).await, 200);
+    drop(log);
+    for path in &footers {
+        assert!(fs::read(path).unwrap() == whole[path], "{}", path.display());
+    }
 }

@@ -16,10 +16,12 @@ use std::thread::JoinHandle;
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
 use seawall_base::error::Result;
+use seawall_base::sabotage::{self, Bug};
 use seawall_base::{Appended, LogEntry, Offset, durable};
 use tokio::sync::{OwnedSemaphorePermit, mpsc, oneshot, watch};
 use tracing::{error as error_event, warn};
 
+use super::footer::Footer;
 use super::frame::{self, Tip};
 use super::index::Index;
 use super::ownership::Epoch;
@@ -66,6 +68,8 @@ pub(super) struct Writer {
     pub segment_bytes: u64,
     pub sync: Sync,
     pub spare: Option<JoinHandle<io::Result<File>>>,
+    /// Writes the footer of the segment before this one.
+    pub sealing: Option<JoinHandle<()>>,
     pub buffer: Vec<u8>,
 }
 
@@ -201,7 +205,11 @@ impl Writer {
 
     fn sync(&mut self) -> io::Result<()> {
         self.shared.syncs.fetch_add(1, Ordering::Relaxed);
-        (self.sync)(&self.segment.file)
+        if sabotage::on(Bug::AckBeforeFsync) {
+            return Ok(());
+        }
+        let synced = (self.sync)(&self.segment.file);
+        if sabotage::on(Bug::SwallowPoison) { Ok(()) } else { synced }
     }
 
     /// Continues in a new segment that has room for a payload of `payload` bytes.
@@ -223,10 +231,34 @@ impl Writer {
             epoch.last_segment = number;
             epoch.write(folder)?;
         }
-        self.shared.index.write().begin_segment(number, self.tip.entry);
+        self.seal();
+        self.shared.index.write().begin_segment(number, length, self.tip);
         self.segment = OpenSegment { file, number, length, at: segment::HEADER_BYTES as u64 };
         self.marked = false;
         Ok(())
+    }
+
+    /// Has the footer of this segment, which takes no more frames, written beside it.
+    fn seal(&mut self) {
+        if let Some(before) = self.sealing.take() {
+            // It has said what failed.
+            let _ = before.join();
+        }
+        let Some((start, positions)) = self.shared.index.read().newest() else { return };
+        let footer = Footer {
+            partition: self.owner.partition,
+            id: self.owner.id,
+            number: self.segment.number,
+            start,
+            end: self.tip,
+            at: self.segment.at,
+            epoch: self.owner.epoch,
+            positions,
+        };
+        let folder = self.shared.folder.clone();
+        let thread = std::thread::Builder::new().name("log-footer".to_owned());
+        // Without a thread there is no footer, and the next opening reads the segment.
+        self.sealing = thread.spawn(move || footer.write_or_warn(&folder)).ok();
     }
 
     /// Begins to prepare the next segment once this one is half full.
@@ -242,8 +274,11 @@ impl Writer {
 }
 
 impl Drop for Writer {
-    /// Waits for the helper: it must not touch `spare.tmp` once the folder may have another owner.
+    /// Waits for the helpers: they must not touch the folder once it may have another owner.
     fn drop(&mut self) {
+        if let Some(sealing) = self.sealing.take() {
+            let _ = sealing.join();
+        }
         if let Some(spare) = self.spare.take() {
             // What it made, or failed to make, is of no use any more.
             let _ = spare.join();

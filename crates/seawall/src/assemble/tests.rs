@@ -73,7 +73,7 @@ impl World {
         std::fs::write(folder.path().join("contracts/events.odcs.yaml"), CONTRACT).unwrap();
         std::fs::write(folder.path().join("declarations.yaml"), DECLARATIONS).unwrap();
         let project = folder.path().to_owned();
-        let settings = Settings { data: project.join("data"), project, set: Default::default() };
+        let settings = Settings { data: project.join("data"), project, tables: None, set: Default::default() };
         let clock = Arc::new(DrivenClock::starting_at("2026-03-01T00:00:00Z".parse().unwrap()));
         let installation = Installation::open(&settings, clock.clone()).await.unwrap();
         let loaded = load(&settings).unwrap_or_else(|diagnostics| panic!("{diagnostics:?}"));
@@ -81,7 +81,8 @@ impl World {
         let timer = Arc::new(DrivenTimer::default());
         let dependencies = Dependencies::new(timer.clone(), Arc::new(SeededRng::new(5)));
         let tables = table_writer::Options { commit_rows: COMMIT_ROWS, ..Default::default() };
-        let options = Options { tables, ..Options::default() };
+        let upkeep_interval = Duration::from_secs(86_400);
+        let options = Options { tables, upkeep_interval, ..Options::default() };
         let declared = declared(&installation.active().await.unwrap(), &settings.project);
         let parts = installation.parts(clock.clone()).unwrap();
         let pipeline = Pipeline::start_with(parts, &declared, options, dependencies).await.unwrap();

@@ -11,3 +11,4 @@ const ONLINE: &str = "online";
 const LOG: &str = "log";
 const TABLES: &str = "tables";
 const CATALOG: &str = "catalog";
+const STATE: &str = "state";

@@ -1,6 +1,6 @@
 //! Taking a backup while a server may run.
 //!
-//! Parts are read in the order in which each may only lag behind the next: the catalog, then tables, features, models and
+//! Parts are read in the order in which each may only lag behind the next: checkpoints of states, the catalog, tables, features, models and
 //! everything else, then the log. So a restored catalog knows no version that its tables lack, and a restored table has no
 //! row that its log lacks; what the log has beyond the tables is committed again by the next start, as after a crash. Of a
 //! table, commits are read first and then the files that they name. Of the log's newest segment, the frames that are whole.
@@ -17,13 +17,14 @@ use seawall_pipeline::backup::{Item, Manifest, Store, Taken, Taking, clear};
 use seawall_storage::{log, online};
 use serde::Serialize;
 
-use super::{CATALOG, LOG, ONLINE, TABLES};
-use crate::integrity::{Pace, Places};
+use super::{CATALOG, LOG, ONLINE, STATE, TABLES};
+use crate::integrity::{Pace, Places, STATES};
 
 /// How often a table or a checkpoint that changed while it was read is read again.
 const ATTEMPTS_MAX: usize = 5;
 /// Folders and files of the data folder that are taken in their own way, or are of no use elsewhere.
-const APART: [&str; 9] = [CATALOG, TABLES, LOG, ONLINE, "models", "damaged", "inject", "serve.json", "scrub.json"];
+const APART: [&str; 10] =
+    [STATE, CATALOG, TABLES, LOG, ONLINE, "models", "damaged", "inject", "serve.json", "scrub.json"];
 
 /// What a backup read and wrote.
 #[derive(Debug, Clone, Serialize)]
@@ -49,10 +50,15 @@ pub async fn take(
     clock: &dyn Clock,
     pace: &Pace,
 ) -> Result<(Manifest, Stats)> {
+    if crate::tables::is_elsewhere(&places.data) {
+        return Err(Error::invalid("SW1432", "the tables lie in a bucket, which backups do not copy")
+            .hint("let the bucket keep versions of its objects; a backup of the rest alone could not be restored"));
+    }
     let _locked = store.lock()?;
     let taken_at = clock.now();
     let (manifests, _) = store.backups()?;
     let mut taking = Taking::begin(store, manifests.last());
+    take_states(places, &mut taking)?;
     take_catalog(places, catalog, &store.passing(), &mut taking, pace).await?;
     let names = tables.tables().await?;
     for name in &names {
@@ -168,6 +174,26 @@ async fn take_staged(places: &Places, name: &TableName, taking: &mut Taking<'_>,
         let item = Item { is_immutable: true, ..table_item(name, &file, &folder) };
         if file.starts_with("staged-") && file.ends_with(".parquet") && !taking.has(&item.path) {
             take_one(taking, &item, pace).await?;
+        }
+    }
+    Ok(())
+}
+
+/// The checkpoints of what a start would read from the log, each as of one moment; without one it is read from the log.
+fn take_states(places: &Places, taking: &mut Taking<'_>) -> Result<()> {
+    for name in STATES {
+        let folder = places.data.join(STATE).join(name);
+        for _ in 0..ATTEMPTS_MAX {
+            let Some(files) = seawall_storage::state::newest_files(&folder) else { break };
+            let mut is_whole = true;
+            for file in files {
+                // Nothing but what belongs together: a manifest only when every file that it names was there.
+                let item = Item::whole(format!("{STATE}/{name}/{file}"), folder.join(&file));
+                is_whole = is_whole && tokio::task::block_in_place(|| taking.take(&item))? == Taken::Kept;
+            }
+            if is_whole {
+                break;
+            }
         }
     }
     Ok(())

@@ -59,7 +59,7 @@ pub fn load_or_print(global: &Global) -> Result<std::result::Result<Loaded, Exit
     }
 }
 
-fn print_diagnostics(global: &Global, diagnostics: &Diagnostics) -> Result<()> {
+pub(super) fn print_diagnostics(global: &Global, diagnostics: &Diagnostics) -> Result<()> {
     if global.json() {
         let mut report = diagnostics.to_json();
         report["ok"] = json!(false);

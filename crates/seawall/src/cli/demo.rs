@@ -306,7 +306,7 @@ fn write_project(home: &Path, options: &simulator::Options) -> Result<Settings> 
     }
     let data = home.join("data");
     seawall_base::durable::create_dir_all(&data)?;
-    Ok(Settings { project, data, set: BTreeMap::new() })
+    Ok(Settings { project, data, tables: None, set: BTreeMap::new() })
 }
 
 async fn truth(options: &simulator::Options) -> Result<Truth> {

@@ -200,6 +200,9 @@ impl Status {
         let quality = installation.catalog.quality().await?;
         let running = Running::find(&installation.settings.data);
         let server = server_status::ask(running.as_ref());
+        let log = log_status(&installation.settings.data, server.as_ref())?;
+        // Status is asked for most when something is away.
+        let table_files = super::table::overview(&installation).await;
         let drifted = match crate::assemble::load(&installation.settings) {
             Ok(loaded) => {
                 let changes = installation.catalog.plan(&loaded.project, &[]).await?;
@@ -214,12 +217,15 @@ impl Status {
                 "revision": active.revision,
                 "declarations_differ": drifted,
                 "server": running.as_ref().map(|running| &running.url),
+                "log": log,
                 "progress": server.as_ref().map(|server| &server["progress"]),
                 "tables": server.as_ref().map(|server| &server["tables"]),
                 "features": server.as_ref().map(|server| &server["features"]),
                 "dependencies": server.as_ref().map(|server| &server["dependencies"]),
                 "recovery": recovery,
                 "datasets": counts,
+                "table_files": table_files.as_ref().ok().map(|tables| super::table::overview_json(tables)),
+                "table_files_error": table_files.as_ref().err().map(ToString::to_string),
                 "quality": quality,
                 "feature_views": active.views.iter().map(|view| view.id().to_string()).collect::<Vec<_>>(),
                 "training_sets": active.project.training_sets.iter().map(|set| set.name.clone()).collect::<Vec<_>>(),
@@ -240,6 +246,7 @@ impl Status {
         for line in server.as_ref().map(server_status::lines).unwrap_or_default() {
             println!("{line}");
         }
+        print_log(&log);
         println!(
             "\n{:<28} {:>12} {:>12} {:>12} {:>12} {:>12}",
             "dataset", "received", "accepted", "quarantined", "deduplicated", "rejected"
@@ -270,8 +277,16 @@ impl Status {
                 count(rule.failed)
             );
         }
+        match &table_files {
+            Ok(tables) => {
+                let waiting: usize = tables.iter().map(|(_, files)| files.to_merge).sum();
+                let files: usize = tables.iter().map(|(_, files)| files.files).sum();
+                println!("\ntables: {}, with {files} files, {waiting} of them to merge", tables.len());
+            }
+            Err(error) => println!("\ntables cannot be read: {error}"),
+        }
         let views: Vec<String> = active.views.iter().map(|view| view.id().to_string()).collect();
-        println!("\nfeature views: {}", if views.is_empty() { "none".to_owned() } else { views.join(", ") });
+        println!("feature views: {}", if views.is_empty() { "none".to_owned() } else { views.join(", ") });
         Ok(Exit::Ok)
     }
 }
@@ -318,4 +333,28 @@ impl Audit {
         println!("the hash chain of the ledger is intact");
         Ok(Exit::Ok)
     }
+}
+
+/// What the log holds, and who needs it, as the running server tells; without one, what its folder shows.
+fn log_status(data: &std::path::Path, server: Option<&serde_json::Value>) -> Result<serde_json::Value> {
+    match server {
+        Some(status) => Ok(status["log"].clone()),
+        None => Ok(json!(seawall_storage::log::look(&data.join("log"))?)),
+    }
+}
+
+fn print_log(log: &serde_json::Value) {
+    let Some(bytes) = log["bytes"].as_u64() else { return };
+    let first = log["first"].as_u64().unwrap_or_default();
+    println!("the log takes {} MB and begins with offset {}", bytes.div_ceil(1 << 20), count(first));
+    let holds = log["holds"].as_array().map(Vec::as_slice).unwrap_or_default();
+    let Some(least) = holds.iter().min_by_key(|hold| hold["from"].as_u64()) else { return };
+    let by = match least["by"].as_str().unwrap_or_default() {
+        "order" => "a start may take the order's checkpoint before the newest".to_owned(),
+        "tables" => "tables have not committed them".to_owned(),
+        "features" => "no checkpoint of the features has them".to_owned(),
+        "monitor" => "the monitor's checkpoint before the newest lacks them".to_owned(),
+        _ => format!("they arrived within `log_retention`, {}", log["retention"].as_str().unwrap_or_default()),
+    };
+    println!("entries from {} on are kept: {by}", count(least["from"].as_u64().unwrap_or_default()));
 }

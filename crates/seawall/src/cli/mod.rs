@@ -3,6 +3,7 @@
 mod backtest;
 mod backup;
 mod check;
+mod contract;
 mod demo;
 mod explain;
 mod features;
@@ -17,6 +18,7 @@ mod rollback;
 mod rollback_to;
 mod serve;
 mod server_status;
+mod table;
 mod token;
 mod training_set;
 mod verify;
@@ -43,7 +45,7 @@ pub use backup::create_recorded as create_backup;
     max_term_width = 110,
     after_help = "\
 Examples:
-  seawall demo                              90 simulated days through the whole loop, then keeps serving
+  seawall demo                              180 simulated days through the whole loop, then keeps serving
   seawall init --from trips.csv --key driver --time started_at shop
   seawall -C shop apply && seawall -C shop run
   seawall -C shop features get trips --entity driver=d7 --at 2024-05-01T12:00:00Z
@@ -68,6 +70,10 @@ pub struct Global {
     /// Where data is kept; `.seawall/data` in the project when absent
     #[arg(long, global = true, value_name = "DIR")]
     pub data_dir: Option<PathBuf>,
+    /// Where tables lie, for a data folder that has none yet: s3://BUCKET/PREFIX; SEAWALL_TABLES says the same; in the
+    /// data folder when both are absent
+    #[arg(long, global = true, value_name = "ADDRESS")]
+    pub tables: Option<String>,
     /// Sets a variable of the project, for `${NAME}` in declarations
     #[arg(long, global = true, value_name = "NAME=VALUE", value_parser = name_and_value)]
     pub set: Vec<(String, String)>,
@@ -89,7 +95,8 @@ impl Global {
     pub fn settings(&self) -> Settings {
         let data = self.data_dir.clone().unwrap_or_else(|| self.project.join(".seawall").join("data"));
         let set: BTreeMap<String, String> = self.set.iter().cloned().collect();
-        Settings { project: self.project.clone(), data, set }
+        let tables = self.tables.clone().or_else(|| std::env::var("SEAWALL_TABLES").ok());
+        Settings { project: self.project.clone(), data, tables, set }
     }
 
     /// Opens catalog, tables and engine on the machine's clock.
@@ -114,6 +121,9 @@ pub enum Command {
     Plan(check::Plan),
     /// Make the declarations the active revision
     Apply(check::Apply),
+    /// Look at one contract, or hold a file to it; no project is needed
+    #[command(subcommand)]
+    Contract(contract::Contract),
     /// Write JSON Schemas of the declarations for editors
     Schema(check::Schema),
     /// Explain an error code, or a prediction
@@ -153,6 +163,9 @@ pub enum Command {
     /// Build and list training sets
     #[command(subcommand)]
     TrainingSet(training_set::TrainingSet),
+    /// Tables: versions, files; merge small files, give up old versions
+    #[command(subcommand)]
+    Table(table::Table),
     /// What came in, what was stopped, what runs
     Status(look::Status),
     /// Where a column comes from, or what depends on it
@@ -184,6 +197,7 @@ pub async fn run(cli: &Cli) -> Result<Exit> {
         Command::Check(command) => command.run(global),
         Command::Plan(command) => command.run(global).await,
         Command::Apply(command) => command.run(global).await,
+        Command::Contract(command) => command.run(global).await,
         Command::Schema(command) => command.run(global),
         Command::Explain(command) => command.run(global).await,
         Command::Serve(command) => command.run(global).await,
@@ -201,6 +215,7 @@ pub async fn run(cli: &Cli) -> Result<Exit> {
         Command::Rollback(command) => command.run(global).await,
         Command::Incident(command) => command.run(global).await,
         Command::TrainingSet(command) => command.run(global).await,
+        Command::Table(command) => command.run(global).await,
         Command::Status(command) => command.run(global).await,
         Command::Lineage(command) => command.run(global).await,
         Command::Audit(command) => command.run(global).await,

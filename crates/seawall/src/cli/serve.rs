@@ -7,11 +7,12 @@ use std::time::Duration;
 
 use clap::Args;
 use seawall_base::error::Result;
-use seawall_base::{Error, SystemClock};
+use seawall_base::{Error, Span, SystemClock};
 use seawall_pipeline::Pipeline;
 use seawall_pipeline::pipeline::Options;
 use seawall_server::auth::Access;
 use seawall_server::{App, Listen, Tls};
+use seawall_storage::log;
 use serde_json::json;
 
 use crate::assemble::{Installation, declared, local_principal};
@@ -21,6 +22,8 @@ use crate::output::Exit;
 
 /// How often a server looks for incidents and asks the retraining policies.
 const CONTROL_INTERVAL: Duration = Duration::from_secs(10);
+/// How long a start waits for features before it listens without them.
+const FEATURES_PATIENCE: Duration = Duration::from_secs(1);
 /// How often the server looks for a newly applied revision.
 const REVISION_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -35,6 +38,7 @@ Endpoints:
   POST /v1/query                      {\"sql\": ..., \"rows_max\": ..., \"versions\": {...}}; Arrow when accepted
   POST /v1/training-sets/NAME/build   and /verify
   GET  /v1/training-sets/NAME         its builds with their fingerprints
+  GET  /v1/tables /v1/tables/NAME/versions
   GET  /v1/status /v1/datasets /v1/datasets/NAME/quarantine /v1/lineage /metrics /health
 
 Examples:
@@ -47,12 +51,26 @@ pub struct Serve {
     /// Ask every request for a token
     #[arg(long)]
     tokens: bool,
+    /// How often a checkpoint is written of what a start would otherwise read from the log
+    #[arg(long, default_value = "30s", value_parser = checkpoint_interval)]
+    checkpoint_interval: Span,
+    /// Size of the log's segments in KiB; the log is removed by whole segments
+    #[arg(long, default_value_t = 65_536, value_parser = clap::value_parser!(u64).range(4..=4_194_304))]
+    log_segment_kib: u64,
     /// Certificate chain, PEM
     #[arg(long, requires = "tls_key")]
     tls_certificate: Option<PathBuf>,
     /// Private key, PEM
     #[arg(long, requires = "tls_certificate")]
     tls_key: Option<PathBuf>,
+}
+
+fn checkpoint_interval(text: &str) -> std::result::Result<Span, String> {
+    let interval: Span = text.parse().map_err(|error: Error| error.to_string())?;
+    match interval >= Span(100_000) {
+        true => Ok(interval),
+        false => Err("checkpoints are written at most every 100ms".to_owned()),
+    }
 }
 
 impl Serve {
@@ -65,7 +83,15 @@ impl Serve {
         let access = if self.tokens { Access::Tokens } else { Access::Open(local_principal()) };
         listen.check(&access)?;
         let installation = Arc::new(global.open().await?);
-        let pipeline = Arc::new(installation.start(Arc::new(SystemClock), Options::default()).await?);
+        let checkpoint_interval = Duration::from_micros(self.checkpoint_interval.0.unsigned_abs());
+        let options = Options { checkpoint_interval, ..Options::default() };
+        let log = log::Options { segment_bytes: self.log_segment_kib << 10, ..log::Options::default() };
+        let pipeline = installation.start_at_once(Arc::new(SystemClock), options, log).await?;
+        // Few clients should meet features that are not ready, and none should wait long for the rest.
+        if let Ok(Err(stopped)) = tokio::time::timeout(FEATURES_PATIENCE, pipeline.features_ready()).await {
+            return Err(pipeline.stop().await.err().unwrap_or(stopped));
+        }
+        let pipeline = Arc::new(pipeline);
         let json = global.json();
         let announce = move |url: &str| match json {
             true => println!("{}", json!({"version": 1, "listening": url})),
@@ -120,8 +146,13 @@ pub async fn serve_until_told(
     }
 }
 
-/// Looks at everything every so often. A failure is logged, and the next look tries again.
+/// Looks at everything every so often, once the features are up to date. A failure is logged, and the next look tries
+/// again.
 async fn control(pipeline: Arc<Pipeline>) {
+    match pipeline.features_ready().await {
+        Ok(()) => tracing::info!("features are up to date"),
+        Err(error) => tracing::error!(code = error.code(), %error, "features cannot be brought up to date"),
+    }
     let mut failing = Failing::default();
     let mut tick = tokio::time::interval(CONTROL_INTERVAL);
     tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);

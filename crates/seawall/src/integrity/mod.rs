@@ -21,6 +21,9 @@ use seawall_pipeline::integrity::{Gather, Gathered, Tally};
 use seawall_storage::log;
 use serde::Serialize;
 
+/// The states whose checkpoints lie in `state/`.
+pub const STATES: [&str; 2] = ["order", "monitor"];
+
 pub use pace::Pace;
 pub use tables::{Table, dataset_of};
 
@@ -92,6 +95,15 @@ pub struct Places {
 }
 
 impl Places {
+    /// The tables, wherever they lie; none when there never were any.
+    pub fn store(&self) -> Result<Option<DeltaStore>> {
+        if !self.tables.is_dir() && !crate::tables::is_elsewhere(&self.data) {
+            return Ok(None);
+        }
+        let home = crate::tables::home(&self.data, None)?;
+        Ok(Some(DeltaStore::at(home, Arc::new(SystemClock))))
+    }
+
     /// The parts of `data`; `NotFound` when there is no such folder.
     pub fn of(data: &Path) -> Result<Places> {
         if !data.is_dir() {
@@ -114,7 +126,7 @@ impl Places {
 pub async fn check(places: &Places, pace: &Pace) -> Result<(Report, Known)> {
     let mut report = Report::default();
     let mut known = Known { records: check_catalog(places, &mut report, pace).await, ..Known::default() };
-    let store = places.tables.is_dir().then(|| DeltaStore::open(&places.tables)).transpose()?;
+    let store = places.store()?;
     known.tables = tables::check(store.as_ref(), known.records.as_ref(), &mut report, pace).await?;
     let (checked, views) = blocking({
         let folder = places.online.clone();
@@ -138,6 +150,7 @@ pub async fn check(places: &Places, pace: &Pace) -> Result<(Report, Known)> {
     let parts = format!("{} views", views.len());
     report.take("online store", parts, checked);
     wanted.check(store.as_ref(), tails, &mut report).await?;
+    check_states(places, &mut report, pace).await?;
     check_models(places, known.records.as_ref(), &mut report, pace).await?;
     report.findings.sort_by_key(|finding| std::cmp::Reverse(finding.severity));
     Ok((report, known))
@@ -193,6 +206,18 @@ async fn check_log(
     checked.findings.extend(tally.findings());
     report.take("log", format!("{} segments", survey.segments().len()), checked);
     Ok(((is_whole && !has_skipped).then_some(tally), gather.finish(is_whole && !has_skipped)))
+}
+
+/// The checkpoints of what a start would otherwise read from the log.
+async fn check_states(places: &Places, report: &mut Report, pace: &Pace) -> Result<()> {
+    for state in STATES {
+        let (folder, object) = (places.data.join("state").join(state), format!("state {state}"));
+        let shown = object.clone();
+        let checked = blocking(move || seawall_storage::state::check(&folder, &object)).await?;
+        pace.read(&shown, checked.bytes).await;
+        report.take(shown, "the newest checkpoint", checked);
+    }
+    Ok(())
 }
 
 async fn check_models(places: &Places, records: Option<&Records>, report: &mut Report, pace: &Pace) -> Result<()> {

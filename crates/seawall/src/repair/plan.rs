@@ -34,8 +34,7 @@ pub async fn plan(places: &Places, report: &Report, known: &Known) -> Result<Pla
         }
     }
     add_lost_tails(known, &mut damaged);
-    if places.tables.is_dir() {
-        let store = DeltaStore::open(&places.tables)?;
+    if let Some(store) = places.store()? {
         for (table, versions) in &damaged.commits {
             plan_commits(places, known, table, versions, &mut plan)?;
         }
@@ -244,6 +243,7 @@ fn impossible(finding: &Finding) -> Impossible {
         Some("log") => "the log is the first place of every row: nothing else can give it back",
         Some("catalog") => "the catalog is the only record of declarations, versions and decisions",
         Some("model") => "a model is kept once; `seawall model reproduce` trains it again and compares",
+        Some("state") => "the next start goes on from the checkpoint before, or from the log, and writes a new one",
         Some("counts") => "it is not known which of the two records is right",
         _ => "it contradicts another record, and no third one tells which is right",
     };

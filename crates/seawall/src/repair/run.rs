@@ -38,7 +38,8 @@ pub async fn run(places: &Places, plan: &Plan, known: &Known, catalog: &Catalog,
     for step in &plan.steps {
         let rows = if wanted(step).is_some() { gathered.next() } else { None };
         // A store of its own for every step: none remembers a state from before.
-        let taking = Taking { places, known, permit, rows, store: DeltaStore::open(&places.tables)? };
+        let Some(store) = places.store()? else { break };
+        let taking = Taking { places, known, permit, rows, store };
         if let Err(error) = taking.check(step).await {
             done.refused.push(refused(step, &error));
             continue;
@@ -99,10 +100,7 @@ impl Taking<'_> {
                 let schema = self.store.schema_before(table, file.shown.0).await?;
                 self.store.mend_file(table, file, in_schema(&found.rows, &schema)?, run).await
             }
-            Work::Checkpoints { table, versions } => match run {
-                true => self.store.renew_checkpoints(table, versions).await,
-                false => Ok(()),
-            },
+            Work::Checkpoints { table, versions } => self.store.renew_checkpoints(table, versions, run).await,
             Work::Features => match run && self.places.online.exists() {
                 true => Err(Error::internal("SW1412", "the checkpoint of the features is still there")),
                 false => Ok(()),

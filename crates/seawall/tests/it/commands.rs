@@ -2,47 +2,38 @@
 
 use crate::support::{Project, run};
 
-/// Every command that a user can type, with what it needs.
-const COMMANDS: [&[&str]; 28] = [
-    &["init"],
-    &["check"],
-    &["plan"],
-    &["apply"],
-    &["schema"],
-    &["explain"],
-    &["serve"],
-    &["run"],
-    &["replay"],
-    &["ingest"],
-    &["query"],
-    &["quarantine"],
-    &["quarantine", "list"],
-    &["quarantine", "resume"],
-    &["features", "list"],
-    &["features", "get"],
-    &["features", "explain"],
-    &["training-set", "build"],
-    &["training-set", "list"],
-    &["status"],
-    &["lineage"],
-    &["audit"],
-    &["verify", "skew"],
-    &["verify", "certificate"],
-    &["token", "create"],
-    &["token", "list"],
-    &["token", "revoke"],
-    &["demo"],
-];
-
 #[test]
 fn every_command_has_help_with_an_example() {
-    for command in COMMANDS {
-        let mut arguments = command.to_vec();
-        arguments.push("--help");
-        let help = run(&arguments).expect(0).stdout;
-        assert!(help.contains("Example"), "{command:?} shows no example:\n{help}");
-        assert!(help.contains("seawall"), "{command:?}");
+    let mut commands = 0;
+    let mut to_visit = vec![Vec::<String>::new()];
+    while let Some(command) = to_visit.pop() {
+        let help = run(&[&command[..], &["--help".to_owned()]].concat()).expect(0).stdout;
+        assert!(help.contains("Example") && help.contains("seawall"), "{command:?} shows no example:\n{help}");
+        commands += 1;
+        to_visit.extend(subcommands(&help).into_iter().map(|name| [&command[..], &[name]].concat()));
     }
+    assert!(commands > 50, "{commands} commands were found");
+}
+
+/// The commands that a help text lists.
+fn subcommands(help: &str) -> Vec<String> {
+    let lines = help.lines().skip_while(|line| *line != "Commands:").skip(1);
+    let listed = lines.take_while(|line| !line.is_empty()).filter(|line| !line.starts_with("   "));
+    let names = listed.filter_map(|line| line.split_whitespace().next());
+    names.filter(|name| *name != "help").map(str::to_owned).collect()
+}
+
+#[test]
+fn a_reader_that_has_seen_enough_ends_the_command_quietly() {
+    let mut child = crate::support::seawall()
+        .args(["schema", "--kind", "source", "--print"])
+        .stdout(std::process::Stdio::piped())
+        .stderr(std::process::Stdio::piped())
+        .spawn()
+        .unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!((ended.status.code(), String::from_utf8_lossy(&ended.stderr).as_ref()), (Some(141), ""));
 }
 
 #[test]

@@ -8,12 +8,20 @@ use super::super::diagnostic::{Draft, Report};
 use super::super::source::Place;
 use super::super::words::{bytes, identifier, listed, name_problem, nearest_span, suggest};
 use super::super::yaml::{Entry, Node, Scalar, ScalarKind, Value, shorten};
-use super::{Keys, Least, Record, Shape, Unknown, Variants, head};
+use super::{Keys, Least, Record, Shape, Unknown, Variants, head, reference_reads, stable_id_reads};
 
 /// Checks `node` against `record`; true when nothing was found wrong.
 pub(crate) fn check_record(node: &Node, record: &'static Record, report: &mut Report) -> bool {
     let before = report.error_count();
-    Checker { report }.record(node, record);
+    Checker { report, is_v3_0: false }.record(node, record);
+    report.error_count() == before
+}
+
+/// The same for a contract, whose version decides what an unknown key means.
+pub(crate) fn check_contract(node: &Node, record: &'static Record, report: &mut Report) -> bool {
+    let before = report.error_count();
+    let is_v3_0 = node.get("apiVersion").and_then(Node::text).is_some_and(|version| version.starts_with("v3.0."));
+    Checker { report, is_v3_0 }.record(node, record);
     report.error_count() == before
 }
 
@@ -21,6 +29,8 @@ const SIZE_HELP: &str = "write a whole number and KiB, MiB, GiB or TiB, for exam
 
 struct Checker<'r> {
     report: &'r mut Report,
+    /// Whether the node is a contract of v3.0.x.
+    is_v3_0: bool,
 }
 
 impl Checker<'_> {
@@ -28,9 +38,11 @@ impl Checker<'_> {
     fn value(&mut self, node: &Node, shape: &'static Shape, what: &str) {
         match shape {
             Shape::Any => {}
-            Shape::Text | Shape::Literal | Shape::Only(_) | Shape::Choice(_) | Shape::Name | Shape::Versioned => {
+            Shape::Text | Shape::Prose | Shape::Literal | Shape::Only(_) | Shape::Choice(_) => {
                 self.texts(node, shape, what);
             }
+            Shape::Name | Shape::Versioned | Shape::StableId | Shape::Reference => self.texts(node, shape, what),
+            Shape::Port => self.port(node, what),
             Shape::Span(least) => self.span(node, *least, what),
             Shape::Size => self.size(node, what),
             Shape::Bool | Shape::OnlyBool(_) => self.boolean(node, shape, what),
@@ -49,6 +61,17 @@ impl Checker<'_> {
                 Value::Map(_) => self.record(node, record),
                 Value::Scalar(_) | Value::List(_) => self.value(node, scalar, what),
             },
+            Shape::RecordOrList(record, item) => match &node.value {
+                Value::List(_) => self.any_list(node, item, what),
+                Value::Scalar(_) | Value::Map(_) => self.record(node, record),
+            },
+        }
+    }
+
+    fn port(&mut self, node: &Node, what: &str) {
+        let kind = node.scalar().map(|scalar| scalar.kind);
+        if !matches!(kind, Some(ScalarKind::Integer(_) | ScalarKind::Text)) {
+            self.wrong(node, what, &Shape::Port).help("write a number, or a variable such as ${DB_PORT}");
         }
     }
 
@@ -62,7 +85,7 @@ impl Checker<'_> {
         }
         if scalar.kind != ScalarKind::Text {
             let draft = self.wrong(node, what, shape);
-            if scalar.kind != ScalarKind::Null && matches!(shape, Shape::Text) {
+            if scalar.kind != ScalarKind::Null && matches!(shape, Shape::Text | Shape::Prose) {
                 draft.help(format!("put it in quotes: \"{}\"", scalar.text));
             }
             return;
@@ -72,6 +95,16 @@ impl Checker<'_> {
             Shape::Versioned => self.versioned(scalar, node.place, what),
             Shape::Only(text) => self.choice(scalar, &[text], node.place, what),
             Shape::Choice(texts) => self.choice(scalar, texts, node.place, what),
+            Shape::Prose => {}
+            Shape::StableId if stable_id_reads(&scalar.text) => {}
+            Shape::StableId => {
+                self.wrong(node, what, shape).help("use no blanks and none of . # / \\ @ ! % & ^");
+            }
+            Shape::Reference if reference_reads(&scalar.text) => {}
+            Shape::Reference => {
+                let help = "write OBJECT.PROPERTY by name, or schema/OBJECT/properties/PROPERTY by id";
+                self.wrong(node, what, shape).help(help);
+            }
             _ if scalar.text.trim().is_empty() => {
                 self.wrong(node, what, shape).help("give it a value, or remove the key");
             }
@@ -275,14 +308,18 @@ impl Checker<'_> {
 
     fn unknown(&mut self, entry: &Entry, record: &'static Record) {
         let near = suggest(&entry.key, record.fields.iter().map(|field| field.name));
-        if record.unknown == Unknown::Reported && near.is_none() {
-            self.report
-                .warning(
-                    "SW0145",
-                    format!("`{}` is no key of a {}: it is kept, not executed", entry.key, record.title),
-                    entry.key_place,
-                )
-                .help("put extensions under customProperties");
+        let is_open = match record.unknown {
+            Unknown::Refused => false,
+            Unknown::RefusedSinceV31 => self.is_v3_0,
+            Unknown::Reported => true,
+        };
+        if is_open {
+            let message = format!("`{}` is no key of a {}: it is kept, not executed", entry.key, record.title);
+            let draft = self.report.warning("SW0145", message, entry.key_place);
+            match near {
+                Some(near) => draft.help(format!("did you mean `{near}`?")),
+                None => draft.help("put extensions under customProperties"),
+            };
             return;
         }
         let draft =

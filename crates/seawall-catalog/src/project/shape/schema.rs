@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use super::super::words::{NAME_BYTES_MAX, NAME_PATTERN, SIZE_PATTERN};
-use super::{Keys, Least, Record, Shape, Unknown};
+use super::{FULL_REFERENCE_PATTERN, Keys, Least, Record, SHORT_REFERENCE_PATTERN, STABLE_ID_PATTERN, Shape, Unknown};
 
 /// JSON Schema (draft-07) of `record`, with the records that it refers to as definitions.
 pub(crate) fn json_schema(record: &'static Record) -> serde_json::Value {
@@ -70,6 +70,13 @@ impl Shape {
         match self {
             Shape::Any => json!({}),
             Shape::Text => json!({"type": "string", "minLength": 1}),
+            Shape::Prose => json!({"type": "string"}),
+            Shape::StableId => json!({"type": "string", "pattern": STABLE_ID_PATTERN}),
+            Shape::Reference => json!({
+                "type": "string",
+                "anyOf": [{"pattern": SHORT_REFERENCE_PATTERN}, {"pattern": FULL_REFERENCE_PATTERN}],
+            }),
+            Shape::Port => json!({"type": ["integer", "string"]}),
             Shape::Literal => json!({"type": ["string", "number", "boolean", "null"]}),
             Shape::Only(text) => json!({"const": text}),
             Shape::Choice(texts) => json!({"enum": texts}),
@@ -121,6 +128,10 @@ impl Shape {
             }
             Shape::Either(scalar, record) => {
                 json!({"anyOf": [scalar.schema(definitions), record.reference(definitions)]})
+            }
+            Shape::RecordOrList(record, item) => {
+                let list = json!({"type": "array", "items": item.schema(definitions)});
+                json!({"anyOf": [record.reference(definitions), list]})
             }
         }
     }

@@ -314,11 +314,11 @@ fn contracts() {
     let column = "    properties: [{name: a, logicalType: string}]\n";
     check("x.odcs.yaml", &contract(&format!("  - name: more\n{column}")), &[]);
     check("x.odcs.yaml", &contract(&format!("  - name: payments\n{column}")), &["SW0129 6:11"]);
-    check("x.odcs.yaml", &contract(&format!("  - name: More Rows\n{column}")), &["SW0128 6:11"]);
+    check("x.odcs.yaml", &contract(&format!("  - name: More Rows\n{column}")), &["SW0202 6:11"]);
     let second = contract(&format!("  - name: more\n{column}")).replace("id: more", "id: payments");
     check("x.odcs.yaml", &second, &["SW0129 3:5"]);
     let extended = contract(&format!("  - name: more\n    zzzzzz: 1\n{column}"));
-    check("x.odcs.yaml", &extended, &["SW0145 7:5"]);
+    check("x.odcs.yaml", &extended, &["SW0123 7:5"]);
     // One problem of the shape and one of the kernel, in one go.
     let both = contract(
         "  - name: more\n    propertie: 1\n    properties:\n      - {name: a, logicalType: string, logicalTypeOptions: {pattern: \"(\"}}\n",

@@ -4,8 +4,11 @@ use std::collections::{BTreeMap, HashSet};
 
 use serde_json::Value;
 
-use super::super::model::{Property, SchemaObject, custom};
-use super::super::rule::{Check, Column, Kind, Level, Uniqueness};
+use super::super::clock::Clock;
+use super::super::form::Form;
+use super::super::instant::Zone;
+use super::super::model::{Bound, LogicalTypeOptions, Property, SchemaObject, custom};
+use super::super::rule::{Check, Column, JsonKind, Kind, Level, Uniqueness};
 use super::super::verdict::Mode;
 use super::Compiler;
 
@@ -20,11 +23,9 @@ pub(super) const OBJECT_KEYS: &[&str] = &[
     "authoritativeDefinitions",
     "tags",
     "dataGranularityDescription",
-    "relationships",
     "synonyms",
     "deprecated",
     "context",
-    "semanticType",
 ];
 /// The same for properties.
 const PROPERTY_KEYS: &[&str] = &[
@@ -41,12 +42,9 @@ const PROPERTY_KEYS: &[&str] = &[
     "examples",
     "criticalDataElement",
     "authoritativeDefinitions",
-    "relationships",
-    "map",
     "semanticType",
     "synonyms",
     "deprecated",
-    "context",
 ];
 /// Keys that are executed; something that reads almost like one of them is a typing error.
 const EXECUTED_KEYS: &[&str] = &[
@@ -65,6 +63,8 @@ const EXECUTED_KEYS: &[&str] = &[
     "classification",
     "enum",
     "items",
+    "map",
+    "relationships",
     "minLength",
     "maxLength",
     "pattern",
@@ -80,12 +80,19 @@ const EXECUTED_KEYS: &[&str] = &[
     "minProperties",
     "maxProperties",
     "dimensions",
+    "elementType",
+    "normalized",
+    "timezone",
+    "defaultTimezone",
     "metric",
     "arguments",
     "validValues",
     "missingValues",
     "unit",
     "severity",
+    "query",
+    "engine",
+    "implementation",
     "mustBe",
     "mustNotBe",
     "mustBeGreaterThan",
@@ -188,7 +195,11 @@ impl Compiler {
             checks.push((rule, Check::NotNull));
         }
         let kind = self.kind(property, place);
-        self.rules[type_rule].description = format!("must be {}", kind.noun());
+        self.rules[type_rule].description = format!("must be {}", kind.description());
+        if matches!(kind, Kind::Map(_)) {
+            let rule = self.rule("unique_keys", Some(place.path), mode, Level::Row, "must not repeat a key".to_owned());
+            checks.push((rule, Check::UniqueKeys));
+        }
         if matches!(kind, Kind::Float64) {
             let description = "must be a finite number".to_owned();
             let rule = self.rule("not_finite", Some(place.path), mode, Level::Row, description);
@@ -226,40 +237,23 @@ impl Compiler {
         let description = "must differ from every earlier row of the batch".to_owned();
         let rule = self.rule("unique", Some(place.path), mode, Level::Row, description);
         self.uniqueness.push(Uniqueness { rule, columns: vec![index] });
-        let reason = "uniqueness is checked within a batch; against earlier batches only the primary key is";
-        self.skip(&at, "unique across batches", Some(place.path), reason);
     }
 
     fn kind(&mut self, property: &Property, place: Place<'_>) -> Kind {
         let physical = property.physical_type.as_deref().unwrap_or_default().trim().to_ascii_lowercase();
-        let logical = match property.logical_type.as_deref() {
-            Some(logical) => logical,
-            None => match logical_of_physical(&physical) {
-                Some(logical) => logical,
-                None => {
-                    let message = format!("{} has no logicalType", place.path);
-                    self.problem(&format!("{}/logicalType", place.json), "SW0203", message, TYPES_HINT);
-                    return Kind::Utf8;
-                }
-            },
+        let Some(logical) = property.logical_type.as_deref().or_else(|| logical_of_physical(&physical)) else {
+            return self.untyped(place);
         };
         match logical {
             "string" => Kind::Utf8,
             "integer" => Kind::Int64,
             "number" => self.number(&physical, place),
             "boolean" => Kind::Boolean,
-            "date" => Kind::Date,
-            "timestamp" => Kind::Timestamp,
-            "time" => Kind::Time,
+            "date" | "timestamp" | "time" => self.temporal(logical, property, place),
             "object" => self.nested_object(property, place),
             "array" => self.nested_array(property, place),
-            "vector" => {
-                let path = format!("{}[]", place.path);
-                let element =
-                    Property { logical_type: Some("number".to_owned()), required: Some(true), ..Property::default() };
-                let place = Place { path: &path, top: None, required: false, ..place };
-                Kind::List(Box::new(self.column(&element, "element", place)))
-            }
+            "map" => self.map(property, place),
+            "vector" => self.vector(property, place),
             other => {
                 let message = format!("logicalType {other:?} of {} is not supported", place.path);
                 self.problem(&format!("{}/logicalType", place.json), "SW0203", message, TYPES_HINT);
@@ -268,7 +262,128 @@ impl Compiler {
         }
     }
 
+    /// Without a type a value can be anything. A dataset of a project must say what it holds.
+    fn untyped(&mut self, place: Place<'_>) -> Kind {
+        if self.strict {
+            let message = format!("{} has no logicalType", place.path);
+            self.problem(&format!("{}/logicalType", place.json), "SW0203", message, TYPES_HINT);
+        } else {
+            let reason = "the property has neither a logicalType nor a physicalType that Seawall knows";
+            self.skip(place.json, "type", Some(place.path), reason);
+        }
+        Kind::Json(JsonKind::Any)
+    }
+
+    fn temporal(&mut self, logical: &str, property: &Property, place: Place<'_>) -> Kind {
+        let json = format!("{}/logicalTypeOptions", place.json);
+        let none = LogicalTypeOptions::default();
+        let options = property.logical_type_options.as_ref().unwrap_or(&none);
+        let mut clock = Clock { zoned: options.timezone, ..Clock::default() };
+        if let Some(written) = &options.format {
+            match Form::compile(written) {
+                Ok(form) => clock.form = Some(form),
+                Err(why) => {
+                    let message = format!("the format {written:?} cannot be read: {why}");
+                    let hint = "use the letters of the JDK's DateTimeFormatter, for example yyyy-MM-dd'T'HH:mm:ssXXX";
+                    self.problem(&format!("{json}/format"), "SW0204", message, hint);
+                }
+            }
+        }
+        if let Some(name) = &options.default_timezone {
+            clock.zone = Zone::named(name);
+            if clock.zone.is_none() {
+                let hint = "use a name of the IANA database, for example Europe/Paris";
+                self.problem(&format!("{json}/defaultTimezone"), "SW0204", format!("there is no zone {name:?}"), hint);
+            }
+        }
+        let (has_date, has_time) =
+            clock.form.as_ref().map_or((true, true), |form| (form.tells_date(), form.tells_time()));
+        if logical == "time" && !has_time || logical != "time" && !has_date {
+            let message = format!("the format of {} does not tell a {logical}", place.path);
+            self.problem(
+                &format!("{json}/format"),
+                "SW0204",
+                message,
+                "add the missing letters, or change logicalType",
+            );
+        }
+        match logical {
+            "time" => Kind::Time(clock),
+            // Before v3.1 a date with a time of day was a `date` whose format says so.
+            "date" if clock.form.is_some() && has_time => Kind::Timestamp(clock),
+            "date" => Kind::Date(clock),
+            _ => Kind::Timestamp(clock),
+        }
+    }
+
+    fn map(&mut self, property: &Property, place: Place<'_>) -> Kind {
+        let json = format!("{}/map", place.json);
+        let Some(map) = &property.map else {
+            let message = format!("the map {} does not say what its keys and values are", place.path);
+            self.problem(&json, "SW0203", message, "add `map: {key: {logicalType: string}, value: {...}}`");
+            return Kind::Json(JsonKind::Object);
+        };
+        let entry_path = format!("{}[]", place.path);
+        let mut parts = Vec::with_capacity(2);
+        for (name, part, required) in [("key", &map.key, true), ("value", &map.value, false)] {
+            let (json, path) = (format!("{json}/{name}"), format!("{entry_path}.{name}"));
+            let place = Place { json: &json, path: &path, top: None, required, ..place };
+            parts.push(self.column(part, name, place));
+        }
+        if !matches!(parts[0].kind, Kind::Utf8 | Kind::Int64 | Kind::Decimal { .. } | Kind::Boolean | Kind::Date(_)) {
+            let message = format!("the keys of {} cannot be {}", place.path, parts[0].kind.noun());
+            self.problem(&format!("{json}/key"), "SW0203", message, "use strings or integers");
+        }
+        let mode = place.mode.unwrap_or(Mode::Quarantine);
+        let type_rule =
+            self.rule("type", Some(&entry_path), mode, Level::Row, "must have a key and a value".to_owned());
+        Kind::Map(Box::new(Column {
+            name: "element".to_owned(),
+            physical_name: None,
+            path: entry_path,
+            personal: place.personal,
+            kind: Kind::Struct(parts),
+            type_rule,
+            checks: Vec::new(),
+        }))
+    }
+
+    fn vector(&mut self, property: &Property, place: Place<'_>) -> Kind {
+        let path = format!("{}[]", place.path);
+        let options = property.logical_type_options.as_ref();
+        let kind = options.and_then(|options| options.element_type.as_deref()).unwrap_or("float32");
+        let limits = match kind {
+            "int8" => Some((-128, 127)),
+            "uint8" => Some((0, 255)),
+            "binary" => Some((0, 1)),
+            _ => None,
+        };
+        let narrow = matches!(kind, "float32" | "float16" | "bfloat16");
+        let element = Property {
+            logical_type: Some("number".to_owned()),
+            required: Some(true),
+            logical_type_options: Some(LogicalTypeOptions {
+                minimum: limits.map(|(least, _)| Bound::Number(least.into())),
+                maximum: limits.map(|(_, most): (i64, i64)| Bound::Number(most.into())),
+                format: narrow.then(|| "f32".to_owned()),
+                ..LogicalTypeOptions::default()
+            }),
+            ..Property::default()
+        };
+        let inner = Place { path: &path, top: None, required: false, ..place };
+        let mut column = self.column(&element, "element", inner);
+        if limits.is_some() {
+            let mode = place.mode.unwrap_or(Mode::Quarantine);
+            let rule = self.rule("elementType", Some(&path), mode, Level::Row, "must be a whole number".to_owned());
+            column.checks.push((rule, Check::Whole));
+        }
+        Kind::List(Box::new(column))
+    }
+
     fn number(&mut self, physical: &str, place: Place<'_>) -> Kind {
+        if logical_of_physical(physical) == Some("integer") {
+            return Kind::Int64;
+        }
         let base = physical.split('(').next().unwrap_or_default().trim();
         if !matches!(base, "decimal" | "numeric" | "number") || !physical.contains('(') {
             return Kind::Float64;
@@ -292,8 +407,9 @@ impl Compiler {
 
     fn nested_object(&mut self, property: &Property, place: Place<'_>) -> Kind {
         if property.properties.is_empty() {
-            let message = format!("the object {} has no properties", place.path);
-            self.problem(&format!("{}/properties", place.json), "SW0203", message, "describe its fields");
+            let reason = "the object describes no properties: it is kept as JSON text";
+            self.skip(place.json, "fields", Some(place.path), reason);
+            return Kind::Json(JsonKind::Object);
         }
         let required = property.logical_type_options.as_ref().and_then(|options| options.required.clone());
         let prefix = format!("{}.", place.path);
@@ -305,13 +421,9 @@ impl Compiler {
         let json = format!("{}/items", place.json);
         let path = format!("{}[]", place.path);
         let Some(items) = &property.items else {
-            let message = format!("the array {} does not say what its items are", place.path);
-            self.problem(&json, "SW0203", message, "add `items: {logicalType: ...}`");
-            return Kind::List(Box::new(self.column(
-                &string_property(),
-                "element",
-                Place { path: &path, top: None, ..place },
-            )));
+            let reason = "the array does not say what its items are: it is kept as JSON text";
+            self.skip(place.json, "items", Some(place.path), reason);
+            return Kind::Json(JsonKind::Array);
         };
         let above = Place { json: &json, path: &path, top: None, required: false, ..place };
         Kind::List(Box::new(self.column(items, "element", above)))
@@ -333,11 +445,7 @@ impl Compiler {
     }
 }
 
-const TYPES_HINT: &str = "use string, integer, number, boolean, date, timestamp, time, object, array or vector";
-
-fn string_property() -> Property {
-    Property { logical_type: Some("string".to_owned()), ..Property::default() }
-}
+const TYPES_HINT: &str = "use string, integer, number, boolean, date, timestamp, time, object, array, map or vector";
 
 fn is_personal(property: &Property) -> bool {
     let classified = property.classification.as_deref().is_some_and(|classification| {
@@ -350,10 +458,10 @@ fn is_personal(property: &Property) -> bool {
 fn logical_of_physical(physical: &str) -> Option<&'static str> {
     let base = physical.split(['(', '<', ' ']).next().unwrap_or_default();
     Some(match base {
-        "string" | "varchar" | "char" | "text" | "nvarchar" | "character" | "uuid" | "varchar2" => "string",
-        "int" | "integer" | "bigint" | "smallint" | "tinyint" | "long" | "int8" | "int16" | "int32" | "int64" => {
-            "integer"
-        }
+        "string" | "varchar" | "char" | "text" | "nvarchar" | "character" | "uuid" | "varchar2" | "nchar"
+        | "bpchar" | "citext" | "clob" | "xml" => "string",
+        "int" | "int2" | "int4" | "serial" | "bigserial" | "integer" | "bigint" | "smallint" | "tinyint" | "long"
+        | "int8" | "int16" | "int32" | "int64" => "integer",
         "float" | "double" | "real" | "decimal" | "numeric" | "number" | "float64" | "float32" => "number",
         "boolean" | "bool" => "boolean",
         "date" => "date",

@@ -4,7 +4,9 @@
 mod column;
 mod options;
 mod quality;
+mod relationship;
 mod sla;
+mod table;
 
 use std::collections::HashMap;
 use std::sync::Arc;
@@ -13,10 +15,13 @@ use arrow::datatypes::{Field, Schema};
 use seawall_base::{Dataset, Span};
 use serde_json::Value;
 
+use super::breaker::Breaker;
 use super::gate::{Gate, Latency};
 use super::instant::Zone;
 use super::model::{Contract, CustomProperty, Property, SchemaObject, custom};
-use super::rule::{Check, Column, Kind, Level, Limit, NotExecuted, RuleId, RuleInfo, Uniqueness};
+use super::rule::{Check, Column, Compat, Kind, Level, Limit, NotExecuted, RuleId, RuleInfo, Uniqueness};
+use super::service::ServiceLevel;
+use super::table_rule::TableRule;
 use super::verdict::Mode;
 
 /// A mistake in a contract.
@@ -37,7 +42,20 @@ pub struct Problem {
 /// # Errors
 /// Every problem that keeps the contract from being executed, in the order of the contract.
 pub fn compile(contract: &Contract, object: Option<&str>) -> Result<Gate, Vec<Problem>> {
-    let mut compiler = Compiler::new(contract);
+    compile_for(contract, object, true)
+}
+
+/// The same for data that becomes no dataset of a project, such as a file that is tested: objects may have any name,
+/// properties need no type, and keys may be of any scalar type.
+///
+/// # Errors
+/// Every problem that keeps the contract from being executed, in the order of the contract.
+pub fn compile_for_test(contract: &Contract, object: Option<&str>) -> Result<Gate, Vec<Problem>> {
+    compile_for(contract, object, false)
+}
+
+fn compile_for(contract: &Contract, object: Option<&str>, strict: bool) -> Result<Gate, Vec<Problem>> {
+    let mut compiler = Compiler::new(contract, strict);
     compiler.header(contract);
     compiler.unresolved_variables(contract);
     let gate = compiler.choose(contract, object).map(|index| compiler.object(contract, index));
@@ -53,23 +71,33 @@ struct Compiled {
     columns: Vec<Column>,
     zone: Zone,
     dedup_horizon: Option<Span>,
+    breaker: Option<Breaker>,
 }
 
 struct Compiler {
     contract_name: String,
+    /// Whether the object becomes a dataset of a project.
+    strict: bool,
+    object_name: String,
     problems: Vec<Problem>,
     rules: Vec<RuleInfo>,
     limits: HashMap<RuleId, Limit>,
     uniqueness: Vec<Uniqueness>,
     row_counts: Vec<RuleId>,
     latencies: Vec<Latency>,
+    table_rules: Vec<TableRule>,
+    service_levels: Vec<ServiceLevel>,
     not_executed: Vec<NotExecuted>,
     zone: Zone,
+    compat: Compat,
+    is_v3_0: bool,
 }
 
 impl Compiler {
-    fn new(contract: &Contract) -> Self {
+    fn new(contract: &Contract, strict: bool) -> Self {
         Compiler {
+            strict,
+            object_name: String::new(),
             contract_name: format!("{}@{}", contract.id(), contract.major().unwrap_or(0)),
             problems: Vec::new(),
             rules: Vec::new(),
@@ -77,8 +105,12 @@ impl Compiler {
             uniqueness: Vec::new(),
             row_counts: Vec::new(),
             latencies: Vec::new(),
+            table_rules: Vec::new(),
+            service_levels: Vec::new(),
             not_executed: Vec::new(),
             zone: Zone::utc(),
+            compat: Compat::default(),
+            is_v3_0: contract.api_version.starts_with("v3.0."),
         }
     }
 
@@ -92,9 +124,13 @@ impl Compiler {
             uniqueness: self.uniqueness,
             row_counts: self.row_counts,
             latencies: self.latencies,
+            table_rules: self.table_rules,
+            service_levels: self.service_levels,
+            compat: self.compat,
             not_executed: self.not_executed,
             zone: compiled.zone,
             dedup_horizon: compiled.dedup_horizon,
+            breaker: compiled.breaker,
         }
     }
 
@@ -193,21 +229,25 @@ impl Compiler {
 
     fn object(&mut self, contract: &Contract, index: usize) -> Compiled {
         let object = &contract.schema[index];
+        object.name.clone_into(&mut self.object_name);
         let path = format!("schema/{index}");
         self.unknown_keys(&path, &object.other, column::OBJECT_KEYS);
-        if seawall_base::TableName::dataset(&object.name).is_err() {
+        if self.strict && seawall_base::TableName::dataset(&object.name).is_err() {
             let hint = "use lower-case letters, digits and underscores, beginning with a letter";
             self.problem(&format!("{path}/name"), "SW0202", format!("{:?} cannot name a dataset", object.name), hint);
         }
         let settings = Settings { contract, object };
         self.read_zone(&settings, &path);
+        self.read_compat(&settings, &path);
         let mode = settings.get("seawall.mode").and_then(|value| self.read_mode(value, &path));
         let columns = self.columns(object, &path, mode);
         let primary_key = self.primary_key(object, &columns, &path, mode);
         self.object_quality(object, &columns, &path, mode);
+        self.relationships(contract, object, &path);
         self.service_levels(contract, object, &columns);
         let event_time = self.event_time(&settings, &columns, &path);
         let dedup_horizon = self.dedup_horizon(&settings, &path);
+        let breaker = self.breaker(&settings, &path);
         let personal = columns.iter().filter(|column| holds_personal(column)).map(|column| column.name.clone());
         let fields: Vec<Field> = columns.iter().map(|column| self.field(column)).collect();
         let dataset = Dataset {
@@ -217,7 +257,7 @@ impl Compiler {
             event_time,
             personal: personal.collect(),
         };
-        Compiled { dataset, columns, zone: self.zone.clone(), dedup_horizon }
+        Compiled { dataset, columns, zone: self.zone.clone(), dedup_horizon, breaker }
     }
 
     /// A column is not nullable when no row with null can pass.
@@ -248,11 +288,23 @@ impl Compiler {
         }
     }
 
+    fn read_compat(&mut self, settings: &Settings<'_>, path: &str) {
+        let Some(value) = settings.get("seawall.compat") else { return };
+        match value.as_str() {
+            Some("datacontract-cli") => self.compat = Compat::DatacontractCli,
+            Some("text") => self.compat = Compat::Text,
+            _ => {
+                let message = format!("seawall.compat is {value}");
+                self.problem(&format!("{path}/customProperties"), "SW0208", message, "use text or datacontract-cli");
+            }
+        }
+    }
+
     fn event_time(&mut self, settings: &Settings<'_>, columns: &[Column], path: &str) -> Option<String> {
         let value = settings.get("seawall.eventTime")?;
         let column = columns.iter().find(|column| Some(column.name.as_str()) == value.as_str());
         match column {
-            Some(column) if matches!(column.kind, Kind::Timestamp) => return Some(column.name.clone()),
+            Some(column) if matches!(column.kind, Kind::Timestamp(_)) => return Some(column.name.clone()),
             Some(_) => {
                 let message = format!("seawall.eventTime names {value}, which is no timestamp");
                 self.problem(&format!("{path}/customProperties"), "SW0208", message, "give it logicalType: timestamp");
@@ -276,6 +328,17 @@ impl Compiler {
             self.problem(&format!("{path}/customProperties"), "SW0208", message, hint);
         }
         span
+    }
+
+    fn breaker(&mut self, settings: &Settings<'_>, path: &str) -> Option<Breaker> {
+        let value = settings.get("seawall.haltAbove")?;
+        let breaker = value.as_str().and_then(Breaker::read);
+        if breaker.is_none() {
+            let message = format!("seawall.haltAbove is {value}");
+            let hint = "write a percentage and a window, for example 5% in 1h";
+            self.problem(&format!("{path}/customProperties"), "SW0208", message, hint);
+        }
+        breaker
     }
 
     fn primary_key(
@@ -303,7 +366,8 @@ impl Compiler {
         let indices: Vec<usize> =
             names.iter().filter_map(|name| columns.iter().position(|column| &column.name == name)).collect();
         for index in &indices {
-            if matches!(columns[*index].kind, Kind::Float64 | Kind::Struct(_) | Kind::List(_)) {
+            let is_inexact = self.strict && matches!(columns[*index].kind, Kind::Float64);
+            if is_inexact || matches!(columns[*index].kind, Kind::Struct(_) | Kind::List(_) | Kind::Map(_)) {
                 let message = format!("{} cannot be part of a key: its type has no exact equality", names.join(", "));
                 self.problem(&format!("{path}/properties"), "SW0209", message, "use a string, an integer or a decimal");
             }
@@ -327,7 +391,7 @@ impl Compiler {
 fn holds_personal(column: &Column) -> bool {
     let nested = match &column.kind {
         Kind::Struct(fields) => fields.iter().any(holds_personal),
-        Kind::List(element) => holds_personal(element),
+        Kind::List(element) | Kind::Map(element) => holds_personal(element),
         _ => false,
     };
     column.personal || nested

@@ -3,7 +3,7 @@
 use serde_json::{Number, Value};
 
 use super::super::model::{Property, Quality, QualityArguments, SchemaObject, custom};
-use super::super::rule::{Allowed, Check, Column, Kind, Level, Limit, RuleId, Threshold, Uniqueness};
+use super::super::rule::{Allowed, Check, Column, Compat, Kind, Level, Limit, RuleId, Threshold, Uniqueness};
 use super::super::verdict::Mode;
 use super::Compiler;
 use super::column::Place;
@@ -18,11 +18,6 @@ const QUALITY_KEYS: &[&str] = &[
     "scheduler",
     "tags",
     "authoritativeDefinitions",
-    "query",
-    "engine",
-    "implementation",
-    "deprecated",
-    "synonyms",
 ];
 
 type Checks = Vec<(RuleId, Check)>;
@@ -79,7 +74,21 @@ impl Library<'_> {
     }
 }
 
-fn name(quality: &Quality) -> &str {
+fn has_operator(quality: &Quality) -> bool {
+    [
+        quality.must_be.is_some(),
+        quality.must_not_be.is_some(),
+        quality.must_be_greater_than.is_some(),
+        quality.must_be_greater_or_equal_to.is_some(),
+        quality.must_be_less_than.is_some(),
+        quality.must_be_less_or_equal_to.is_some(),
+        quality.must_be_between.is_some(),
+        quality.must_not_be_between.is_some(),
+    ]
+    .contains(&true)
+}
+
+pub(super) fn name(quality: &Quality) -> &str {
     let named = [&quality.id, &quality.name, &quality.metric, &quality.rule, &quality.kind];
     named.into_iter().flatten().next().map_or("quality", String::as_str)
 }
@@ -88,6 +97,9 @@ impl Compiler {
     pub(super) fn property_quality(&mut self, property: &Property, kind: &Kind, place: Place<'_>, checks: &mut Checks) {
         for (i, quality) in property.quality.iter().enumerate() {
             let json = format!("{}/quality/{i}", place.json);
+            if self.table_rule(quality, &json, Some(place.path).filter(|_| place.top.is_some())) {
+                continue;
+            }
             let Some(rule) = self.library(quality, json, Some(place.path)) else { continue };
             match rule.metric {
                 Metric::NullValues => {
@@ -110,7 +122,11 @@ impl Compiler {
 
     pub(super) fn object_quality(&mut self, object: &SchemaObject, columns: &[Column], path: &str, mode: Option<Mode>) {
         for (i, quality) in object.quality.iter().enumerate() {
-            let Some(rule) = self.library(quality, format!("{path}/quality/{i}"), None) else { continue };
+            let json = format!("{path}/quality/{i}");
+            if self.table_rule(quality, &json, None) {
+                continue;
+            }
+            let Some(rule) = self.library(quality, json, None) else { continue };
             match rule.metric {
                 Metric::RowCount => self.row_count(&rule),
                 Metric::DuplicateValues => self.object_duplicates(&rule, columns, mode),
@@ -130,13 +146,12 @@ impl Compiler {
         self.unknown_keys(&json, &quality.other, QUALITY_KEYS);
         let word = quality.metric.as_deref().or(quality.rule.as_deref());
         let reason = match quality.kind.as_deref().unwrap_or("library") {
+            "library" if quality.kind.is_none() && word.is_none() => {
+                Some("it has neither a type nor a metric".to_owned())
+            }
+            "library" if self.is_v3_0 && !has_operator(quality) => Some("it has no operator".to_owned()),
             "library" => None,
             "text" => Some("it is text for people".to_owned()),
-            "sql" => Some("SQL rules look at the whole table; the gate judges batches on their way in".to_owned()),
-            "custom" => {
-                let engine = quality.other.get("engine").map_or("an engine".to_owned(), Value::to_string);
-                Some(format!("it is written for {engine}, which Seawall does not run"))
-            }
             other => {
                 let message = format!("{other:?} is no type of quality rule");
                 self.problem(&format!("{json}/type"), "SW0207", message, "use library, text, sql or custom");
@@ -166,12 +181,17 @@ impl Compiler {
             None | Some("rows") => false,
             Some("percent") => true,
             Some(other) => {
-                self.problem(&format!("{json}/unit"), "SW0207", format!("{other:?} is no unit"), "use rows or percent");
+                let reason = format!("Seawall does not know the unit {other:?}; it counts rows or percent");
+                self.skip(&json, name(quality), column, reason);
                 return None;
             }
         };
         if percent && metric == Metric::RowCount {
             self.skip(&json, name(quality), column, "a number of rows has no percentage");
+            return None;
+        }
+        if percent && metric == Metric::DuplicateValues && self.compat == Compat::DatacontractCli {
+            self.skip(&json, name(quality), column, "datacontract-cli cannot test a percentage of duplicate values");
             return None;
         }
         if threshold.impossible() {
@@ -183,7 +203,7 @@ impl Compiler {
     }
 
     /// The one operator of a rule.
-    fn threshold(&mut self, quality: &Quality, json: &str) -> Option<Threshold> {
+    pub(super) fn threshold(&mut self, quality: &Quality, json: &str) -> Option<Threshold> {
         let single = |value: &Option<Number>| value.as_ref().and_then(Number::as_f64);
         let any = |value: &Option<Value>| value.as_ref().map(Value::as_f64);
         let pair = |values: &Option<Vec<Number>>| {
@@ -200,9 +220,12 @@ impl Compiler {
         operators.extend(single(&quality.must_be_less_than).map(|value| Some(Threshold::Below(value))));
         operators.extend(single(&quality.must_be_less_or_equal_to).map(|value| Some(Threshold::AtMost(value))));
         let between = pair(&quality.must_be_between);
-        operators.extend(between.map(|pair| pair.map(|(low, high)| Threshold::Between(low, high))));
+        let includes = self.compat == Compat::DatacontractCli;
+        let within = if includes { Threshold::Within } else { Threshold::Between };
+        operators.extend(between.map(|pair| pair.map(|(low, high)| within(low, high))));
         let outside = pair(&quality.must_not_be_between);
-        operators.extend(outside.map(|pair| pair.map(|(low, high)| Threshold::Outside(low, high))));
+        let beyond = if includes { Threshold::Beyond } else { Threshold::Outside };
+        operators.extend(outside.map(|pair| pair.map(|(low, high)| beyond(low, high))));
         match operators.as_slice() {
             [Some(threshold)] => Some(threshold.clone()),
             [None] => {
@@ -316,8 +339,6 @@ impl Compiler {
         };
         let id = self.quality_rule(rule, column, mode, &what);
         self.uniqueness.push(Uniqueness { rule: id, columns });
-        let reason = "duplicates are counted within a batch; against earlier batches only the primary key is compared";
-        self.skip(&rule.json, &format!("{} across batches", rule.name()), column, reason);
     }
 
     fn row_count(&mut self, rule: &Library<'_>) {
@@ -327,13 +348,11 @@ impl Compiler {
             self.problem(&rule.json, "SW0207", message, "use seawall.mode warn, reject or halt");
         }
         self.row_counts.push(id);
-        let reason = "the rows of a batch are counted; the rows of the whole table are not";
-        self.skip(&rule.json, &format!("{} of the table", rule.name()), None, reason);
     }
 }
 
 /// `error` and unknown words stop rows, the milder words warn.
-fn severity_mode(severity: &str) -> Mode {
+pub(super) fn severity_mode(severity: &str) -> Mode {
     let mild = ["info", "warning", "warn", "low", "minor", "trivial"];
     if mild.iter().any(|word| severity.eq_ignore_ascii_case(word)) { Mode::Warn } else { Mode::Quarantine }
 }

@@ -21,6 +21,7 @@ use self::stage::{Builder, Positions, Staged, Staging};
 use super::gate::Gate;
 use super::reason;
 use super::rule::Column;
+use super::text::Fault;
 use super::verdict::{Mode, Reason};
 
 /// Names of unknown columns that are remembered; further ones are summed up in one entry.
@@ -236,7 +237,8 @@ impl<'g> Decoder<'g> {
                 *unknown_more |= !unknown.contains(&reason::shorten(path));
             }
         };
-        let mut staging = Staging { zone: self.gate.zone(), misfits: Vec::new(), unknown: &mut note_unknown };
+        let mut staging =
+            Staging { zone: self.gate.zone(), misfits: Vec::new(), steps: Vec::new(), unknown: &mut note_unknown };
         for (i, (name, value)) in fields.into_iter().enumerate() {
             match positions.find(i, &name) {
                 Some(at) => staged[at] = staging.stage(&columns[at], value),
@@ -253,12 +255,20 @@ impl<'g> Decoder<'g> {
     fn reason(&self, columns: &[Column], misfit: stage::Misfit) -> Reason {
         let top = misfit.path.split(['.', '[']).next().unwrap_or_default();
         let declared = columns.iter().find(|column| column.name == top).map(|column| self.gate.mode(column.type_rule));
-        let shown = (!misfit.personal).then_some(misfit.shown);
+        let shown = (!misfit.personal).then(|| misfit.shown.clone());
         Reason {
             rule: misfit.fault.rule().to_owned(),
-            message: reason::fault_message(&misfit.path, shown.as_deref(), misfit.fault),
-            column: Some(misfit.path),
+            message: self.misfit_message(&misfit, shown.as_deref()),
+            column: Some(misfit.column),
             mode: declared.unwrap_or(Mode::Quarantine).max(Mode::Quarantine),
+        }
+    }
+
+    /// A form is told by the description of the type.
+    fn misfit_message(&self, misfit: &stage::Misfit, shown: Option<&str>) -> String {
+        match misfit.fault {
+            Fault::Form => reason::limit_message(&misfit.path, shown, &format!("must be {}", misfit.wanted)),
+            fault => reason::fault_message(&misfit.path, shown, fault),
         }
     }
 

@@ -23,6 +23,50 @@ pub(in super::super) enum Json<'a> {
     Object(Vec<(Cow<'a, str>, Json<'a>)>),
 }
 
+impl Json<'_> {
+    /// The value as compact JSON, numbers as they were written.
+    pub(in super::super) fn to_text(&self) -> String {
+        let mut text = String::new();
+        self.push_to(&mut text);
+        text
+    }
+
+    fn push_to(&self, text: &mut String) {
+        match self {
+            Json::Null => text.push_str("null"),
+            Json::Bool(value) => text.push_str(if *value { "true" } else { "false" }),
+            Json::Number(number) => text.push_str(number),
+            Json::String(string) => push_quoted(string, text),
+            Json::Array(values) => {
+                text.push('[');
+                for (i, value) in values.iter().enumerate() {
+                    if i > 0 {
+                        text.push(',');
+                    }
+                    value.push_to(text);
+                }
+                text.push(']');
+            }
+            Json::Object(members) => {
+                text.push('{');
+                for (i, (name, value)) in members.iter().enumerate() {
+                    if i > 0 {
+                        text.push(',');
+                    }
+                    push_quoted(name, text);
+                    text.push(':');
+                    value.push_to(text);
+                }
+                text.push('}');
+            }
+        }
+    }
+}
+
+fn push_quoted(string: &str, text: &mut String) {
+    text.push_str(&serde_json::Value::from(string).to_string());
+}
+
 /// Why a text is no value, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub(in super::super) struct SyntaxError {

@@ -11,8 +11,9 @@ use arrow::array::{
 use arrow::buffer::OffsetBuffer;
 use arrow::datatypes::Field;
 
-use super::super::instant::{self, Zone};
-use super::super::rule::{Column, Kind, struct_fields};
+use super::super::instant::Zone;
+use super::super::origin;
+use super::super::rule::{Column, JsonKind, Kind, struct_fields};
 use super::super::text::{self, Fault};
 use super::parse::Json;
 
@@ -34,6 +35,8 @@ pub(in super::super) enum Staged<'a> {
 #[derive(Debug)]
 pub(in super::super) struct Misfit {
     /// Path of the column.
+    pub column: String,
+    /// The same with the positions of elements.
     pub path: String,
     /// Whether the value must not be shown.
     pub personal: bool,
@@ -41,14 +44,37 @@ pub(in super::super) struct Misfit {
     pub shown: String,
     /// What is wrong.
     pub fault: Fault,
+    /// What the column wants.
+    pub wanted: String,
 }
 
 /// What staging needs besides the value, and what it finds.
 pub(in super::super) struct Staging<'z> {
     pub zone: &'z Zone,
     pub misfits: Vec<Misfit>,
+    /// Positions and keys on the way to the value that is being staged.
+    pub steps: Vec<Step>,
     /// Called with the path of each field that the contract does not know.
     pub unknown: &'z mut dyn FnMut(&str),
+}
+
+/// One step into a list or a map.
+#[derive(Debug)]
+pub(in super::super) enum Step {
+    Index(usize),
+    Key(String),
+    /// The key of a personal map.
+    Hidden,
+}
+
+impl Step {
+    fn shown(&self) -> String {
+        match self {
+            Step::Index(index) => format!("[{index}]"),
+            Step::Key(key) => format!("[{}]", super::super::reason::quoted(key)),
+            Step::Hidden => "[]".to_owned(),
+        }
+    }
 }
 
 impl Staging<'_> {
@@ -57,16 +83,42 @@ impl Staging<'_> {
         let staged = match (&column.kind, json) {
             (_, Json::Null) => return Staged::Null,
             (Kind::Struct(fields), Json::Object(values)) => return self.stage_struct(column, fields, values),
-            (Kind::List(element), Json::Array(values)) => {
-                return Staged::List(values.into_iter().map(|value| self.stage(element, value)).collect());
-            }
+            (Kind::List(element) | Kind::Map(element), Json::Array(values)) => return self.stage_list(element, values),
+            (Kind::Map(element), Json::Object(values)) => return self.stage_map(element, values),
             (kind, json) => scalar(kind, json, self.zone),
         };
         staged.unwrap_or_else(|(json, fault)| {
             let shown = shown(&json);
-            self.misfits.push(Misfit { path: column.path.clone(), personal: column.personal, shown, fault });
+            let path = origin::fill(&column.path, self.steps.iter().map(Step::shown));
+            let (column, personal, wanted) = (column.path.clone(), column.personal, column.kind.description());
+            self.misfits.push(Misfit { column, path, personal, shown, fault, wanted });
             Staged::Null
         })
+    }
+
+    fn stage_list<'a>(&mut self, element: &Column, values: Vec<Json<'a>>) -> Staged<'a> {
+        let mut staged = Vec::with_capacity(values.len());
+        for (i, value) in values.into_iter().enumerate() {
+            self.steps.push(Step::Index(i));
+            staged.push(self.stage(element, value));
+            self.steps.pop();
+        }
+        Staged::List(staged)
+    }
+
+    /// The members of an object as objects with a key and a value.
+    fn stage_map<'a>(&mut self, element: &Column, mut values: Vec<(Cow<'a, str>, Json<'a>)>) -> Staged<'a> {
+        // The members of a JSON object have no order: the same map again must have the same content.
+        values.sort_by(|one, other| one.0.cmp(&other.0));
+        let mut entries = Vec::with_capacity(values.len());
+        for (key, value) in values {
+            let step = if element.personal { Step::Hidden } else { Step::Key(key.to_string()) };
+            let entry = vec![(Cow::Borrowed("key"), map_key(element, key)), (Cow::Borrowed("value"), value)];
+            self.steps.push(step);
+            entries.push(self.stage(element, Json::Object(entry)));
+            self.steps.pop();
+        }
+        Staged::List(entries)
     }
 
     fn stage_struct<'a>(
@@ -111,18 +163,35 @@ impl<'c> Positions<'c> {
     }
 }
 
+/// A member's name as a value of the key's type: JSON writes every key as text.
+fn map_key<'a>(element: &Column, key: Cow<'a, str>) -> Json<'a> {
+    let Kind::Struct(fields) = &element.kind else { return Json::String(key) };
+    let is_number =
+        fields.first().is_some_and(|field| matches!(field.kind, Kind::Int64 | Kind::Float64 | Kind::Decimal { .. }));
+    match key {
+        Cow::Borrowed(text) if is_number && text::number(text).is_ok() => Json::Number(text),
+        key => Json::String(key),
+    }
+}
+
 fn scalar<'a>(kind: &Kind, json: Json<'a>, zone: &Zone) -> Result<Staged<'a>, (Json<'a>, Fault)> {
     let judged = match (kind, &json) {
         (Kind::Utf8, Json::String(_)) => Ok(None),
-        (Kind::Time, Json::String(value)) => text::time_of_day(value).map(|_| None),
+        (Kind::Time(clock), Json::String(value)) => clock.time(value).map(|time| match time {
+            Cow::Borrowed(_) => None,
+            Cow::Owned(time) => Some(Staged::Text(Cow::Owned(time))),
+        }),
+        (Kind::Json(JsonKind::Any), json)
+        | (Kind::Json(JsonKind::Object), json @ Json::Object(_))
+        | (Kind::Json(JsonKind::Array), json @ Json::Array(_)) => Ok(Some(Staged::Text(Cow::Owned(json.to_text())))),
         (Kind::Int64, Json::Number(value)) => text::integer(value).map(|v| Some(Staged::Int(v))),
         (Kind::Float64, Json::Number(value)) => text::number(value).map(|v| Some(Staged::Float(v))),
         (Kind::Decimal { precision, scale }, Json::Number(value)) => {
             text::decimal(value, *precision, *scale).map(|v| Some(Staged::Decimal(v)))
         }
         (Kind::Boolean, Json::Bool(value)) => Ok(Some(Staged::Bool(*value))),
-        (Kind::Date, Json::String(value)) => text::date(value).map(|v| Some(Staged::Int(i64::from(v)))),
-        (Kind::Timestamp, Json::String(value)) => instant::timestamp(value, zone).map(|v| Some(Staged::Int(v))),
+        (Kind::Date(clock), Json::String(value)) => clock.date(value).map(|v| Some(Staged::Int(i64::from(v)))),
+        (Kind::Timestamp(clock), Json::String(value)) => clock.timestamp(value, zone).map(|v| Some(Staged::Int(v))),
         (kind, _) => Err(Fault::NotA(kind.noun())),
     };
     match (judged, json) {
@@ -161,18 +230,18 @@ pub(in super::super) enum Builder<'c> {
 impl<'c> Builder<'c> {
     pub(in super::super) fn new(kind: &'c Kind) -> Self {
         match kind {
-            Kind::Utf8 | Kind::Time => Builder::Text(StringBuilder::new()),
+            Kind::Utf8 | Kind::Time(_) | Kind::Json(_) => Builder::Text(StringBuilder::new()),
             Kind::Int64 => Builder::Int(Int64Builder::new()),
             Kind::Float64 => Builder::Float(Float64Builder::new()),
             Kind::Decimal { precision, scale } => Builder::Decimal(Decimal128Builder::new(), *precision, *scale),
             Kind::Boolean => Builder::Bool(BooleanBuilder::new()),
-            Kind::Date => Builder::Date(Date32Builder::new()),
-            Kind::Timestamp => Builder::Timestamp(TimestampMicrosecondBuilder::new()),
+            Kind::Date(_) => Builder::Date(Date32Builder::new()),
+            Kind::Timestamp(_) => Builder::Timestamp(TimestampMicrosecondBuilder::new()),
             Kind::Struct(fields) => {
                 let builders = fields.iter().map(|field| Builder::new(&field.kind)).collect();
                 Builder::Struct(fields, builders, NullBufferBuilder::new(0))
             }
-            Kind::List(element) => {
+            Kind::List(element) | Kind::Map(element) => {
                 Builder::List(element, Box::new(Builder::new(&element.kind)), vec![0], NullBufferBuilder::new(0))
             }
         }

@@ -220,7 +220,7 @@ fn lists_with_hidden_and_sliced_elements() {
         json!({"logicalType": "array", "items": {"logicalType": "integer", "logicalTypeOptions": {"maximum": 2}}}),
         sliced,
         "accepted [0, 1]
-         2: maximum: v[] is 3; it must be at most 2",
+         2: maximum: v[1] is 3; it must be at most 2",
     );
 }
 
@@ -245,7 +245,7 @@ fn nested_values_in_text_are_json() {
         &[Some("[1, 2]"), Some("[1"), Some("[-1]"), Some(r#"["1"]"#), None],
         r#"accepted [0, 4]
          1: type: v is "[1", which is not valid JSON
-         2: minimum: v[] is -1; it must be at least 0
+         2: minimum: v[0] is -1; it must be at least 0
          3: type: v is "[\"1\"]", which is not an integer"#,
     );
 }

@@ -170,6 +170,24 @@ fn a_value_that_does_not_fit_its_type_is_never_kept() {
 }
 
 #[test]
+fn a_breaker_trips_above_its_share() {
+    let breaker = |text: &str| {
+        let contract = contract_with(
+            json!([{"name": "v", "logicalType": "string"}]),
+            json!({"customProperties": [{"property": "seawall.haltAbove", "value": text}]}),
+        );
+        compile(&contract, None).map(|gate| gate.breaker().unwrap())
+    };
+    let five = breaker("5% in 1h").unwrap();
+    assert_eq!(five.trips(100, 5), None);
+    assert_eq!(five.trips(99, 99), None);
+    assert_eq!(five.trips(200, 11).unwrap(), "11 of 200 rows, 5.5 %, were refused within 1h; more than 5 % may not be");
+    for wrong in ["5 in 1h", "5%", "5% in soon", "101% in 1h", "5% in 0s", "-1% in 1h"] {
+        assert_eq!(breaker(wrong).unwrap_err()[0].code, "SW0208", "{wrong}");
+    }
+}
+
+#[test]
 fn rows_are_counted_per_batch() {
     let object = |extra: Value| {
         let mut quality = json!({"metric": "rowCount", "mustBeGreaterOrEqualTo": 3});
@@ -214,6 +232,9 @@ fn latency_is_measured_against_the_present() {
     assert_eq!(show(&verdict), "accepted [0, 1]\n");
     let verdict = gate.check(&batch, Input::Typed, "2023-11-14T00:00:01Z".parse().unwrap());
     assert_eq!(verdict.warnings.len(), 1, "{}", show(&verdict));
+    // What is about no object of the contract is told, too.
     assert_eq!(gate.not_executed().len(), 1);
-    assert_eq!(gate.not_executed()[0].path, "slaProperties/1");
+    assert_eq!(gate.not_executed()[0].path, "slaProperties/2");
+    let watched: Vec<&str> = gate.service_levels().iter().map(|level| level.rule.as_str()).collect();
+    assert_eq!(watched, ["latency", "availability"]);
 }

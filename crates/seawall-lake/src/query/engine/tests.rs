@@ -157,7 +157,7 @@ async fn a_damaged_table_fails_a_query_with_its_own_error() {
     let folder = tempfile::tempdir().unwrap();
     let store = DeltaStore::open(folder.path()).unwrap();
     fill(&store, "t", &[5]).await;
-    let log = store.folder(&name("t")).join("_delta_log");
+    let log = store.folder(&name("t")).unwrap().join("_delta_log");
     std::fs::write(
         log.join(format!("{:020}.json", 2)),
         "{\"add\":{\"path\":\"../x\",\"size\":1,\"modificationTime\":0,\"dataChange\":true}}\n",

@@ -1,32 +1,28 @@
-//! What a commit says: its lines, its id, and what its log tells of it later.
+//! One commit of a table: what it says, what it must keep to, and how it lands.
+//!
+//! Every commit passes [`DeltaStore::land`], so no operation can forget a rule: it takes exactly the version after the
+//! state that it was decided on; it removes only files that this state shows, each once, and only under the table's
+//! lease; it adds only files that the state does not show. delta-rs checks none of these when two operations meet, and
+//! then shows rows twice or lets deleted ones come back.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
+use std::sync::Arc;
 
 use arrow::datatypes::Schema;
+use object_store::{ObjectStoreExt, PutMode, PutPayload};
+use seawall_base::error::{Error, ErrorKind, Result};
 use seawall_base::hash::Hash;
 use seawall_base::table::{TableName, TableVersion};
-use seawall_base::{Cut, Instant, Permit};
+use seawall_base::upkeep::VersionInfo;
+use seawall_base::{Instant, Permit};
 use serde_json::{Value, json};
 
-use super::CHECKPOINT_INTERVAL;
+use super::{CHECKPOINT_INTERVAL, DeltaStore, Handle, compute};
+use crate::codes;
 use crate::table::action::{self, Line, Metadata, Protocol, Remove};
-use crate::table::log::DataFile;
-use crate::table::schema;
-
-/// One commit of a table, as its log tells it.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct VersionInfo {
-    /// The version that the commit made.
-    pub version: TableVersion,
-    /// When, by the writer's clock.
-    pub committed_at: Instant,
-    /// Delta's word for what was done: `CREATE TABLE`, `WRITE`, `SET TBLPROPERTIES`.
-    pub operation: String,
-    /// The permit that allowed it, when Seawall wrote it.
-    pub permit_id: Option<String>,
-    /// Ends that this commit moved.
-    pub moved: Cut,
-}
+use crate::table::lease::Lease;
+use crate::table::log::{self, DataFile, TableState};
+use crate::table::{checkpoint, path, schema};
 
 /// What a commit is to do.
 pub(super) struct Commit {
@@ -40,9 +36,17 @@ pub(super) struct Commit {
     pub lines: Vec<Line>,
 }
 
+/// What became of a commit.
+pub(super) enum Landed {
+    /// It made its version.
+    Yes(Arc<TableState>),
+    /// Another process made this version, or the store asks for another try.
+    Taken,
+}
+
 impl Commit {
     /// Tells commits apart that race for one version. Times stay out, so a repeated commit has the same id.
-    pub(super) fn id(&self, table: &TableName, version: u64, permit: &Permit) -> Hash {
+    fn id(&self, table: &TableName, version: u64, permit: &Permit) -> Hash {
         let mut parts = vec![table.to_string(), version.to_string(), permit.id().to_owned(), self.operation.to_owned()];
         for line in &self.lines {
             parts.extend(line.txn.iter().map(|txn| format!("{} {}", txn.app_id, txn.version)));
@@ -53,8 +57,35 @@ impl Commit {
         Hash::of_parts(parts.iter().map(String::as_bytes))
     }
 
+    fn removes(&self) -> bool {
+        self.lines.iter().any(|line| line.remove.is_some())
+    }
+
+    /// Fails when an action does not fit the state that the commit was decided on.
+    fn check(&self, table: &TableName, base: Option<&TableState>) -> Result<()> {
+        let broken =
+            |what: String| Err(Error::internal(codes::COMMIT_FAILED, format!("a commit to table {table} {what}")));
+        let shows = |path: &String| base.is_some_and(|base| base.files.contains_key(path));
+        let (mut removed, mut added) = (BTreeSet::new(), BTreeSet::new());
+        for line in &self.lines {
+            if let Some(remove) = &line.remove {
+                let path = path::confine(table.as_str(), &remove.path)?;
+                if !shows(&path) || !removed.insert(path.clone()) {
+                    return broken(format!("takes out the file {path}, which is not there"));
+                }
+            }
+            if let Some(add) = &line.add {
+                let path = path::confine(table.as_str(), &add.path)?;
+                if shows(&path) || !added.insert(path.clone()) {
+                    return broken(format!("adds the file {path}, which is there already"));
+                }
+            }
+        }
+        Ok(())
+    }
+
     /// The lines of the commit file, the commit info first.
-    pub(super) fn into_lines(self, version: u64, permit: &Permit, commit_id: &str, now_ms: i64) -> Vec<Line> {
+    fn into_lines(self, version: u64, permit: &Permit, commit_id: &str, now_ms: i64) -> Vec<Line> {
         let mut info = self.info;
         info.insert("timestamp".into(), json!(now_ms));
         info.insert("operation".into(), json!(self.operation));
@@ -70,25 +101,113 @@ impl Commit {
     }
 }
 
-/// What became of a commit.
-pub(crate) enum Landed {
-    /// It made its version.
-    Yes,
-    /// Another process made this version.
-    Taken,
+impl DeltaStore {
+    /// Writes the commit after `base`, the first one when there is none, and finds out whether it landed, whatever the
+    /// store answers. Under the table's writer lock.
+    pub(super) async fn land(
+        &self,
+        handle: &Arc<Handle>,
+        base: Option<Arc<TableState>>,
+        permit: &Permit,
+        commit: Commit,
+        lease: Option<&Lease>,
+    ) -> Result<Landed> {
+        commit.check(&handle.name, base.as_deref())?;
+        match lease {
+            Some(lease) => lease.check().await?,
+            None if commit.removes() => {
+                let message = format!("a commit to table {} removes files without its lease", handle.name);
+                return Err(Error::internal(codes::LEASE_LOST, message));
+            }
+            None => {}
+        }
+        let version = base.as_ref().map_or(0, |base| base.version + 1);
+        let commit_id = commit.id(&handle.name, version, permit).to_string();
+        let lines = commit.into_lines(version, permit, &commit_id, self.now_ms());
+        let payload = PutPayload::from(action::sealed_bytes(&lines));
+        let put = handle.log.store().put_opts(&handle.log.commit_path(version), payload, PutMode::Create.into()).await;
+        if let Err(error) = put {
+            match handle.log.commit(version).await? {
+                Some(found) if commit_info_text(&found, action::COMMIT_ID) == Some(&commit_id) => {}
+                Some(_) => return Ok(Landed::Taken),
+                // A store may answer "conflict" to two writers at once and let neither of them win.
+                None if matches!(error, object_store::Error::AlreadyExists { .. }) => return Ok(Landed::Taken),
+                None => return Err(not_landed(&handle.name, version, error)),
+            }
+        }
+        // A folder that was exchanged meanwhile took a commit that belongs to nothing.
+        self.home.check().await?;
+        let state = handle.advance(base, lines, self.now())?;
+        checkpoint_if_due(handle, &state).await;
+        Ok(Landed::Yes(state))
+    }
+}
+
+/// Writes a checkpoint beside the commits that follow, one at a time. It is a convenience: when it fails, the commits
+/// stand and the log is read from an older one.
+async fn checkpoint_if_due(handle: &Arc<Handle>, state: &Arc<TableState>) {
+    if state.version == 0 || !state.version.is_multiple_of(CHECKPOINT_INTERVAL) {
+        return;
+    }
+    handle.settled().await;
+    let (of, state) = (Arc::clone(handle), Arc::clone(state));
+    let writing = tokio::spawn(async move {
+        let version = state.version;
+        if let Err(error) = write_checkpoint(&of, state).await {
+            tracing::warn!(table = %of.name, version, %error, "checkpoint failed, the log stays longer");
+        }
+    });
+    *handle.checkpointing.lock() = Some(writing);
+}
+
+/// Writes the checkpoint of a state, then the pointer to it when it is the newest.
+pub(super) async fn write_checkpoint(handle: &Handle, state: Arc<TableState>) -> Result<()> {
+    let version = state.version;
+    let encoded = compute(move || checkpoint::encode(&state)).await?;
+    let store = handle.log.store();
+    let failed = |e| log::storage(&format!("writing a checkpoint of table {}", handle.name), e);
+    let location = handle.log.path(&checkpoint::name(version));
+    store.put(&location, PutPayload::from_bytes(encoded.bytes)).await.map_err(failed)?;
+    let pointer = handle.log.path("_last_checkpoint");
+    let pointed = match store.get(&pointer).await {
+        Ok(found) => checkpoint::pointed_version(&found.bytes().await.map_err(failed)?),
+        Err(object_store::Error::NotFound { .. }) => None,
+        Err(e) => return Err(failed(e)),
+    };
+    if pointed.is_none_or(|pointed| pointed <= version) {
+        store.put(&pointer, PutPayload::from(encoded.pointer)).await.map_err(failed)?;
+    }
+    Ok(())
+}
+
+fn not_landed(table: &TableName, version: u64, error: object_store::Error) -> Error {
+    Error::new(
+        ErrorKind::Unavailable,
+        codes::COMMIT_FAILED,
+        format!("committing version {version} of table {table} failed"),
+    )
+    .because(error)
+    .hint("the log does not show it; trying again is safe, and finds out should it land after all")
 }
 
 /// A text of a commit's info.
-pub(crate) fn commit_info_text<'a>(lines: &'a [Line], key: &str) -> Option<&'a str> {
+pub(super) fn commit_info_text<'a>(lines: &'a [Line], key: &str) -> Option<&'a str> {
     lines.iter().find_map(|line| line.commit_info.as_ref())?.get(key)?.as_str()
 }
 
+/// Whether rows change, or only the files that hold them.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Rows {
+    Change,
+    Stay,
+}
+
 /// The line that takes a file out of the newest version.
-pub(super) fn removal(file: &DataFile, now_ms: i64) -> Line {
+pub(super) fn removal(file: &DataFile, now_ms: i64, rows: Rows) -> Line {
     let remove = Remove {
-        path: file.logged_path.clone(),
+        path: file.add.path.clone(),
         deletion_timestamp: Some(now_ms),
-        data_change: true,
+        data_change: rows == Rows::Change,
         size: i64::try_from(file.bytes).ok(),
     };
     Line { remove: Some(remove), ..Line::default() }
@@ -108,6 +227,8 @@ pub(super) fn version_info(version: u64, lines: &[Line]) -> VersionInfo {
         operation: commit_info_text(lines, "operation").unwrap_or("UNKNOWN").to_owned(),
         permit_id: commit_info_text(lines, action::PERMIT_ID).map(str::to_owned),
         moved: moved.collect(),
+        added_files: lines.iter().filter(|line| line.add.is_some()).count(),
+        removed_files: lines.iter().filter(|line| line.remove.is_some()).count(),
     }
 }
 

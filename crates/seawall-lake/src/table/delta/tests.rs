@@ -3,17 +3,25 @@ use std::sync::atomic::Ordering;
 use arrow::array::{ArrayRef, AsArray, Float64Array, Int64Array, StringArray};
 use arrow::datatypes::{DataType, Field, Int64Type};
 use datafusion::prelude::SessionContext;
-use seawall_base::{Offset, Partition};
-
-use seawall_base::Cut;
+use seawall_base::{Cut, Offset, Partition, TableUpkeep};
 
 use super::*;
 use crate::store::failing::{FailingStore, When};
-use crate::table::conformance::{append, check_all, row_ids, rows, schema};
+use crate::table::action::{self, Add};
+use crate::table::conformance::{append, check_all, check_upkeep, row_ids, rows, schema};
 use crate::tests::permit;
+
+mod chaos;
+mod leased;
+mod rate;
+mod s3;
 
 fn name(text: &str) -> TableName {
     TableName::new(text).unwrap()
+}
+
+fn folder_of(store: &DeltaStore) -> PathBuf {
+    store.folder(&name("t")).unwrap()
 }
 
 async fn filled(root: &FilePath, commits: u64) -> DeltaStore {
@@ -22,13 +30,16 @@ async fn filled(root: &FilePath, commits: u64) -> DeltaStore {
     for end in 1..=commits {
         store.append(&permit(), &name("t"), append(vec![rows(0, end - 1, end)], 0, end - 1, end)).await.unwrap();
     }
+    store.handle(&name("t")).unwrap().settled().await;
     store
 }
 
 #[tokio::test]
 async fn the_suite_passes() {
     let folder = tempfile::tempdir().unwrap();
-    check_all(&DeltaStore::open(folder.path()).unwrap(), &permit()).await.unwrap();
+    let store = DeltaStore::open(folder.path()).unwrap();
+    check_all(&store, &permit()).await.unwrap();
+    check_upkeep(&store, &store, &permit()).await.unwrap();
 }
 
 #[tokio::test(flavor = "multi_thread")]
@@ -39,7 +50,9 @@ async fn the_suite_passes_on_many_threads() {
 
 #[tokio::test]
 async fn the_twin_in_memory_passes_the_suite() {
-    check_all(&crate::table::MemoryStore::new(), &permit()).await.unwrap();
+    let store = crate::table::MemoryStore::new();
+    check_all(&store, &permit()).await.unwrap();
+    check_upkeep(&store, &store, &permit()).await.unwrap();
 }
 
 /// delta-rs reads what Seawall wrote, with its own reader: the format is open.
@@ -47,7 +60,7 @@ async fn the_twin_in_memory_passes_the_suite() {
 async fn delta_rs_reads_the_same_rows() {
     let folder = tempfile::tempdir().unwrap();
     let store = filled(folder.path(), 43).await;
-    let url = url::Url::from_directory_path(store.folder(&name("t"))).unwrap();
+    let url = url::Url::from_directory_path(folder_of(&store)).unwrap();
     let table = deltalake_core::open_table(url).await.unwrap();
     assert_eq!(table.version(), Some(43));
     let state = table.snapshot().unwrap().snapshot();
@@ -189,12 +202,13 @@ async fn the_rate_of_commits_does_not_degrade() {
         sorted.sort_by(f64::total_cmp);
         sorted[sorted.len() / 4]
     };
+    store.handle(&table).unwrap().settled().await;
     let (first, last) = (typical(&times_ms[..60]), typical(&times_ms[240..]));
     let total: f64 = times_ms.iter().sum();
     println!("300 commits: {:.0}/s; first 60 take {first:.1} ms, last 60 {last:.1} ms", 300.0 / (total / 1e3));
     assert!(last < first * 4.0 + 5.0, "commits slow down: {first} ms, then {last} ms");
     assert_eq!(store.row_count(&table).await.unwrap(), 30_000);
-    let names: Vec<String> = std::fs::read_dir(store.folder(&table).join("_delta_log"))
+    let names: Vec<String> = std::fs::read_dir(store.folder(&table).unwrap().join("_delta_log"))
         .unwrap()
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
@@ -211,7 +225,7 @@ async fn an_empty_commit_is_refused_wherever_it_lies() {
     for emptied in [2u64, 5] {
         let folder = tempfile::tempdir().unwrap();
         let store = filled(folder.path(), 5).await;
-        let log = store.folder(&name("t")).join("_delta_log");
+        let log = folder_of(&store).join("_delta_log");
         std::fs::write(log.join(format!("{emptied:020}.json")), b"").unwrap();
         let error = DeltaStore::open(folder.path()).unwrap().snapshot(&name("t"), None).await.unwrap_err();
         assert_eq!((error.kind(), error.code()), (ErrorKind::Corrupt, codes::LOG_BROKEN), "{error}");
@@ -222,7 +236,7 @@ async fn an_empty_commit_is_refused_wherever_it_lies() {
 async fn a_torn_or_missing_commit_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let store = filled(folder.path(), 5).await;
-    let log = store.folder(&name("t")).join("_delta_log");
+    let log = folder_of(&store).join("_delta_log");
     let commit = log.join(format!("{:020}.json", 4));
     let bytes = std::fs::read(&commit).unwrap();
     std::fs::write(&commit, &bytes[..bytes.len() / 2]).unwrap();
@@ -237,7 +251,7 @@ async fn a_damaged_checkpoint_is_passed_over() {
     for content in [&b""[..], &b"PAR1 nonsense"[..]] {
         let folder = tempfile::tempdir().unwrap();
         let store = filled(folder.path(), 43).await;
-        let log = store.folder(&name("t")).join("_delta_log");
+        let log = folder_of(&store).join("_delta_log");
         for checkpoint in [20, 40] {
             let path = log.join(format!("{checkpoint:020}.checkpoint.parquet"));
             assert!(path.exists());
@@ -254,12 +268,12 @@ async fn a_checkpoint_says_what_the_commits_say() {
     let store = filled(folder.path(), 41).await;
     let handle = store.handle(&name("t")).unwrap();
     let with = handle.log.load().await.unwrap().unwrap();
-    let log = store.folder(&name("t")).join("_delta_log");
+    let log = folder_of(&store).join("_delta_log");
     for checkpoint in [20, 40] {
         std::fs::remove_file(log.join(format!("{checkpoint:020}.checkpoint.parquet"))).unwrap();
     }
     let without = handle.log.load().await.unwrap().unwrap();
-    assert_eq!((with.files, with.txns), (without.files, without.txns));
+    assert_eq!((&with.files, &with.txns), (&without.files, &without.txns));
     assert_eq!(with.metadata.configuration, without.metadata.configuration);
     assert_eq!((with.schema, with.protocol), (without.schema, without.protocol));
 }
@@ -269,7 +283,7 @@ async fn a_path_out_of_the_table_is_refused_before_anything_is_read() {
     for escape in ["../secret.parquet", "%2e%2e/secret.parquet", "/etc/passwd", "file:///etc/passwd"] {
         let folder = tempfile::tempdir().unwrap();
         let store = filled(folder.path(), 1).await;
-        let log = store.folder(&name("t")).join("_delta_log");
+        let log = folder_of(&store).join("_delta_log");
         std::fs::write(folder.path().join("secret.parquet"), b"secret").unwrap();
         let add = json!({"add": {"path": escape, "partitionValues": {}, "size": 6, "modificationTime": 0, "dataChange": true}});
         std::fs::write(log.join(format!("{:020}.json", 2)), format!("{add}\n")).unwrap();
@@ -284,7 +298,7 @@ async fn a_link_out_of_the_table_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let store = filled(folder.path(), 1).await;
     let state = store.state(&name("t"), None).await.unwrap();
-    let path = store.folder(&name("t")).join(state.files.keys().next().unwrap());
+    let path = folder_of(&store).join(state.files.keys().next().unwrap());
     let outside = folder.path().join("outside.parquet");
     std::fs::rename(&path, &outside).unwrap();
     std::os::unix::fs::symlink(&outside, &path).unwrap();
@@ -299,7 +313,7 @@ async fn a_flipped_bit_is_noticed() {
     let table = name("t");
     assert_eq!(store.verify(&table, TableVersion(1)).await.unwrap(), 1);
     let state = store.state(&table, None).await.unwrap();
-    let path = store.folder(&table).join(state.files.keys().next().unwrap());
+    let path = store.folder(&table).unwrap().join(state.files.keys().next().unwrap());
     let mut bytes = std::fs::read(&path).unwrap();
     let middle = bytes.len() / 3;
     bytes[middle] ^= 1;
@@ -335,7 +349,8 @@ async fn personal_columns_leave_no_trace_in_statistics() {
     let append = Append { staged: vec![staged], ..append(vec![batch], 0, 0, 4) };
     store.append(&permit(), &table, append).await.unwrap();
 
-    let log = std::fs::read_to_string(store.folder(&table).join("_delta_log/00000000000000000001.json")).unwrap();
+    let log =
+        std::fs::read_to_string(store.folder(&table).unwrap().join("_delta_log/00000000000000000001.json")).unwrap();
     let lines = action::parse_lines("people", "1", log.as_bytes()).unwrap();
     let adds: Vec<Add> = lines.into_iter().filter_map(|line| line.add).collect();
     assert_eq!(adds.len(), 2);
@@ -344,7 +359,7 @@ async fn personal_columns_leave_no_trace_in_statistics() {
         let expected = json!({"numRecords": 2, "minValues": {"city": "Bern"}, "maxValues": {"city": "Bern"},
             "nullCount": {"city": 1}});
         assert_eq!(stats, expected);
-        let bytes = Bytes::from(std::fs::read(store.folder(&table).join(&add.path)).unwrap());
+        let bytes = Bytes::from(std::fs::read(store.folder(&table).unwrap().join(&add.path)).unwrap());
         let footer = file::footer(&bytes, &add.path).unwrap();
         let columns = footer.metadata().row_group(0).columns();
         let described: Vec<bool> = columns.iter().map(|column| column.statistics().is_some()).collect();
@@ -378,7 +393,7 @@ async fn local_timestamps_raise_the_protocol_and_others_do_not() {
     store.ensure(&permit(), &table, Arc::clone(&wider), &[]).await.unwrap();
     let state = store.state(&table, None).await.unwrap();
     assert_eq!((state.protocol.min_writer_version, &state.schema), (7, &wider));
-    let url = url::Url::from_directory_path(store.folder(&table)).unwrap();
+    let url = url::Url::from_directory_path(store.folder(&table).unwrap()).unwrap();
     assert_eq!(deltalake_core::open_table(url).await.unwrap().version(), Some(1));
 }
 
@@ -386,12 +401,12 @@ async fn local_timestamps_raise_the_protocol_and_others_do_not() {
 async fn leftovers_of_a_crash_are_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let store = filled(folder.path(), 3).await;
-    let log = store.folder(&name("t")).join("_delta_log");
+    let log = folder_of(&store).join("_delta_log");
     std::fs::write(log.join("00000000000000000004.json#0"), b"{").unwrap();
     std::fs::write(log.join("00000000000000000020.checkpoint.parquet.77-0.uploading"), b"PAR").unwrap();
-    std::fs::write(store.folder(&name("t")).join("part-orphan.parquet"), b"PAR").unwrap();
+    std::fs::write(folder_of(&store).join("part-orphan.parquet"), b"PAR").unwrap();
     let reopened = DeltaStore::open(folder.path()).unwrap();
     assert_eq!(reopened.row_count(&name("t")).await.unwrap(), 3);
-    let url = url::Url::from_directory_path(store.folder(&name("t"))).unwrap();
+    let url = url::Url::from_directory_path(folder_of(&store)).unwrap();
     assert_eq!(deltalake_core::open_table(url).await.unwrap().version(), Some(3));
 }

@@ -4,7 +4,7 @@ use super::*;
 
 async fn load(commits: &[&str]) -> Result<Option<TableState>> {
     let store = Arc::new(InMemory::new());
-    let log = Log::new(Arc::<InMemory>::clone(&store), "t", Path::from("t"));
+    let log = Log::new(Home::of(Arc::<InMemory>::clone(&store)), "t");
     for (version, commit) in commits.iter().enumerate() {
         store.put(&log.commit_path(version as u64), commit.as_bytes().to_vec().into()).await.unwrap();
     }

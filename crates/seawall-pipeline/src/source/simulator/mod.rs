@@ -76,7 +76,7 @@ pub struct Options {
 }
 
 impl Default for Options {
-    /// The demo: 90 days of 2,000 payments with every fault.
+    /// 90 days of 2,000 payments with every fault.
     fn default() -> Self {
         Options {
             seed: 7,

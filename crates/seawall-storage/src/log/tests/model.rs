@@ -76,7 +76,12 @@ async fn run(steps: Vec<Step>) {
                 folder = copy;
                 log = open(&folder);
             }
-            Step::Retire { entry } => retired = log.retire(entry).unwrap(),
+            Step::Retire { entry } => {
+                log.retire(entry).await.unwrap();
+                let first = log.extent().first_entry;
+                assert!((retired..=retired.max(entry)).contains(&first), "{first} of {entry}");
+                retired = first;
+            }
         }
         assert_eq!(log.durable_end().0, oracle.len() as u64);
     }

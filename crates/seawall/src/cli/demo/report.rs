@@ -95,7 +95,7 @@ fn ingest(story: &Story) -> String {
         let share = rows as f64 / i.received.max(1) as f64 * 100.0;
         let _ = write!(
             html,
-            "<tr><td>{name}</td><td class=\"n\">{}</td><td><div class=\"bar {class}\" style=\"width:{:.2}%\"></div></td></tr>",
+            "<tr><td>{name}</td><td class=\"n\">{}</td><td class=\"track\"><div class=\"bar {class}\" style=\"width:{:.2}%\"></div></td></tr>",
             count(rows),
             share.max(0.3)
         );
@@ -224,7 +224,7 @@ fn performance_chart(story: &Story, truth: &Truth, signals: &[Signal]) -> String
     let top = drops.iter().map(|signal| signal.value.abs()).fold(0.1, f64::max) * 1.1;
     let y = |drop: f64| 20.0 + 140.0 * (drop / top).clamp(-0.1, 1.0);
     let mut svg = String::from(
-        "<figure><svg viewBox=\"0 0 700 210\" role=\"img\" aria-label=\"Loss of AUC of the champion over time\">",
+        "<figure><svg viewBox=\"0 0 700 220\" role=\"img\" aria-label=\"Loss of AUC of the champion over time\">",
     );
     let _ = write!(svg, "<line class=\"axis\" x1=\"40\" y1=\"{0:.1}\" x2=\"680\" y2=\"{0:.1}\"/>", y(0.0));
     let limit = first.limit;
@@ -251,7 +251,7 @@ fn performance_chart(story: &Story, truth: &Truth, signals: &[Signal]) -> String
         let at = x(decision.at);
         let _ = write!(
             svg,
-            "<line class=\"promote\" x1=\"{at:.1}\" y1=\"10\" x2=\"{at:.1}\" y2=\"170\"/><text x=\"{:.1}\" y=\"198\">@{} promoted</text>",
+            "<line class=\"promote\" x1=\"{at:.1}\" y1=\"10\" x2=\"{at:.1}\" y2=\"170\"/><text x=\"{:.1}\" y=\"196\">@{} promoted</text>",
             at - 30.0,
             decision.version.unwrap_or(0)
         );
@@ -259,7 +259,7 @@ fn performance_chart(story: &Story, truth: &Truth, signals: &[Signal]) -> String
     let weeks = (to - from).0 / (30 * Span::DAY.0);
     for month in 0..=weeks {
         let at = from + Span(month * 30 * Span::DAY.0);
-        let _ = write!(svg, "<text class=\"tick\" x=\"{:.1}\" y=\"208\">{}</text>", x(at) - 20.0, day(at));
+        let _ = write!(svg, "<text class=\"tick\" x=\"{:.1}\" y=\"214\">{}</text>", x(at) - 20.0, day(at));
     }
     svg.push_str("</svg><figcaption>AUC that the champion has lost against what it claimed, on decisions whose outcome is final; downwards is worse.</figcaption></figure>\n");
     svg

@@ -324,7 +324,7 @@ async fn statements_that_do_more_than_read_are_refused() {
 #[tokio::test]
 async fn files_cannot_be_named() {
     let lake = lake().await;
-    let folder = lake.store.folder(&name("payments"));
+    let folder = lake.store.folder(&name("payments")).unwrap();
     let files: Vec<String> = std::fs::read_dir(&folder)
         .unwrap()
         .map(|entry| entry.unwrap().path().display().to_string())

@@ -1,0 +1,46 @@
+//! `contract`: look at a contract, and hold a file to it. No project is needed.
+
+mod judge;
+mod lint;
+mod test;
+
+use std::path::Path;
+
+use clap::Subcommand;
+use seawall_base::Error;
+use seawall_base::error::Result;
+use seawall_catalog::project::{self, Diagnostics, Linted};
+
+use crate::cli::Global;
+use crate::output::Exit;
+
+/// Contracts.
+#[derive(Debug, Subcommand)]
+pub enum Contract {
+    /// Check a contract by itself: every problem with line, column and remedy, and every rule that is not executed
+    Lint(lint::Lint),
+    /// Hold a file to a contract: counts per rule, and every bad row with every reason
+    Test(test::Test),
+}
+
+impl Contract {
+    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
+        match self {
+            Contract::Lint(command) => command.run(global),
+            Contract::Test(command) => command.run(global).await,
+        }
+    }
+}
+
+/// Reads and checks the contract at `path`. `--set` gives its variables.
+fn read(path: &Path, global: &Global) -> Result<std::result::Result<Linted, Diagnostics>> {
+    let bytes = std::fs::read(path).map_err(|error| {
+        Error::not_found("SW0251", format!("the contract {} cannot be read", path.display()))
+            .because(error)
+            .hint("name a file such as contracts/payments.odcs.yaml")
+    })?;
+    let text = String::from_utf8(bytes).map_err(|_| {
+        Error::invalid("SW0251", format!("the contract {} is not UTF-8 text", path.display())).hint("save it as UTF-8")
+    })?;
+    Ok(project::lint(path, &text, &global.settings().set))
+}

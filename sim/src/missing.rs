@@ -1,0 +1,54 @@
+//! Ports that the simulated project never uses: it declares no SQL and no models, so any call is a finding.
+
+use std::sync::Arc;
+
+use arrow::datatypes::SchemaRef;
+use async_trait::async_trait;
+use bytes::Bytes;
+use seawall_base::engine::{TrainingSetPlan, TrainingSetRows};
+use seawall_base::error::Result;
+use seawall_base::{
+    BatchMap, Engine, Error, Hash, ModelEngine, Permit, Query, QueryResult, Reference, Scorer, TrainedModel,
+    TrainingJob,
+};
+
+/// Stands where SQL and models would be.
+pub struct Missing;
+
+fn missing<T>(what: &str) -> Result<T> {
+    Err(Error::internal("SW0832", format!("the simulation has no {what}, and declares nothing that needs it")))
+}
+
+#[async_trait]
+impl Engine for Missing {
+    async fn compile_map(&self, _: &str, _: SchemaRef, _: &[Reference]) -> Result<Arc<dyn BatchMap>> {
+        missing("SQL")
+    }
+
+    async fn query(&self, _: &Permit, _: Query) -> Result<QueryResult> {
+        missing("SQL")
+    }
+
+    async fn training_set(&self, _: &Permit, _: &TrainingSetPlan) -> Result<TrainingSetRows> {
+        missing("training sets")
+    }
+}
+
+#[async_trait]
+impl ModelEngine for Missing {
+    async fn train(&self, _: &Permit, _: &TrainingJob) -> Result<TrainedModel> {
+        missing("trainer")
+    }
+
+    fn load(&self, _: Hash) -> Result<Arc<dyn Scorer>> {
+        missing("models")
+    }
+
+    fn artifact(&self, _: Hash) -> Result<Bytes> {
+        missing("models")
+    }
+
+    fn keep(&self, _: &Permit, _: Bytes) -> Result<Hash> {
+        missing("models")
+    }
+}
