@@ -30,6 +30,7 @@ import time
 import urllib.error
 import urllib.parse
 import urllib.request
+import uuid
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Iterable, Iterator, Mapping, Sequence, Union
@@ -201,6 +202,7 @@ class Result:
     def _caption(self) -> str:
         told = [f"{len(self):,} row{'' if len(self) == 1 else 's'}"]
         told += ["more were left out"] if self.truncated else []
+        told += [f"{self.staleness_ms} ms behind"] if self.degraded else []
         told += [f"{key} {value}" for key in ("known_at", "cut") if (value := getattr(self, key))]
         return ", ".join(told)
 
@@ -233,7 +235,8 @@ class Verdict:
 class Receipt:
     """What became of pushed rows, all of them: received = accepted + quarantined + deduplicated + rejected.
 
-    Everything up to `cut` is durable. `rows` has a `Verdict` for each row that was not simply accepted.
+    Everything up to `cut` is durable. `rows` has a `Verdict` for each row that was not simply accepted, up to 1,000 per
+    request; `rows_omitted` is the number of the others.
     """
 
     dataset: str
@@ -244,6 +247,7 @@ class Receipt:
     rejected: int = 0
     cut: str = ""
     rows: list[Verdict] = field(default_factory=list)
+    rows_omitted: int = 0
     warnings: list[str] = field(default_factory=list)
     unknown_columns: list[str] = field(default_factory=list)
 
@@ -259,6 +263,7 @@ class Receipt:
         for one in answer["rows"]:
             row = None if one["row"] is None else one["row"] + first
             self.rows.append(Verdict(row, one["verdict"], one["reasons"]))
+        self.rows_omitted += sum(answer.get("rows_omitted", {}).values())
         self.warnings += [one for one in answer["warnings"] if one not in self.warnings]
         self.unknown_columns += [c for c in answer.get("unknown_columns", []) if c not in self.unknown_columns]
 
@@ -397,7 +402,9 @@ class Client:
             raise Error("SW0812", f"training set {name!r} has no version {version}", hint=hint, kind="not_found")
         return TrainingSet(self, name, known["table"], known["key"], build)
 
-    def push(self, dataset: str, rows: Rows, batch_rows: int = 5000) -> Receipt:
+    def push(
+        self, dataset: str, rows: Rows, batch_rows: int = 5000, *, idempotency_key: str | None = None
+    ) -> Receipt:
         """Sends rows to a dataset and waits until they are durable.
 
         >>> receipt = client.push("payments", [{"payment_id": "p1", "paid_at": "2026-03-01T12:00:00Z", ...}])
@@ -408,27 +415,25 @@ class Client:
 
         `rows` may be an iterator of dicts without end in sight: it is read `batch_rows` at a time. Tables go as Arrow,
         dicts as JSON. A batch is sent again when the server is busy, restarting or gone for a while, for up to a
-        minute. A repeat is recognised by the contract's primary key; where the contract has none, a request whose answer was
-        lost is not sent again, but raised. What was taken in before an error stands in its `receipt`.
+        minute; it has a key of its own, by which the server recognises it and answers as before. What was taken in
+        before an error stands in its `receipt`.
+
+        To repeat a whole push that failed, also from another process, give it an `idempotency_key` that is unique to
+        these rows, and give the same rows in the same order again: what was taken in is not taken in twice.
         """
         if batch_rows < 1:
             raise ValueError("batch_rows must be at least 1")
         receipt = Receipt(dataset)
         path = f"/v1/datasets/{_segment(dataset)}/events"
+        key = idempotency_key or uuid.uuid4().hex
         try:
-            for first, body, content_type in _bodies(rows, batch_rows):
-                receipt._add(self._push_one(dataset, path, body, content_type), first)
+            for number, (first, body, content_type) in enumerate(_bodies(rows, batch_rows)):
+                sent = self._send("POST", path, body, content_type, patient=True, idempotency_key=f"{key}/{number}")
+                receipt._add(_parsed(*sent), first)
         except Error as error:
             error.receipt = receipt
             raise
         return receipt
-
-    def _push_one(self, dataset: str, path: str, body: bytes, content_type: str) -> dict[str, Any]:
-        def has_key() -> bool:
-            known = self._get("/v1/datasets")["datasets"]
-            return any(one["name"] == dataset and one["primary_key"] for one in known)
-
-        return _parsed(*self._send("POST", path, body, content_type, again=has_key, patient=True))
 
     def predict(self, model: str, rows: Rows, explain: bool = False) -> Result:
         """Scores decisions with the model's champion: `prediction_id`, `probability` and `status` per row.
@@ -473,7 +478,7 @@ class Client:
 
     def _post(self, path: str, body: Mapping[str, Any], *, arrow: bool = False, again: bool = True) -> Any:
         accept = f"{ARROW_STREAM}, application/json;q=0.5" if arrow and _has("pyarrow") else "application/json"
-        return _parsed(*self._send("POST", path, _json(body), "application/json", accept, again=lambda: again))
+        return _parsed(*self._send("POST", path, _json(body), "application/json", accept, again=again))
 
     def _send(
         self,
@@ -482,14 +487,17 @@ class Client:
         body: bytes | None = None,
         content_type: str | None = None,
         accept: str = "application/json",
-        again: Any = lambda: True,
+        again: bool = True,
         patient: bool = False,
+        idempotency_key: str | None = None,
     ) -> tuple[Any, bytes]:
         """Headers and body of the answer. A busy server (429, 503) is asked again after the time that it tells. A
-        connection that breaks is tried again when `again()` allows it, one that is refused when `patient`."""
+        connection that breaks is tried again when `again` allows it, one that is refused when `patient`."""
         request = urllib.request.Request(self.url + path, data=body, method=method, headers={"Accept": accept})
         if content_type:
             request.add_header("Content-Type", content_type)
+        if idempotency_key:
+            request.add_header("Idempotency-Key", idempotency_key)
         if self._token:
             request.add_header("Authorization", f"Bearer {self._token}")
         deadline = time.monotonic() + TRYING_SECONDS_MAX
@@ -503,7 +511,7 @@ class Client:
             except (OSError, http.client.HTTPException) as broken:
                 error, wait = _broken(self.url, broken), None
                 cause = getattr(broken, "reason", broken)
-                may = patient if isinstance(cause, ConnectionRefusedError) else _is_transient(cause) and again()
+                may = patient if isinstance(cause, ConnectionRefusedError) else _is_transient(cause) and again
             backoff = random.uniform(0.5, 1.0) * min(0.1 * 2**attempt, 5.0)
             pause = max(wait or 0.0, backoff)
             if not may or attempt >= TRIES_MAX or time.monotonic() + pause > deadline:

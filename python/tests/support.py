@@ -129,7 +129,9 @@ class Server:
         line = self.process.stdout.readline()
         if not line:
             raise RuntimeError((self.project / "serve.log").read_text())
-        self.url = json.loads(line)["listening"]
+        announced = json.loads(line)
+        self.url = announced["listening"]
+        self.flight = announced.get("flight")
         self.address = self.url.split("//")[1]
 
     def kill(self):

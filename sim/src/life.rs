@@ -12,9 +12,9 @@ use seawall_base::{Clock, Error, Instant, Rng, SeededRng, Span, TableName};
 use seawall_catalog::policy::Action;
 use seawall_kernel::contract::{self, Input};
 use seawall_pipeline::dependency::{Dependencies, DrivenTimer, Timer};
-use seawall_pipeline::gate::{Broken, Incoming, Receipt};
+use seawall_pipeline::gate::{Broken, Incoming};
 use seawall_pipeline::pipeline::{Options, PendingReceipt};
-use seawall_pipeline::{Parts, Pipeline, table_writer};
+use seawall_pipeline::{Parts, Pipeline, Receipt, table_writer};
 use seawall_storage::online::MemoryStore;
 
 use crate::faults::{Faults, Place};
@@ -339,15 +339,12 @@ fn numbers(fates: &[Fate], wanted: Fate) -> Vec<u64> {
 /// Decodes a body as the server does.
 fn decode(gate: &contract::Gate, body: &[u8]) -> Incoming {
     let decoded = contract::decode_ndjson(gate, body, contract::Limits::default());
-    let broken = |(line, reasons): (u32, _)| Broken { raw: decoded.raw[line as usize].clone(), reasons };
-    let broken = decoded.failures.into_iter().map(broken).collect();
+    let broken = decoded.failures.into_iter();
+    let broken = broken.map(|failure| Broken { line: Some(failure.line), raw: failure.raw, reasons: failure.reasons });
     Incoming {
-        rows: decoded.batch,
-        input: Input::Typed,
-        mapped: false,
-        broken,
-        arrivals: None,
-        position: None,
-        files: Vec::new(),
+        broken: broken.collect(),
+        lines: Some(decoded.rows),
+        unknown_columns: decoded.unknown_columns,
+        ..Incoming::new(decoded.batch, Input::Typed)
     }
 }

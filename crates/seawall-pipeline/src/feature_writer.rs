@@ -17,6 +17,7 @@ use seawall_base::{
 use tokio::sync::{mpsc, watch};
 use tracing::{info, warn};
 
+use crate::dependency::is_away;
 use crate::dependency::persist::{self, Patience};
 use crate::frame::Frame;
 use crate::restore::Withdrawn;
@@ -188,7 +189,7 @@ impl FeatureWriter {
                 self.progress.send_modify(|progress| progress.behind_since = None);
                 Ok(())
             }
-            Err(error) if error.kind() == ErrorKind::Unavailable => {
+            Err(error) if is_away(&error) => {
                 if self.patience.failures() == 0 {
                     warn!(code = error.code(), %error, "features wait for the table store");
                 }

@@ -13,14 +13,20 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use seawall_base::error::Result;
-use seawall_base::{Error, Hash, Instant, LogEntry, Offset, Partition, StagedFile, TableVersion, column};
+use seawall_base::{Error, Hash, Instant, LogEntry, Offset, Partition, Permit, StagedFile, TableVersion, column};
 use seawall_catalog::{Counts, RuleFailures};
 use serde::{Deserialize, Serialize};
+
+use crate::receipt::RowVerdict;
+use crate::revision::with_times;
 
 #[cfg(test)]
 mod tests;
 
-const MAGIC: &[u8; 4] = b"SWF1";
+/// Frames that are written: rows first, so that they can be encoded before the header is known.
+const MAGIC: &[u8; 4] = b"SWF2";
+/// Frames of earlier releases: header first, and every batch of rows has its time columns.
+const MAGIC_1: &[u8; 4] = b"SWF1";
 
 /// The part of a frame that is not rows.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -51,6 +57,54 @@ pub struct Header {
     /// Set when this frame brings tables back: rows behind the kept ends are withdrawn from here on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore: Option<Restore>,
+    /// Arrival and availability of all accepted rows, when these carry no time columns.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub arrival: Option<Instant>,
+    /// The answer that is given again to a repeat of this request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub answer: Option<Answer>,
+}
+
+impl Header {
+    /// A header that only accounts for rows.
+    pub fn new(dataset: &str, source: &str, permit: &Permit, counts: Counts) -> Header {
+        Header {
+            dataset: dataset.to_owned(),
+            source: source.to_owned(),
+            permit: permit.id().to_owned(),
+            counts,
+            rules: Vec::new(),
+            position: None,
+            files: Vec::new(),
+            load: None,
+            halt: None,
+            restore: None,
+            arrival: None,
+            answer: None,
+        }
+    }
+}
+
+/// What was answered to a request with an idempotency key; counts and cut stand in the frame's header and entry.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Answer {
+    /// Who sent the request.
+    pub producer: String,
+    /// The key that the producer gave it.
+    pub key: String,
+    /// Hash of what was sent.
+    pub body: Hash,
+    /// When it arrived.
+    pub at: Instant,
+    /// Verdicts of rows that were not simply accepted, as far as they were told.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub rows: Vec<RowVerdict>,
+    /// Warnings by rule.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub warnings: Vec<String>,
+    /// Columns that the contract does not know.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub unknown_columns: Vec<String>,
 }
 
 /// Tables brought back to what they showed at a moment.
@@ -134,36 +188,26 @@ impl Frame {
 
     /// The payload of the log entry.
     pub fn encode(&self) -> Result<Bytes> {
-        let header = serde_json::to_vec(&self.header)
-            .map_err(|e| Error::internal("SW0801", "cannot encode a frame header").because(e))?;
-        let mut out = Vec::with_capacity(1024 + header.len());
-        out.extend_from_slice(MAGIC);
-        put_part(&mut out, &header);
-        put_part(&mut out, &encode_batch(self.accepted.as_ref())?);
-        put_part(&mut out, &encode_batch(self.quarantined.as_ref())?);
-        Ok(out.into())
+        Draft::of(self.accepted.as_ref())?.finish(&self.header, self.quarantined.as_ref())
     }
 
     /// Reads back a payload.
     pub fn decode(payload: &[u8]) -> Result<Frame> {
-        let corrupt = |what: &str| Error::corrupt("SW0802", format!("a log frame is damaged: {what}"));
-        let rest = payload.strip_prefix(MAGIC).ok_or_else(|| corrupt("it does not begin with SWF1"))?;
-        let (header, rest) = take_part(rest).ok_or_else(|| corrupt("its header is cut off"))?;
-        let (accepted, rest) = take_part(rest).ok_or_else(|| corrupt("its accepted rows are cut off"))?;
-        let (quarantined, rest) = take_part(rest).ok_or_else(|| corrupt("its quarantined rows are cut off"))?;
-        if !rest.is_empty() {
-            return Err(corrupt("bytes follow its end"));
-        }
-        let header = serde_json::from_slice(header).map_err(|e| corrupt("its header is not JSON").because(e))?;
-        Ok(Frame { header, accepted: decode_batch(accepted)?, quarantined: decode_batch(quarantined)? })
+        let parts = Parts::of(payload)?;
+        let header = parts.header()?;
+        let accepted = match (decode_batch(parts.accepted)?, header.arrival) {
+            (Some(rows), Some(arrival)) => {
+                let times = vec![arrival.0; rows.num_rows()];
+                Some(with_times(&rows, times.clone(), times)?)
+            }
+            (rows, _) => rows,
+        };
+        Ok(Frame { header, accepted, quarantined: decode_batch(parts.quarantined)? })
     }
 
     /// Reads the header of a payload only.
     pub fn decode_header(payload: &[u8]) -> Result<Header> {
-        let corrupt = |what: &str| Error::corrupt("SW0802", format!("a log frame is damaged: {what}"));
-        let rest = payload.strip_prefix(MAGIC).ok_or_else(|| corrupt("it does not begin with SWF1"))?;
-        let (header, _) = take_part(rest).ok_or_else(|| corrupt("its header is cut off"))?;
-        serde_json::from_slice(header).map_err(|e| corrupt("its header is not JSON").because(e))
+        Parts::of(payload)?.header()
     }
 
     /// The accepted rows with their identity, in the table's schema.
@@ -218,10 +262,85 @@ pub fn quarantine_schema() -> SchemaRef {
     ]))
 }
 
-fn put_part(out: &mut Vec<u8>, part: &[u8]) {
-    let length = u32::try_from(part.len()).expect("requests are limited far below 4 GiB");
-    out.extend_from_slice(&length.to_le_bytes());
-    out.extend_from_slice(part);
+/// Bytes that are set aside for each row.
+const ROW_BYTES: usize = 100;
+
+/// The beginning of a payload: accepted rows, encoded before anybody knows their place in the order.
+#[derive(Debug)]
+pub(crate) struct Draft {
+    bytes: Vec<u8>,
+}
+
+impl Draft {
+    /// Encodes accepted rows; without time columns when the header is to tell their arrival.
+    pub fn of(accepted: Option<&RecordBatch>) -> Result<Draft> {
+        let mut bytes = Vec::with_capacity(1024 + ROW_BYTES * accepted.map_or(0, RecordBatch::num_rows));
+        bytes.extend_from_slice(MAGIC);
+        put_batch(&mut bytes, accepted)?;
+        Ok(Draft { bytes })
+    }
+
+    /// The whole payload.
+    pub fn finish(self, header: &Header, quarantined: Option<&RecordBatch>) -> Result<Bytes> {
+        let Draft { mut bytes } = self;
+        put_batch(&mut bytes, quarantined)?;
+        put_part(&mut bytes, |bytes| {
+            serde_json::to_writer(bytes, header)
+                .map_err(|e| Error::internal("SW0801", "cannot encode a frame header").because(e))
+        })?;
+        Ok(bytes.into())
+    }
+}
+
+/// A payload, taken apart.
+struct Parts<'p> {
+    header: &'p [u8],
+    accepted: &'p [u8],
+    quarantined: &'p [u8],
+}
+
+impl<'p> Parts<'p> {
+    fn of(payload: &'p [u8]) -> Result<Parts<'p>> {
+        let (magic, rest) = payload.split_first_chunk::<4>().ok_or_else(|| damaged("it is cut off"))?;
+        let (first, rest) = take_part(rest).ok_or_else(|| damaged("its first part is cut off"))?;
+        let (second, rest) = take_part(rest).ok_or_else(|| damaged("its second part is cut off"))?;
+        let (third, rest) = take_part(rest).ok_or_else(|| damaged("its third part is cut off"))?;
+        if !rest.is_empty() {
+            return Err(damaged("bytes follow its end"));
+        }
+        match magic {
+            MAGIC => Ok(Parts { accepted: first, quarantined: second, header: third }),
+            MAGIC_1 => Ok(Parts { header: first, accepted: second, quarantined: third }),
+            _ => Err(damaged("it begins with neither SWF2 nor SWF1")),
+        }
+    }
+
+    fn header(&self) -> Result<Header> {
+        serde_json::from_slice(self.header).map_err(|e| damaged("its header is not JSON").because(e))
+    }
+}
+
+fn damaged(what: &str) -> Error {
+    Error::corrupt("SW0802", format!("a log frame is damaged: {what}"))
+}
+
+/// A part is preceded by its length; `write` appends it.
+fn put_part(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -> Result<()> {
+    let at = out.len();
+    out.extend_from_slice(&[0; 4]);
+    write(out)?;
+    let length = u32::try_from(out.len() - at - 4).expect("requests are limited far below 4 GiB");
+    out[at..at + 4].copy_from_slice(&length.to_le_bytes());
+    Ok(())
+}
+
+fn put_batch(out: &mut Vec<u8>, batch: Option<&RecordBatch>) -> Result<()> {
+    put_part(out, |out| {
+        let Some(batch) = batch else { return Ok(()) };
+        let mut writer = StreamWriter::try_new(out, &batch.schema())?;
+        writer.write(batch)?;
+        Ok(writer.finish()?)
+    })
 }
 
 fn take_part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
@@ -229,18 +348,11 @@ fn take_part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(u32::from_le_bytes(*length) as usize)
 }
 
-fn encode_batch(batch: Option<&RecordBatch>) -> Result<Vec<u8>> {
-    let Some(batch) = batch else { return Ok(Vec::new()) };
-    let mut writer = StreamWriter::try_new(Vec::new(), &batch.schema())?;
-    writer.write(batch)?;
-    Ok(writer.into_inner()?)
-}
-
 fn decode_batch(bytes: &[u8]) -> Result<Option<RecordBatch>> {
     if bytes.is_empty() {
         return Ok(None);
     }
-    let damaged = || Error::corrupt("SW0802", "the rows of a log frame are damaged");
+    let damaged = || damaged("its rows are no Arrow IPC stream");
     let batches = crate::ipc::read(bytes).map_err(|error| damaged().because(error))?;
     let first = batches.into_iter().next();
     first.map(Some).ok_or_else(damaged)

@@ -12,17 +12,19 @@ use std::sync::Arc;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::take_record_batch;
+use bytes::Bytes;
 use seawall_base::error::Result;
 use seawall_base::sabotage::{self, Bug};
 use seawall_base::{Appended, Cut, Error, ErrorKind, Hash, Instant, Log, Offset, Partition, Permit};
+use seawall_catalog::{Counts, RuleFailures};
 use seawall_kernel::contract::{self, Input, Quarantined, Reason};
 use seawall_kernel::feature::key_hashes;
 use serde::{Deserialize, Serialize};
 
 use crate::dedup::{DedupIndex, Keyed, Seen};
-use seawall_catalog::{Counts, RuleFailures};
-
-use crate::frame::{Frame, Halt, Header, Position, quarantine_schema};
+use crate::frame::{Answer, Draft, Frame, Halt, Header, Position, quarantine_schema};
+use crate::idempotency::{Answers, RequestKey};
+use crate::receipt::{Outcome, RowVerdict, VERDICTS_MAX, Verdicts};
 use crate::revision::{DatasetGate, SourceMap, with_times};
 
 /// Rows on their way in.
@@ -36,47 +38,49 @@ pub struct Incoming {
     pub mapped: bool,
     /// Lines that could not be decoded at all; they go to the quarantine as they came.
     pub broken: Vec<Broken>,
+    /// Index of each row in the request, when lines that could not be decoded stood between them.
+    pub lines: Option<Vec<u32>>,
+    /// Columns that decoding left out, because the contract does not know them.
+    pub unknown_columns: Vec<String>,
     /// In driven time, when each row arrives; never decreasing. Otherwise the clock's present.
     pub arrivals: Option<Vec<Instant>>,
     /// How far a driven stream has come with these.
     pub position: Option<Position>,
     /// Files of the source that have entered wholly with these.
     pub files: Vec<Hash>,
+    /// The key that tells a repeat of this request.
+    pub key: Option<RequestKey>,
+    /// Which verdicts the producer wants to be told.
+    pub verdicts: Verdicts,
+}
+
+impl Incoming {
+    /// Rows that arrive now, still to be mapped.
+    pub fn new(rows: RecordBatch, input: Input) -> Incoming {
+        Incoming {
+            rows,
+            input,
+            mapped: false,
+            broken: Vec::new(),
+            lines: None,
+            unknown_columns: Vec::new(),
+            arrivals: None,
+            position: None,
+            files: Vec::new(),
+            key: None,
+            verdicts: Verdicts::Stopped,
+        }
+    }
 }
 
 /// A line that could not be decoded.
 #[derive(Debug, Clone)]
 pub struct Broken {
+    /// Its index in the request; absent when a map makes the rows, which counts them anew.
+    pub line: Option<u32>,
     /// The line as it came.
     pub raw: String,
     /// What is wrong with it.
-    pub reasons: Vec<Reason>,
-}
-
-/// What became of a request, told to the producer.
-#[derive(Debug, Clone, Serialize)]
-pub struct Receipt {
-    /// The accounting.
-    pub counts: Counts,
-    /// Everything up to here is durable.
-    pub cut: Cut,
-    /// Verdict of each row that was not simply accepted: index in the request (after the map), verdict, reasons.
-    pub rows: Vec<RowVerdict>,
-    /// Warnings by rule.
-    pub warnings: Vec<String>,
-    /// Columns that the contract does not know; they were not kept.
-    #[serde(skip_serializing_if = "Vec::is_empty")]
-    pub unknown_columns: Vec<String>,
-}
-
-/// What became of one row.
-#[derive(Debug, Clone, Serialize)]
-pub struct RowVerdict {
-    /// Index of the row in the request; absent for a line that could not be decoded.
-    pub row: Option<u32>,
-    /// `quarantined`, `deduplicated` or `rejected`.
-    pub verdict: &'static str,
-    /// Every reason.
     pub reasons: Vec<Reason>,
 }
 
@@ -93,6 +97,9 @@ pub struct Order {
     /// Entries that were handed to the log since it began.
     #[serde(skip)]
     pub(crate) entries: u64,
+    /// The offset after the last row of those entries.
+    #[serde(skip)]
+    pub(crate) end: Offset,
     /// Why nothing more may be decided: something that was decided is not in the log.
     #[serde(skip)]
     pub(crate) diverged: Option<String>,
@@ -108,6 +115,9 @@ pub struct Order {
     pub halted: BTreeMap<String, String>,
     /// What was taken in since the log began, per dataset.
     pub counts: BTreeMap<String, Counts>,
+    /// Requests that were answered, by idempotency key.
+    #[serde(default)]
+    pub answers: Answers,
 }
 
 /// Rows that passed the contract, before order is decided.
@@ -123,6 +133,24 @@ pub(crate) struct Checked {
     pub halt: Option<Reason>,
     pub warnings: Vec<String>,
     pub unknown_columns: Vec<String>,
+    /// Index of each row of `raw` in the request, when it differs.
+    pub lines: Option<Vec<u32>>,
+    /// Hashes of key and content of the accepted rows, when the dataset has a key.
+    pub identities: Option<Identities>,
+    /// The accepted rows as the frame will hold them, when all of them arrive and are available at once.
+    pub draft: Option<Draft>,
+}
+
+/// What uniqueness is decided by, one per row.
+pub(crate) struct Identities {
+    keys: Vec<Option<u128>>,
+    contents: Vec<u128>,
+}
+
+impl Identities {
+    fn of(rows: &RecordBatch, key: &[String]) -> Result<Identities> {
+        Ok(Identities { keys: key_hashes(rows, key)?, contents: contract::content_hashes(rows) })
+    }
 }
 
 /// Rows of one request, before and after its map: a row of no bytes still costs a reason.
@@ -143,10 +171,11 @@ pub(crate) async fn check_request(
     if rows > REQUEST_ROWS_MAX {
         return Err(too_many(rows));
     }
-    let checked = check(source, dataset, incoming, now).await?;
+    let mut checked = check(source, dataset, incoming, now).await?;
     if checked.raw.num_rows() > REQUEST_ROWS_MAX {
         return Err(too_many(checked.raw.num_rows()));
     }
+    checked.prepare(dataset, incoming)?;
     Ok(checked)
 }
 
@@ -175,7 +204,16 @@ pub(crate) async fn check(
         halt: verdict.halt,
         warnings: verdict.warnings.iter().map(|w| format!("{}: {}", w.rule, w.message)).collect(),
         unknown_columns: verdict.unknown_columns,
+        lines: incoming.lines.clone().filter(|_| source.source.map.is_none()),
+        identities: None,
+        draft: None,
     };
+    for column in incoming.unknown_columns.iter().filter(|column| !checked.unknown_columns.contains(column)) {
+        checked.warnings.push(format!("unknown_column: the contract has no column {column}; its values were not kept"));
+    }
+    checked.unknown_columns.extend(incoming.unknown_columns.iter().cloned());
+    checked.unknown_columns.sort();
+    checked.unknown_columns.dedup();
     stop_unknown_availability(&mut checked)?;
     refuse_for_broken_lines(&mut checked);
     for warning in &verdict.warnings {
@@ -222,6 +260,8 @@ impl Checked {
         if keep.len() == self.accepted.num_rows() {
             return Ok(());
         }
+        self.identities = None;
+        self.draft = None;
         self.accepted = take_record_batch(&self.accepted, &UInt32Array::from(keep.to_vec()))?;
         self.accepted_rows = keep.iter().map(|i| self.accepted_rows[*i as usize]).collect();
         if let Some(declared) = &mut self.declared {
@@ -230,17 +270,47 @@ impl Checked {
         Ok(())
     }
 
+    /// Does what needs no order while no lock is held: hashes rows and encodes them for the frame.
+    fn prepare(&mut self, dataset: &DatasetGate, incoming: &Incoming) -> Result<()> {
+        if self.accepted.num_rows() == 0 || self.rejected.is_some() || self.halt.is_some() {
+            return Ok(());
+        }
+        let key = &dataset.dataset.primary_key;
+        if !key.is_empty() {
+            self.identities = Some(Identities::of(&self.accepted, key)?);
+        }
+        if incoming.arrivals.is_none() && self.declared.is_none() {
+            self.draft = Some(Draft::of(Some(&self.accepted))?);
+        }
+        Ok(())
+    }
+
     fn received(&self) -> u64 {
         (self.raw.num_rows() + self.broken.len()) as u64
     }
+
+    /// Index in the request of a row of `raw`.
+    fn line(&self, row: u32) -> u32 {
+        self.lines.as_ref().map_or(row, |lines| lines[row as usize])
+    }
 }
 
-/// What the gate decided, and the frame that says so.
+/// What the gate decided, as the log will hold it.
 pub(crate) struct Admitted {
-    pub frame: Frame,
+    pub header: Header,
+    pub payload: Bytes,
+    /// Offsets that it takes.
+    pub rows: u32,
     pub verdicts: Vec<RowVerdict>,
     /// Told to the producer once the frame is durable, instead of a receipt.
     pub refusal: Option<Error>,
+}
+
+impl Admitted {
+    fn control(header: Header, verdicts: Vec<RowVerdict>, refusal: Option<Error>) -> Result<Admitted> {
+        let payload = Draft::of(None)?.finish(&header, None)?;
+        Ok(Admitted { header, payload, rows: 0, verdicts, refusal })
+    }
 }
 
 impl Order {
@@ -258,20 +328,22 @@ impl Order {
         self.check_in_step()?;
         self.check_not_halted(&dataset.dataset.name)?;
         let arrivals = self.stamp(checked.raw.num_rows(), incoming.arrivals.as_deref(), now);
+        let arrived = self.last_arrival.unwrap_or(now);
         let mut verdicts = Vec::new();
         let mut counts = Counts { received: checked.received(), ..Counts::default() };
         if let Some(reason) = checked.halt.take() {
-            return Ok(self.halt(source, dataset, permit, incoming, &reason));
+            return self.halt(source, dataset, permit, &reason);
         }
         if let Some(reasons) = checked.rejected.take() {
             counts.rejected = counts.received;
             for reason in &reasons {
                 count_rule(&mut checked.rules, &reason.rule, reason.column.as_deref(), "reject", counts.received);
             }
-            verdicts.push(RowVerdict { row: None, verdict: "rejected", reasons });
-            let frame = frame(source, dataset, permit, counts, checked.rules, incoming, None, None);
-            self.note(&frame);
-            return Ok(Admitted { frame, verdicts, refusal: None });
+            verdicts.push(RowVerdict { row: None, verdict: Outcome::Rejected, reasons });
+            let mut header = header(source, dataset, permit, counts, &mut checked, incoming);
+            header.answer = answer(permit, &checked, incoming, &verdicts, arrived);
+            self.note_header(&header);
+            return Admitted::control(header, verdicts, None);
         }
         let Uniqueness { deduplicated, fresh } =
             self.decide_uniqueness(dataset, &mut checked, &arrivals, &mut verdicts)?;
@@ -279,31 +351,28 @@ impl Order {
         counts.deduplicated = deduplicated;
         counts.accepted = checked.accepted.num_rows() as u64;
         counts.quarantined = (checked.quarantined.len() + checked.broken.len()) as u64;
-
-        for quarantined in &checked.quarantined {
-            for reason in &quarantined.reasons {
-                count_rule(&mut checked.rules, &reason.rule, reason.column.as_deref(), "quarantine", 1);
-            }
-        }
-        for broken in &checked.broken {
-            for reason in &broken.reasons {
-                count_rule(&mut checked.rules, &reason.rule, reason.column.as_deref(), "quarantine", 1);
-            }
-        }
-        let accepted = accepted_rows(source, &checked, &arrivals)?;
-        let mut quarantined = quarantined_rows(source, dataset, &checked, &arrivals, self.last_arrival.unwrap_or(now))?;
+        count_quarantined(&mut checked);
+        let mut quarantined = quarantined_rows(source, dataset, &checked, &arrivals, arrived)?;
         if sabotage::on(Bug::LoseQuarantine) {
             quarantined = None;
         }
-        for Quarantined { row, reasons } in checked.quarantined {
-            verdicts.push(RowVerdict { row: Some(row), verdict: "quarantined", reasons });
-        }
-        for broken in checked.broken {
-            verdicts.push(RowVerdict { row: None, verdict: "quarantined", reasons: broken.reasons });
-        }
-        let frame = frame(source, dataset, permit, counts, checked.rules, incoming, accepted, quarantined);
-        self.note(&frame);
-        Ok(Admitted { frame, verdicts, refusal: None })
+        let uniform = incoming.arrivals.is_none() && checked.declared.is_none();
+        let draft = match checked.draft.take() {
+            Some(draft) => draft,
+            // Rows that were there already left the batch, so it is encoded again.
+            None if uniform && counts.accepted > 0 => Draft::of(Some(&checked.accepted))?,
+            None => Draft::of(accepted_rows(source, &checked, &arrivals)?.as_ref())?,
+        };
+        tell_quarantined(&mut checked, &mut verdicts);
+        let mut header = header(source, dataset, permit, counts, &mut checked, incoming);
+        header.arrival = (uniform && counts.accepted > 0).then_some(arrived);
+        header.answer = answer(permit, &checked, incoming, &verdicts, arrived);
+        self.note_header(&header);
+        let payload = draft.finish(&header, quarantined.as_ref());
+        let payload = payload.inspect_err(|error| self.diverged = Some(error.to_string()))?;
+        let offsets = checked.accepted.num_rows() + quarantined.as_ref().map_or(0, RecordBatch::num_rows);
+        let rows = u32::try_from(offsets).expect("a request has at most REQUEST_ROWS_MAX rows");
+        Ok(Admitted { header, payload, rows, verdicts, refusal: None })
     }
 
     /// Halts the dataset: nothing of the request is kept, and the halt itself is logged so that a restart knows.
@@ -312,18 +381,15 @@ impl Order {
         source: &SourceMap,
         dataset: &DatasetGate,
         permit: &Permit,
-        incoming: &Incoming,
         reason: &Reason,
-    ) -> Admitted {
+    ) -> Result<Admitted> {
         let name = &dataset.dataset.name;
         let refusal = Error::new(ErrorKind::Unavailable, "SW0822", format!("dataset {name} halts: {}", reason.message))
             .hint("nothing of this request was kept; repair the producer, then `seawall quarantine resume DATASET`");
-        let mut frame = frame(source, dataset, permit, Counts::default(), Vec::new(), incoming, None, None);
-        frame.header.position = None;
-        frame.header.files = Vec::new();
-        frame.header.halt = Some(Halt::Halted(reason.message.clone()));
-        self.note(&frame);
-        Admitted { frame, verdicts: Vec::new(), refusal: Some(refusal) }
+        let halt = Some(Halt::Halted(reason.message.clone()));
+        let header = Header { halt, ..Header::new(name, &source.source.name, permit, Counts::default()) };
+        self.note_header(&header);
+        Admitted::control(header, Vec::new(), Some(refusal))
     }
 
     /// Refuses rows for a halted dataset.
@@ -373,10 +439,12 @@ impl Order {
         if key.is_empty() || checked.accepted.num_rows() == 0 {
             return Ok(uniqueness);
         }
+        let Identities { keys, contents } = match checked.identities.take() {
+            Some(identities) => identities,
+            None => Identities::of(&checked.accepted, key)?,
+        };
         let index = self.index(dataset);
         index.set_horizon(dataset.gate.dedup_horizon());
-        let keys = key_hashes(&checked.accepted, key)?;
-        let contents = contract::content_hashes(&checked.accepted);
         let mut keep = Vec::with_capacity(keys.len());
         for (i, (row_key, content)) in keys.iter().zip(&contents).enumerate() {
             let row = checked.accepted_rows[i];
@@ -395,7 +463,8 @@ impl Order {
                 }
                 Seen::Same => {
                     uniqueness.deduplicated += 1;
-                    verdicts.push(RowVerdict { row: Some(row), verdict: "deduplicated", reasons: Vec::new() });
+                    let row = Some(checked.line(row));
+                    verdicts.push(RowVerdict { row, verdict: Outcome::Deduplicated, reasons: Vec::new() });
                 }
                 Seen::Different => checked.quarantined.push(Quarantined { row, reasons: vec![key_conflict(key)] }),
             }
@@ -418,7 +487,10 @@ impl Order {
 
     /// Remembers what a frame says; also how a restart rebuilds this state from the log.
     pub(crate) fn note(&mut self, frame: &Frame) {
-        let header = &frame.header;
+        self.note_header(&frame.header);
+    }
+
+    fn note_header(&mut self, header: &Header) {
         crate::add_counts(self.counts.entry(header.dataset.clone()).or_default(), &header.counts);
         if let Some(position) = &header.position {
             let known = self.positions.entry(position.stream.clone()).or_default();
@@ -465,9 +537,9 @@ impl Order {
         }
     }
 
-    /// Rebuilds the order from the next frame of the log; keys only of `dataset`.
-    pub(crate) fn recover(&mut self, frame: &Frame, dataset: Option<&DatasetGate>) -> Result<()> {
-        self.entries += 1;
+    /// Rebuilds the order from the next frame of the log, which ends at `end`; keys only of `dataset`.
+    pub(crate) fn recover(&mut self, frame: &Frame, end: Offset, dataset: Option<&DatasetGate>) -> Result<()> {
+        self.note_taken(&frame.header, end);
         self.note(frame);
         for rows in frame.accepted.iter().chain(&frame.quarantined) {
             let newest = crate::revision::instants(rows, seawall_base::column::ARRIVAL)?.values().iter().max().copied();
@@ -477,6 +549,19 @@ impl Order {
             (Some(rows), Some(dataset)) => self.recover_rows(dataset, rows),
             _ => Ok(()),
         }
+    }
+
+    /// Remembers that the log took a frame, which ends at `end`.
+    fn note_taken(&mut self, header: &Header, end: Offset) {
+        if let Some(answer) = &header.answer {
+            self.answers.note(&header.dataset, answer, header.counts, self.entries, end);
+        }
+        if let Some(restore) = &header.restore {
+            // Rows that a restore withdrew may be sent again.
+            restore.tables.iter().for_each(|(name, table)| self.answers.withdraw(name, table.kept_end));
+        }
+        self.entries += 1;
+        self.end = end;
     }
 
     /// Remembers the keys of rows that are in the log or staged by a load.
@@ -542,33 +627,45 @@ impl PendingAppend {
     }
 }
 
-/// Hands a frame that the order has taken note of to the log. Appends are numbered when they are first polled, so the
-/// order lock is held for the first poll, and only for it. When the log does not take the frame, the order knows more
-/// than the log, and decides nothing any more.
+/// Hands a frame that the order has taken note of to the log.
 pub(crate) async fn append_in_order(
     log: &Arc<dyn Log>,
     frame: &Frame,
     mut order: impl DerefMut<Target = Order>,
 ) -> Result<PendingAppend> {
-    let handed = hand_over(log, frame).await;
+    let payload = frame.encode().inspect_err(|error| order.diverged = Some(error.to_string()))?;
+    hand_over(log, &frame.header, payload, frame.live_rows(), order).await
+}
+
+/// Hands an encoded frame that the order has taken note of to the log. Appends are numbered when they are first polled,
+/// so the order lock is held for the first poll, and only for it. When the log does not take the frame, the order knows
+/// more than the log, and decides nothing any more.
+pub(crate) async fn hand_over(
+    log: &Arc<dyn Log>,
+    header: &Header,
+    payload: Bytes,
+    rows: u32,
+    mut order: impl DerefMut<Target = Order>,
+) -> Result<PendingAppend> {
+    let handed = begin_append(log.clone(), payload, rows).await;
     match &handed {
-        Ok(_) => order.entries += 1,
+        Ok(_) => {
+            let end = Offset(order.end.0 + u64::from(rows));
+            order.note_taken(header, end);
+        }
         Err(error) => order.diverged = Some(error.to_string()),
     }
     handed
 }
 
-async fn hand_over(log: &Arc<dyn Log>, frame: &Frame) -> Result<PendingAppend> {
-    let payload = frame.encode()?;
-    let (log, rows) = (log.clone(), frame.live_rows());
+async fn begin_append(log: Arc<dyn Log>, payload: Bytes, rows: u32) -> Result<PendingAppend> {
     let mut append: Pin<Box<dyn Future<Output = Result<Appended>> + Send>> = Box::pin(async move {
         if sabotage::on(Bug::RetryAppend) {
             log.append(rows, payload.clone()).await?;
         }
         log.append(rows, payload).await
     });
-    let first_poll = futures::poll!(append.as_mut());
-    Ok(match first_poll {
+    Ok(match futures::poll!(append.as_mut()) {
         std::task::Poll::Ready(appended) => PendingAppend::Done(appended?),
         std::task::Poll::Pending => PendingAppend::Waiting(tokio::spawn(append)),
     })
@@ -665,29 +762,53 @@ pub(crate) fn count_rule(rules: &mut Vec<RuleFailures>, rule: &str, column: Opti
     }
 }
 
-#[expect(clippy::too_many_arguments, reason = "the parts of one frame, named by their order in it")]
-fn frame(
+fn count_quarantined(checked: &mut Checked) {
+    let stopped = checked.quarantined.iter().map(|q| &q.reasons).chain(checked.broken.iter().map(|b| &b.reasons));
+    for reason in stopped.flatten() {
+        count_rule(&mut checked.rules, &reason.rule, reason.column.as_deref(), "quarantine", 1);
+    }
+}
+
+/// Moves the reasons of stopped rows and lines into their verdicts.
+fn tell_quarantined(checked: &mut Checked, verdicts: &mut Vec<RowVerdict>) {
+    for Quarantined { row, reasons } in std::mem::take(&mut checked.quarantined) {
+        verdicts.push(RowVerdict { row: Some(checked.line(row)), verdict: Outcome::Quarantined, reasons });
+    }
+    for Broken { line, reasons, .. } in std::mem::take(&mut checked.broken) {
+        verdicts.push(RowVerdict { row: line, verdict: Outcome::Quarantined, reasons });
+    }
+}
+
+fn header(
     source: &SourceMap,
     dataset: &DatasetGate,
     permit: &Permit,
     counts: Counts,
-    rules: Vec<RuleFailures>,
+    checked: &mut Checked,
     incoming: &Incoming,
-    accepted: Option<RecordBatch>,
-    quarantined: Option<RecordBatch>,
-) -> Frame {
+) -> Header {
     debug_assert!(counts.balanced(), "received rows are accounted for: {counts:?}");
-    let header = Header {
-        dataset: dataset.dataset.name.clone(),
-        source: source.source.name.clone(),
-        permit: permit.id().to_owned(),
-        counts,
-        rules,
+    Header {
+        rules: std::mem::take(&mut checked.rules),
         position: incoming.position.clone(),
         files: incoming.files.clone(),
-        load: None,
-        halt: None,
-        restore: None,
-    };
-    Frame { header, accepted, quarantined }
+        ..Header::new(&dataset.dataset.name, &source.source.name, permit, counts)
+    }
+}
+
+/// What a repeat of this request will be told, when it has a key.
+fn answer(
+    permit: &Permit,
+    checked: &Checked,
+    incoming: &Incoming,
+    verdicts: &[RowVerdict],
+    arrived: Instant,
+) -> Option<Answer> {
+    let key = incoming.key.as_ref()?;
+    Some(Answer {
+        rows: verdicts.iter().take(VERDICTS_MAX).cloned().collect(),
+        warnings: checked.warnings.clone(),
+        unknown_columns: checked.unknown_columns.clone(),
+        ..key.answered(permit.principal(), arrived)
+    })
 }

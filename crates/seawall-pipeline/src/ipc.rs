@@ -4,11 +4,16 @@
 //! panic. Here every message is measured against the bytes that are really there before the reader sees it, and a
 //! panic that remains is an error.
 
+use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::buffer::Buffer;
+use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
-use arrow::ipc::reader::StreamReader;
+use arrow::ipc::convert::fb_to_schema;
+use arrow::ipc::reader::{read_dictionary, read_record_batch};
 use arrow::ipc::{Message, root_as_message};
 
 /// Marks the beginning of a message.
@@ -20,35 +25,89 @@ const ROWS_MAX: i64 = 1 << 20;
 
 /// Reads every batch of a stream.
 pub fn read(bytes: &[u8]) -> Result<Vec<RecordBatch>, ArrowError> {
-    measure(bytes)?;
-    let read = || StreamReader::try_new(bytes, None)?.collect();
-    catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
-        let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
-        Err(bad(format!("the reader gave up: {}", said.unwrap_or("no reason given"))))
-    })
+    read_shared(&Buffer::from(bytes))
+}
+
+/// Reads every batch of a stream; the batches share its bytes where these are aligned.
+pub fn read_shared(bytes: &Buffer) -> Result<Vec<RecordBatch>, ArrowError> {
+    let mut messages = Messages::default();
+    let mut batches = Vec::new();
+    let mut at = 0;
+    while let Some((header, body)) = split(bytes, &mut at)? {
+        batches.extend(messages.next(&header, &body)?);
+    }
+    match messages.schema {
+        Some(_) => Ok(batches),
+        None => Err(bad("the stream has no schema")),
+    }
+}
+
+/// Reads a stream message by message: its schema, then dictionaries and batches.
+#[derive(Debug, Default)]
+pub struct Messages {
+    schema: Option<SchemaRef>,
+    dictionaries: HashMap<i64, ArrayRef>,
+}
+
+impl Messages {
+    /// Reads the next message; the batch that it holds, if any.
+    pub fn next(&mut self, header: &[u8], body: &Buffer) -> Result<Option<RecordBatch>, ArrowError> {
+        let message = root_as_message(header).map_err(|error| bad(format!("a message is damaged: {error}")))?;
+        if usize::try_from(message.bodyLength()).is_ok_and(|length| length > body.len()) || message.bodyLength() < 0 {
+            return Err(bad("a body is shorter than it states"));
+        }
+        check_lengths(&message)?;
+        let read = || self.read(&message, body);
+        catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
+            let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
+            Err(bad(format!("the reader gave up: {}", said.unwrap_or("no reason given"))))
+        })
+    }
+
+    fn read(&mut self, message: &Message<'_>, body: &Buffer) -> Result<Option<RecordBatch>, ArrowError> {
+        if let Some(schema) = message.header_as_schema() {
+            if self.schema.is_some() {
+                return Err(bad("the stream has a second schema"));
+            }
+            self.schema = Some(Arc::new(fb_to_schema(schema)));
+            return Ok(None);
+        }
+        let schema = self.schema.clone().ok_or_else(|| bad("the stream does not begin with a schema"))?;
+        let version = message.version();
+        if let Some(dictionary) = message.header_as_dictionary_batch() {
+            read_dictionary(body, dictionary, &schema, &mut self.dictionaries, &version)?;
+            return Ok(None);
+        }
+        let Some(batch) = message.header_as_record_batch() else { return Ok(None) };
+        read_record_batch(body, batch, schema, &self.dictionaries, None, &version).map(Some)
+    }
 }
 
 fn bad(what: impl Into<String>) -> ArrowError {
     ArrowError::IpcError(what.into())
 }
 
-/// Walks the messages without reading their bodies.
-fn measure(mut rest: &[u8]) -> Result<(), ArrowError> {
-    while !rest.is_empty() {
-        let length = rest.strip_prefix(&CONTINUATION).ok_or_else(|| bad("a message does not begin where it should"))?;
-        let (length, after) = length.split_first_chunk::<4>().ok_or_else(|| bad("a message is cut off"))?;
-        let length = u32::from_le_bytes(*length) as usize;
-        if length == 0 {
-            return Ok(());
-        }
-        let (metadata, after) = after.split_at_checked(length).ok_or_else(|| bad("a message is cut off"))?;
-        let message = root_as_message(metadata).map_err(|error| bad(format!("a message is damaged: {error}")))?;
-        let body = usize::try_from(message.bodyLength()).map_err(|_| bad("a message states a negative length"))?;
-        let (_, after) = after.split_at_checked(body).ok_or_else(|| bad("a body is shorter than it states"))?;
-        check_lengths(&message)?;
-        rest = after;
+/// The message at `at`, header and body, and moves on behind it; none at the end of the stream.
+fn split(bytes: &Buffer, at: &mut usize) -> Result<Option<(Buffer, Buffer)>, ArrowError> {
+    let rest = &bytes[*at..];
+    if rest.is_empty() {
+        return Ok(None);
     }
-    Ok(())
+    let length = rest.strip_prefix(&CONTINUATION).ok_or_else(|| bad("a message does not begin where it should"))?;
+    let (length, after) = length.split_first_chunk::<4>().ok_or_else(|| bad("a message is cut off"))?;
+    let length = u32::from_le_bytes(*length) as usize;
+    if length == 0 {
+        return Ok(None);
+    }
+    let (header, after) = after.split_at_checked(length).ok_or_else(|| bad("a message is cut off"))?;
+    let message = root_as_message(header).map_err(|error| bad(format!("a message is damaged: {error}")))?;
+    let body = usize::try_from(message.bodyLength()).map_err(|_| bad("a message states a negative length"))?;
+    if after.len() < body {
+        return Err(bad("a body is shorter than it states"));
+    }
+    let begin = *at + CONTINUATION.len() + 4;
+    *at = begin + length + body;
+    Ok(Some((bytes.slice_with_length(begin, length), bytes.slice_with_length(begin + length, body))))
 }
 
 /// Rows and buffers of a batch lie within its body, and nothing is compressed, because a compressed buffer states its

@@ -21,12 +21,14 @@ pub mod feature_writer;
 pub mod frame;
 pub mod freshness;
 pub mod gate;
+pub mod idempotency;
 pub mod integrity;
 pub mod ipc;
 pub mod load;
 mod monitor;
 pub mod pipeline;
 mod quality;
+pub mod receipt;
 pub mod recovery;
 pub mod replay;
 pub mod restore;
@@ -40,8 +42,9 @@ pub mod training;
 pub mod upkeep;
 pub mod verify;
 
-pub use gate::{Incoming, Receipt};
+pub use gate::Incoming;
 pub use pipeline::{Parts, Pipeline};
+pub use receipt::Receipt;
 pub use seawall_catalog::Counts;
 
 use arrow::datatypes::{DataType, TimeUnit};

@@ -93,16 +93,9 @@ impl Pipeline {
         };
         let end = Offset(rows + quarantined.as_ref().map_or(0, RecordBatch::num_rows) as u64);
         let header = Header {
-            dataset: dataset.dataset.name.clone(),
-            source: source.source.name.clone(),
-            permit: permit.id().to_owned(),
-            counts,
             rules,
-            position: None,
-            files: Vec::new(),
             load: Some(Load { partition, file: file.hash, staged, end, staged_rows: rows }),
-            halt: None,
-            restore: None,
+            ..Header::new(&dataset.dataset.name, &source.source.name, permit, counts)
         };
         let frame = Frame { header, accepted: None, quarantined };
         let mut order = self.order.lock().await;
@@ -128,15 +121,8 @@ impl Pipeline {
         let input = input_of(declared.format);
         for decoded in files::read(file, declared, BATCH_ROWS)? {
             let decoded = decoded?;
-            let incoming = Incoming {
-                rows: decoded.batch,
-                input,
-                mapped: false,
-                broken: decoded.broken.iter().map(broken).collect(),
-                arrivals: None,
-                position: None,
-                files: Vec::new(),
-            };
+            let incoming =
+                Incoming { broken: decoded.broken.iter().map(broken).collect(), ..Incoming::new(decoded.batch, input) };
             self.stage_batch(source, dataset, &incoming, staging).await?;
             if staging.waiting_rows >= FILE_ROWS {
                 self.stage_waiting(permit, &table, staging).await?;
@@ -253,5 +239,5 @@ pub(crate) fn input_of(format: FileFormat) -> Input {
 pub(crate) fn broken(line: &BrokenLine) -> Broken {
     let message = format!("line {}: {}", line.line, line.message);
     let reason = Reason { rule: "decode".into(), column: None, message, mode: contract::Mode::Quarantine };
-    Broken { raw: line.raw.clone(), reasons: vec![reason] }
+    Broken { line: None, raw: line.raw.clone(), reasons: vec![reason] }
 }

@@ -26,7 +26,9 @@ use crate::dependency::persist::Patience;
 use crate::dependency::{Dependencies, GuardedEngine, GuardedModels, GuardedTables, scope};
 use crate::feature_writer::{self, FeatureWriter};
 use crate::frame::{Frame, Halt, Header};
-use crate::gate::{self, Incoming, Order, Receipt};
+use crate::gate::{self, Incoming, Order};
+use crate::idempotency::Given;
+use crate::receipt::{Omitted, Receipt, Verdicts};
 use crate::recovery::retention::{Hold, LogStatus};
 use crate::recovery::writer::OrderWriter;
 use crate::recovery::{self, Recovered, Sources, States};
@@ -36,6 +38,11 @@ use crate::scoring::Champions;
 use crate::table_writer::{self, TableWriter};
 use crate::upkeep::Upkeep;
 
+#[cfg(test)]
+mod tests;
+
+/// Requests with more rows are checked on the blocking pool, so that others are answered meanwhile.
+const ROWS_INLINE_MAX: usize = 4_096;
 /// How long an end waits for the table store.
 const STOP_PATIENCE: Span = Span(10 * Span::SECOND.0);
 
@@ -291,25 +298,21 @@ impl Pipeline {
     /// Takes rows in: returns when their place in the order is decided. The rows are not acknowledged before
     /// [`PendingReceipt::durable`] returns.
     pub async fn begin_ingest(&self, permit: &Permit, source: &str, incoming: Incoming) -> Result<PendingReceipt> {
-        let revision = self.revision();
-        let source = revision.source(source)?;
-        let dataset = revision.dataset(&source.source.dataset)?;
-        let now = self.parts.clock.now();
-        let checked = gate::check_request(source, dataset, &incoming, now).await?;
-        let warnings = checked.warnings.clone();
-        let unknown_columns = checked.unknown_columns.clone();
-
-        let mut order = self.order.lock().await;
-        let admitted = order.admit(source, dataset, permit, checked, &incoming, now)?;
-        let append = gate::append_in_order(&self.parts.log, &admitted.frame, order).await?;
-        let receipt = Receipt {
-            counts: admitted.frame.header.counts,
-            cut: Cut::empty(),
-            rows: admitted.verdicts,
-            warnings,
-            unknown_columns,
+        let rows = incoming.rows.num_rows() + incoming.broken.len();
+        let door = Door {
+            revision: self.revision(),
+            order: self.order.clone(),
+            log: self.parts.log.clone(),
+            permit: permit.clone(),
+            now: self.parts.clock.now(),
         };
-        Ok(PendingReceipt { append, receipt, refusal: admitted.refusal })
+        if rows <= ROWS_INLINE_MAX {
+            return door.admit(source, incoming).await;
+        }
+        let (runtime, source, until) = (tokio::runtime::Handle::current(), source.to_owned(), scope::deadline());
+        let admit = move || runtime.block_on(scope::until(until, door.admit(&source, incoming)));
+        let work = tokio::task::spawn_blocking(admit);
+        work.await.map_err(|e| Error::internal("SW0832", "checking a request died").because(e))?
     }
 
     /// Lets a halted dataset go on. `NotFound` when it is not halted.
@@ -335,18 +338,7 @@ impl Pipeline {
         source: &str,
         halt: Halt,
     ) -> Result<()> {
-        let header = Header {
-            dataset: dataset.to_owned(),
-            source: source.to_owned(),
-            permit: permit.id().to_owned(),
-            counts: crate::Counts::default(),
-            rules: Vec::new(),
-            position: None,
-            files: Vec::new(),
-            load: None,
-            halt: Some(halt),
-            restore: None,
-        };
+        let header = Header { halt: Some(halt), ..Header::new(dataset, source, permit, crate::Counts::default()) };
         let frame = Frame { header, accepted: None, quarantined: None };
         order.note(&frame);
         gate::append_in_order(&self.parts.log, &frame, order).await?.durable().await?;
@@ -419,22 +411,92 @@ impl Pipeline {
     }
 }
 
+/// What a request passes on its way into the log.
+struct Door {
+    revision: Arc<Revision>,
+    order: Arc<tokio::sync::Mutex<Order>>,
+    log: Arc<dyn Log>,
+    permit: Permit,
+    now: seawall_base::Instant,
+}
+
+impl Door {
+    /// Checks rows, decides on their order and hands them to the log.
+    async fn admit(self, source: &str, incoming: Incoming) -> Result<PendingReceipt> {
+        let Door { revision, order, log, permit, now } = self;
+        let source = revision.source(source)?;
+        let dataset = revision.dataset(&source.source.dataset)?;
+        let checked = gate::check_request(source, dataset, &incoming, now).await?;
+        let warnings = checked.warnings.clone();
+        let unknown_columns = checked.unknown_columns.clone();
+
+        let mut ordered = order.lock().await;
+        if let Some(key) = &incoming.key {
+            let arrives = ordered.last_arrival.map_or(now, |last| last.max(now));
+            if let Some(given) = ordered.answers.find(&dataset.dataset.name, permit.principal(), key, arrives)? {
+                drop(ordered);
+                return Ok(PendingReceipt(Pending::Repeat { log, given, verdicts: incoming.verdicts }));
+            }
+        }
+        let admitted = ordered.admit(source, dataset, &permit, checked, &incoming, now)?;
+        let gate::Admitted { header, payload, rows, verdicts, refusal } = admitted;
+        let append = gate::hand_over(&log, &header, payload, rows, ordered).await?;
+        let mut receipt = Receipt {
+            counts: header.counts,
+            cut: Cut::empty(),
+            rows: verdicts,
+            rows_omitted: Omitted::default(),
+            warnings,
+            unknown_columns,
+            repeated: false,
+        };
+        receipt.tell(incoming.verdicts);
+        Ok(PendingReceipt(Pending::New { append, receipt, refusal }))
+    }
+}
+
 /// Rows whose place in the order is decided, on their way to the disk.
-pub struct PendingReceipt {
-    append: gate::PendingAppend,
-    receipt: Receipt,
-    refusal: Option<Error>,
+pub struct PendingReceipt(Pending);
+
+enum Pending {
+    New { append: gate::PendingAppend, receipt: Receipt, refusal: Option<Error> },
+    Repeat { log: Arc<dyn Log>, given: Given, verdicts: Verdicts },
 }
 
 impl PendingReceipt {
     /// Waits until the rows are durable.
     pub async fn durable(self) -> Result<Receipt> {
-        let end = self.append.durable().await?;
-        match self.refusal {
-            Some(refusal) => Err(refusal),
-            None => Ok(Receipt { cut: gate::live_cut(end), ..self.receipt }),
+        match self.0 {
+            Pending::New { append, receipt, refusal } => {
+                let end = append.durable().await?;
+                match refusal {
+                    Some(refusal) => Err(refusal),
+                    None => Ok(Receipt { cut: gate::live_cut(end), ..receipt }),
+                }
+            }
+            Pending::Repeat { log, given, verdicts } => repeated(log.as_ref(), given, verdicts).await,
         }
     }
+}
+
+/// The answer to an earlier request, once its rows are durable: read back from its frame.
+async fn repeated(log: &dyn Log, given: Given, verdicts: Verdicts) -> Result<Receipt> {
+    log.wait_beyond(given.entry).await?;
+    let frame = match log.read(given.entry, 1).await {
+        // It was retired; counts and cut are known still.
+        Err(error) if error.kind() == ErrorKind::NotFound => Vec::new(),
+        read => read?,
+    };
+    let header = frame.first().map(|entry| Frame::decode_header(&entry.payload)).transpose()?;
+    let told = header.and_then(|header| header.answer);
+    let (rows, warnings, unknown_columns) =
+        told.map(|told| (told.rows, told.warnings, told.unknown_columns)).unwrap_or_default();
+    let cut = gate::live_cut(given.end);
+    let rows_omitted = Omitted::default();
+    let mut receipt =
+        Receipt { counts: given.counts, cut, rows, rows_omitted, warnings, unknown_columns, repeated: true };
+    receipt.tell(verdicts);
+    Ok(receipt)
 }
 
 /// How far the stages have come, in log entries.

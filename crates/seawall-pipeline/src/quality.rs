@@ -7,6 +7,7 @@
 //! trips halts the dataset; rows before the last resumption do not count.
 
 use std::collections::{BTreeMap, VecDeque};
+use std::sync::Arc;
 
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::compute::cast;
@@ -108,17 +109,55 @@ impl QualityWatch {
     pub(crate) fn fold(&mut self, frame: &Frame, arrival: Instant) {
         self.intakes.entry(frame.header.dataset.clone()).or_default().fold(frame, arrival);
     }
+
+    /// How the service levels of a dataset stand.
+    fn judge_services(&self, dataset: &DatasetGate, incidents: &[&Incident], now: Instant) -> Vec<Outcome> {
+        let name = &dataset.dataset.name;
+        let mut outcomes = Vec::new();
+        for level in dataset.gate.service_levels() {
+            let Some(intake) = self.intakes.get(name) else { continue };
+            let column = level.column.as_ref().or(dataset.dataset.event_time.as_ref());
+            let times = self.tables.get(name).and_then(|look| look.times.get(column?));
+            let (received, refused) = intake.rows_since(now - level.period());
+            let observed = Observed {
+                oldest: times.map(|(oldest, _)| *oldest),
+                newest: times.map(|(_, newest)| *newest),
+                last_arrival: intake.last_arrival,
+                since: intake.since,
+                received,
+                refused,
+                looks: intake.looks,
+                looks_up: intake.looks_up,
+                faults: faults(incidents, now),
+            };
+            let Some(measurement) = level.judge(&observed, now) else { continue };
+            outcomes.push(Outcome {
+                cause: CauseKind::ServiceLevel,
+                metric: "service_level",
+                rule: level.rule.clone(),
+                column: level.column.clone(),
+                offending: 0,
+                measurement,
+            });
+        }
+        outcomes
+    }
 }
 
 impl Pipeline {
     /// Looks at tables, promises and breakers of every dataset.
     pub(crate) async fn look_at_quality(&self, monitor: &mut Monitor, revision: &Revision, now: Instant) -> Result<()> {
+        let watched: Vec<(&String, &Arc<DatasetGate>)> =
+            revision.datasets.iter().filter(|(_, dataset)| is_watched(dataset)).collect();
+        if watched.is_empty() {
+            return Ok(());
+        }
         let incidents = self.parts.catalog.incidents(false).await?;
-        for (name, dataset) in &revision.datasets {
+        for (name, dataset) in watched {
             let of_dataset: Vec<&Incident> = incidents.iter().filter(|i| i.subject == *name).collect();
             self.look_at_breaker(&mut monitor.quality, revision, dataset, now).await?;
             let mut outcomes = self.look_at_table(&mut monitor.quality, dataset, now).await?;
-            outcomes.extend(self.look_at_services(&mut monitor.quality, dataset, &of_dataset, now).await);
+            outcomes.extend(monitor.quality.judge_services(dataset, &of_dataset, now));
             for outcome in outcomes {
                 self.tell_outcome(revision, name, outcome, &of_dataset, now).await?;
             }
@@ -162,8 +201,7 @@ impl Pipeline {
     ) -> Result<Vec<Outcome>> {
         let name = &dataset.dataset.name;
         let gate = &dataset.gate;
-        let asks = !gate.table_rules().is_empty() || gate.tallies_table() || !gate.service_levels().is_empty();
-        if !asks {
+        if !asks_table(dataset) {
             return Ok(Vec::new());
         }
         let table = TableName::dataset(name)?;
@@ -229,44 +267,6 @@ impl Pipeline {
         times
     }
 
-    async fn look_at_services(
-        &self,
-        watch: &mut QualityWatch,
-        dataset: &DatasetGate,
-        incidents: &[&Incident],
-        now: Instant,
-    ) -> Vec<Outcome> {
-        let name = &dataset.dataset.name;
-        let mut outcomes = Vec::new();
-        for level in dataset.gate.service_levels() {
-            let Some(intake) = watch.intakes.get(name) else { continue };
-            let column = level.column.as_ref().or(dataset.dataset.event_time.as_ref());
-            let times = watch.tables.get(name).and_then(|look| look.times.get(column?));
-            let (received, refused) = intake.rows_since(now - level.period());
-            let observed = Observed {
-                oldest: times.map(|(oldest, _)| *oldest),
-                newest: times.map(|(_, newest)| *newest),
-                last_arrival: intake.last_arrival,
-                since: intake.since,
-                received,
-                refused,
-                looks: intake.looks,
-                looks_up: intake.looks_up,
-                faults: faults(incidents, now),
-            };
-            let Some(measurement) = level.judge(&observed, now) else { continue };
-            outcomes.push(Outcome {
-                cause: CauseKind::ServiceLevel,
-                metric: "service_level",
-                rule: level.rule.clone(),
-                column: level.column.clone(),
-                offending: 0,
-                measurement,
-            });
-        }
-        outcomes
-    }
-
     /// Records an outcome; opens an incident for a broken one and closes it when it holds again.
     async fn tell_outcome(
         &self,
@@ -293,15 +293,25 @@ impl Pipeline {
         if open.is_empty() {
             return Ok(());
         }
-        self.record(found, now).await?;
+        self.record_signal_of(found, now).await?;
         self.close_by_key(&open, &key, &outcome.measurement.message, now).await
     }
 
-    async fn record(&self, found: Found, now: Instant) -> Result<()> {
+    async fn record_signal_of(&self, found: Found, now: Instant) -> Result<()> {
         let permit = self.control_permit(Action::ManageIncidents, &found.subject);
         let signal = Signal { at: now, ..found.signal };
         self.parts.catalog.record_signals(&permit, std::slice::from_ref(&signal)).await
     }
+}
+
+fn is_watched(dataset: &DatasetGate) -> bool {
+    asks_table(dataset) || dataset.gate.breaker().is_some()
+}
+
+/// Whether the contract says something that only the table can answer.
+fn asks_table(dataset: &DatasetGate) -> bool {
+    let gate = &dataset.gate;
+    !gate.table_rules().is_empty() || gate.tallies_table() || !gate.service_levels().is_empty()
 }
 
 /// The counting rules over the rows of a table.

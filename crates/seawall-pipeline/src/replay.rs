@@ -258,13 +258,10 @@ impl<'a> Driver<'a> {
         let stream = &self.streams[number];
         let Some(chunk) = stream.chunks.first() else { return Ok(()) };
         let incoming = Incoming {
-            rows: chunk.rows.slice(0, 0),
-            input: chunk.input,
             mapped: true,
             broken: stream.broken.clone(),
-            arrivals: None,
             position: Some(Position { stream: stream.id.clone(), rows: 0 }),
-            files: Vec::new(),
+            ..Incoming::new(chunk.rows.slice(0, 0), chunk.input)
         };
         self.pipeline.ingest(self.permit, &stream.source, incoming).await?;
         Ok(())
@@ -319,13 +316,11 @@ impl<'a> Driver<'a> {
             };
             self.entered[number] += part.rows.num_rows();
             let incoming = Incoming {
-                rows: part.rows,
-                input: part.input,
                 mapped: true,
-                broken: Vec::new(),
                 arrivals: Some(arrivals),
                 position: Some(Position { stream: stream.id.clone(), rows: self.entered[number] as u64 }),
                 files: if self.entered[number] == stream.len() { stream.files.clone() } else { Vec::new() },
+                ..Incoming::new(part.rows, part.input)
             };
             pending.push(self.pipeline.begin_ingest(self.permit, &stream.source, incoming).await?);
         }

@@ -116,18 +116,7 @@ pub async fn append(log: &dyn Log, permit: &Permit, restore: Restore, arrival: I
         instants(arrival),
         instants(arrival),
     ];
-    let header = Header {
-        dataset: TABLE.to_owned(),
-        source: "rollback".into(),
-        permit: permit.id().to_owned(),
-        counts: crate::Counts::default(),
-        rules: Vec::new(),
-        position: None,
-        files: Vec::new(),
-        load: None,
-        halt: None,
-        restore: Some(restore),
-    };
+    let header = Header { restore: Some(restore), ..Header::new(TABLE, "rollback", permit, crate::Counts::default()) };
     let frame = Frame { header, accepted: Some(RecordBatch::try_new(schema(), columns)?), quarantined: None };
     log.append(frame.live_rows(), frame.encode()?).await.map(|_| ())
 }

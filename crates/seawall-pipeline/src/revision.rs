@@ -18,6 +18,9 @@ use seawall_kernel::feature::ViewPlan;
 use crate::recovery::retention::LOG_RETENTION_DEFAULT;
 use crate::source::files;
 
+/// Compiled maps that a source keeps, one per schema of its input.
+const MAPS_MAX: usize = 64;
+
 /// Everything that a revision declares, compiled.
 pub struct Revision {
     /// Content hash of the project.
@@ -293,7 +296,12 @@ impl SourceMap {
             return Ok(map);
         }
         let map = self.engine.compile_map(sql, schema.clone(), &self.references).await?;
-        self.maps.lock().push((schema, map.clone()));
+        let mut maps = self.maps.lock();
+        // Producers choose the columns they send, so a source could be asked for any number of maps.
+        if maps.len() >= MAPS_MAX {
+            maps.remove(0);
+        }
+        maps.push((schema, map.clone()));
         Ok(map)
     }
 

@@ -176,18 +176,8 @@ impl Pipeline {
         let mut order = self.order.lock().await;
         let arrivals = order.stamp(rows.num_rows(), None, known_at.last().copied().unwrap_or(Instant::MIN));
         let count = rows.num_rows() as u64;
-        let header = Header {
-            dataset: table.as_str().to_owned(),
-            source: "scoring".to_owned(),
-            permit: permit.id().to_owned(),
-            counts: Counts { received: count, accepted: count, ..Counts::default() },
-            rules: Vec::new(),
-            position,
-            files: Vec::new(),
-            load: None,
-            halt: None,
-            restore: None,
-        };
+        let counts = Counts { received: count, accepted: count, ..Counts::default() };
+        let header = Header { position, ..Header::new(table.as_str(), "scoring", permit, counts) };
         let frame = Frame { header, accepted: Some(with_times(&rows, arrivals.clone(), arrivals)?), quarantined: None };
         order.note(&frame);
         let end = gate::append_in_order(&self.parts.log, &frame, order).await?.durable().await?;

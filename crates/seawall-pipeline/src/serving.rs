@@ -120,18 +120,8 @@ impl Pipeline {
         let arrivals =
             order.stamp(answer.rows.num_rows(), None, answer.known_at.last().copied().unwrap_or(Instant::MIN));
         let rows = answer.rows.num_rows() as u64;
-        let header = Header {
-            dataset: set.served_table.as_str().to_owned(),
-            source: "serving".into(),
-            permit: permit.id().to_owned(),
-            counts: Counts { received: rows, accepted: rows, ..Counts::default() },
-            rules: Vec::new(),
-            position,
-            files: Vec::new(),
-            load: None,
-            halt: None,
-            restore: None,
-        };
+        let counts = Counts { received: rows, accepted: rows, ..Counts::default() };
+        let header = Header { position, ..Header::new(set.served_table.as_str(), "serving", permit, counts) };
         let accepted = with_times(&answer.rows, arrivals.clone(), arrivals)?;
         let frame = Frame { header, accepted: Some(accepted), quarantined: None };
         order.note(&frame);

@@ -14,8 +14,7 @@ use arrow::array::{ArrayRef, RecordBatch, new_null_array};
 use arrow::datatypes::SchemaRef;
 use seawall_base::error::Result;
 use seawall_base::{
-    Append, Clock, Cut, ErrorKind, Instant, Log, LogEntry, Offset, Partition, Permit, Span, TableName, TableSnapshot,
-    TableStore,
+    Append, Clock, Cut, Instant, Log, LogEntry, Offset, Partition, Permit, Span, TableName, TableSnapshot, TableStore,
 };
 use seawall_catalog::{Catalog, TableCommit};
 use serde_json::{Value, json};
@@ -24,7 +23,7 @@ use tracing::{debug, info, warn};
 
 use self::backlog::{Backlog, Buffer, tables_of};
 use crate::dependency::persist::Patience;
-use crate::dependency::{Dependencies, Idempotent, Operation, persist};
+use crate::dependency::{Dependencies, Idempotent, Operation, is_away, persist};
 use crate::frame::{Frame, Restore};
 
 mod backlog;
@@ -201,7 +200,7 @@ impl TableWriter {
                 self.progress.send_if_modified(|progress| progress.away_since.take().is_some());
                 Ok(())
             }
-            Err(error) if error.kind() == ErrorKind::Unavailable => {
+            Err(error) if is_away(&error) => {
                 if self.patience.failures() == 0 {
                     warn!(code = error.code(), %error, "tables are away, rows wait in the log");
                 }

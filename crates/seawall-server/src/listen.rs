@@ -1,20 +1,33 @@
-//! Listening: plain HTTP on loopback, TLS anywhere else, and a clean end.
+//! Listening: HTTP and Flight, plain on loopback, with TLS anywhere else; limits of connections; a clean end.
+
+mod crowd;
 
 use std::net::{SocketAddr, TcpListener};
 use std::path::PathBuf;
+use std::sync::Arc;
 use std::time::Duration;
 
-use axum_server::Handle;
-use axum_server::tls_rustls::RustlsConfig;
+use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
+use axum_server::{Handle, Server};
+use hyper_util::rt::TokioTimer;
 use seawall_base::error::Result;
 use seawall_base::{Error, ErrorKind};
 use tracing::info;
 
+use self::crowd::Crowd;
 use crate::App;
 use crate::auth::Access;
 
 /// How long requests under way may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(10);
+/// Connections that a port has at the same time.
+const CONNECTIONS_MAX: usize = 4_096;
+/// How long the head of a request may take, also on a connection that is kept open for more.
+const HEAD_TIME_MAX: Duration = Duration::from_secs(30);
+/// Calls that one Flight connection may make at the same time.
+const STREAMS_MAX: u32 = 64;
+/// How often a Flight client that says nothing is asked whether it is still there.
+const PING_INTERVAL: Duration = Duration::from_secs(20);
 
 /// Certificate and key, PEM.
 #[derive(Debug, Clone)]
@@ -51,41 +64,122 @@ impl Listen {
     }
 }
 
-/// Serves `app` until `stop` is done. `ready` is told the address once the socket listens.
+/// Serves `app` until `stop` is done: HTTP, and Flight when it has an address too. `ready` is told the addresses once the
+/// sockets listen.
 pub async fn serve(
     app: App,
-    listen: &Listen,
-    ready: impl FnOnce(SocketAddr),
+    http: &Listen,
+    flight: Option<&Listen>,
+    ready: impl FnOnce(SocketAddr, Option<SocketAddr>),
     stop: impl Future<Output = ()> + Send + 'static,
 ) -> Result<()> {
-    listen.check(&app.access)?;
-    let cannot = |error: std::io::Error| {
-        Error::new(ErrorKind::Unavailable, "SW0882", format!("cannot listen on {}", listen.address))
-            .because(error)
-            .hint("another process may hold the port; choose one with --listen, or port 0 for a free one")
+    let http = Port::open(&app, http, Protocol::Http).await?;
+    let flight = match flight {
+        Some(listen) => Some(Port::open(&app, listen, Protocol::Flight).await?),
+        None => None,
     };
-    let socket = TcpListener::bind(listen.address).map_err(cannot)?;
-    socket.set_nonblocking(true).map_err(cannot)?;
-    let address = socket.local_addr().map_err(cannot)?;
     let handle = Handle::new();
     let stopper = handle.clone();
     tokio::spawn(async move {
         stop.await;
         stopper.graceful_shutdown(Some(GRACE));
     });
-    let service = crate::http::router(app).into_make_service();
-    info!(%address, tls = listen.tls.is_some(), "listening");
-    ready(address);
-    match &listen.tls {
-        None => axum_server::from_tcp(socket).map_err(cannot)?.handle(handle).serve(service).await.map_err(cannot),
-        Some(tls) => {
-            let config = RustlsConfig::from_pem_file(&tls.certificate, &tls.key).await.map_err(|error| {
-                Error::invalid("SW0883", "cannot use the TLS certificate or key")
-                    .because(error)
-                    .hint("both must be PEM files that belong together")
-            })?;
-            let server = axum_server::from_tcp_rustls(socket, config).map_err(cannot)?;
-            server.handle(handle).serve(service).await.map_err(cannot)
+    ready(http.address, flight.as_ref().map(|flight| flight.address));
+    match flight {
+        None => http.serve(app, handle).await,
+        Some(flight) => {
+            let (first, second) = tokio::join!(http.serve(app.clone(), handle.clone()), flight.serve(app, handle));
+            first.and(second)
         }
     }
+}
+
+/// What a port speaks.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Protocol {
+    /// HTTP/1.1.
+    Http,
+    /// gRPC, which is HTTP/2.
+    Flight,
+}
+
+/// A socket that listens.
+struct Port {
+    socket: TcpListener,
+    address: SocketAddr,
+    tls: Option<RustlsConfig>,
+    protocol: Protocol,
+}
+
+impl Port {
+    async fn open(app: &App, listen: &Listen, protocol: Protocol) -> Result<Port> {
+        listen.check(&app.access)?;
+        let cannot = |error: std::io::Error| cannot_listen(listen.address, error);
+        let socket = TcpListener::bind(listen.address).map_err(cannot)?;
+        socket.set_nonblocking(true).map_err(cannot)?;
+        let address = socket.local_addr().map_err(cannot)?;
+        let tls = match &listen.tls {
+            Some(tls) => Some(tls.config(protocol).await?),
+            None => None,
+        };
+        info!(%address, ?protocol, tls = tls.is_some(), "listening");
+        Ok(Port { socket, address, tls, protocol })
+    }
+
+    async fn serve(self, app: App, handle: Handle<SocketAddr>) -> Result<()> {
+        let Port { socket, address, tls, protocol } = self;
+        let cannot = |error: std::io::Error| cannot_listen(address, error);
+        let crowd = Crowd::new(CONNECTIONS_MAX, app.counters.clone());
+        let service = match protocol {
+            Protocol::Http => crate::http::router(app).into_make_service(),
+            Protocol::Flight => crate::flight::router(app).into_make_service(),
+        };
+        let server = limited(axum_server::from_tcp(socket).map_err(cannot)?, protocol).handle(handle);
+        match tls {
+            None => server.acceptor(crowd).serve(service).await.map_err(cannot),
+            Some(config) => {
+                let acceptor = RustlsAcceptor::new(config).acceptor(crowd);
+                server.acceptor(acceptor).serve(service).await.map_err(cannot)
+            }
+        }
+    }
+}
+
+/// A server that speaks one protocol and does not wait for slow heads or dead peers.
+fn limited(server: Server<SocketAddr>, protocol: Protocol) -> Server<SocketAddr> {
+    let mut server = match protocol {
+        Protocol::Http => server.http1_only(),
+        Protocol::Flight => server.http2_only(),
+    };
+    let builder = server.http_builder();
+    builder.http1().timer(TokioTimer::new()).header_read_timeout(HEAD_TIME_MAX);
+    builder
+        .http2()
+        .timer(TokioTimer::new())
+        .max_concurrent_streams(STREAMS_MAX)
+        .keep_alive_interval(Some(PING_INTERVAL))
+        .keep_alive_timeout(PING_INTERVAL);
+    server
+}
+
+impl Tls {
+    async fn config(&self, protocol: Protocol) -> Result<RustlsConfig> {
+        let loaded = RustlsConfig::from_pem_file(&self.certificate, &self.key).await.map_err(|error| {
+            Error::invalid("SW0883", "cannot use the TLS certificate or key")
+                .because(error)
+                .hint("both must be PEM files that belong together")
+        })?;
+        let mut config = rustls::ServerConfig::clone(&loaded.get_inner());
+        config.alpn_protocols = match protocol {
+            Protocol::Http => vec![b"http/1.1".to_vec()],
+            Protocol::Flight => vec![b"h2".to_vec()],
+        };
+        Ok(RustlsConfig::from_config(Arc::new(config)))
+    }
+}
+
+fn cannot_listen(address: SocketAddr, error: std::io::Error) -> Error {
+    Error::new(ErrorKind::Unavailable, "SW0882", format!("cannot listen on {address}"))
+        .because(error)
+        .hint("another process may hold the port; choose another one, or port 0 for a free one")
 }

@@ -25,6 +25,9 @@ const POST_TIMEOUT: Duration = Duration::from_secs(24 * 3600);
 pub struct Running {
     /// `http://127.0.0.1:8321`.
     pub url: String,
+    /// `grpc://127.0.0.1:8322`, when it answers Flight.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flight: Option<String>,
     /// Its process.
     pub pid: u32,
     /// What its `/health` answers: another server on the same address is not this one.
@@ -64,13 +67,20 @@ impl Running {
 
     /// Posts a body; the answer's JSON, or the server's error.
     pub fn post(&self, path: &str, content_type: &str, body: &[u8]) -> Result<Value> {
+        self.post_with(path, &[("content-type", content_type)], body)
+    }
+
+    /// Posts a body with these headers; the answer's JSON, or the server's error.
+    pub fn post_with(&self, path: &str, headers: &[(&str, &str)], body: &[u8]) -> Result<Value> {
         let mut request = ureq::post(format!("{}{path}", self.url))
             .config()
             .http_status_as_error(false)
             .timeout_connect(Some(CONNECT_TIMEOUT))
             .timeout_global(Some(POST_TIMEOUT))
-            .build()
-            .header("content-type", content_type);
+            .build();
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         if let Ok(token) = std::env::var("SEAWALL_TOKEN") {
             request = request.header("authorization", format!("Bearer {token}"));
         }

@@ -44,7 +44,7 @@ pub use convert::Input;
 pub use evolve::{Change, ChangeKind, schema_change};
 pub use gate::Gate;
 pub use infer::{Assumption, infer};
-pub use json::{Decoded, Limits, decode_json_array, decode_ndjson};
+pub use json::{Decoded, Failure, Limits, decode_json_array, decode_ndjson};
 pub use model::{
     Bound, Contract, CustomProperty, DescribedValue, EnumValue, LogicalTypeOptions, MapProperty, Property, Quality,
     QualityArguments, References, Relationship, Role, SchemaObject, SlaProperty,

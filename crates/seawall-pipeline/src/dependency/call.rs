@@ -244,7 +244,7 @@ impl Dependency {
 
     /// Whether an error tells that the dependency is away.
     fn is_away(&self, error: &Error) -> bool {
-        error.kind() == ErrorKind::Unavailable && !self.options.harmless_codes.contains(&error.code())
+        is_away(error) && !self.options.harmless_codes.contains(&error.code())
     }
 
     /// A refusal is final: repeating it at once would turn shedding into load.
@@ -352,6 +352,12 @@ impl Dependency {
         let refused = calls.counts.refused;
         self.changes.keep(Change { dependency: self.name, to: step.to, last_error: last, away_ms, refused });
     }
+}
+
+/// Whether an error says that something is away and may come back by itself. A store that refuses our credentials
+/// (`SW0512` of kind `Denied`) does, too: somebody renews them.
+pub(crate) fn is_away(error: &Error) -> bool {
+    error.kind() == ErrorKind::Unavailable || error.code() == "SW0512"
 }
 
 /// Whether an error says that a call was never made.

@@ -34,6 +34,7 @@ pub use call::{Counts, Dependency, Health, Idempotent, LastError, Operation, Opt
 pub use set::{Change, Dependencies};
 pub use timer::{DrivenTimer, MachineTimer, Timer};
 
+pub(crate) use call::is_away;
 pub(crate) use engine::GuardedEngine;
 pub(crate) use models::GuardedModels;
 pub(crate) use tables::GuardedTables;

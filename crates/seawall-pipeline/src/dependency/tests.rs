@@ -138,6 +138,24 @@ async fn a_mistake_of_the_caller_neither_repeats_nor_opens() {
     assert_eq!((health.state, health.calls.answered, health.calls.retried), (State::Closed, 50, 0));
 }
 
+/// Credentials that ran out come back by renewal; the writers must wait for it and not end.
+#[tokio::test]
+async fn a_store_that_refuses_our_credentials_is_away() {
+    let (_timer, dependencies) = driven(1);
+    let refused = || async { Err::<u32, _>(Error::new(ErrorKind::Denied, "SW0512", "403")) };
+    for _ in 0..3 {
+        let error = dependencies.table_writes.once(READ, refused()).await.unwrap_err();
+        assert!(super::is_away(&error));
+    }
+    assert_eq!(dependencies.table_writes.health().state, State::Open);
+    // A policy that refuses a caller says nothing about the store.
+    let denied = || async { Err::<u32, _>(Error::new(ErrorKind::Denied, "SW0610", "not yours")) };
+    for _ in 0..20 {
+        assert!(!super::is_away(&dependencies.table_reads.once(READ, denied()).await.unwrap_err()));
+    }
+    assert_eq!(dependencies.table_reads.health().state, State::Closed);
+}
+
 #[tokio::test]
 async fn a_full_bulkhead_sheds_at_once_and_given_up_calls_leave_it() {
     let (_timer, dependencies) = driven(1);

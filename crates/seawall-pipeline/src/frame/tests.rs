@@ -20,6 +20,8 @@ fn header(counts: Counts) -> Header {
         load: None,
         halt: None,
         restore: None,
+        arrival: None,
+        answer: None,
     }
 }
 

@@ -41,6 +41,8 @@ fn header(dataset: &str, counts: Counts) -> Header {
         load: None,
         halt: None,
         restore: None,
+        arrival: None,
+        answer: None,
     }
 }
 

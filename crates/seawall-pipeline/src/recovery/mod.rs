@@ -155,6 +155,7 @@ fn take(states: &States, body: Body, datasets: &Datasets) -> Result<Begun> {
         |e| Error::corrupt("SW0442", "the order in the checkpoint is not what this program writes").because(e);
     let mut order: Order = serde_json::from_value(body.order).map_err(damaged)?;
     order.entries = body.entries;
+    order.end = body.end;
     let mut stale = BTreeSet::new();
     for (name, dataset) in datasets {
         let (primary_key, horizon) = (&dataset.dataset.primary_key, dataset.gate.dedup_horizon());
@@ -191,7 +192,7 @@ async fn replay(
     let frame = Frame::decode(&entry.payload)?;
     let name = &frame.header.dataset;
     let dataset = datasets.get(name).map(Arc::as_ref).filter(|_| !stale.contains(name));
-    recovered.order.recover(&frame, dataset)?;
+    recovered.order.recover(&frame, entry.end(), dataset)?;
     if let Some(restore) = &frame.header.restore {
         let keyed = |name: &&String| datasets.get(*name).is_some_and(|d| !d.dataset.primary_key.is_empty());
         stale.extend(restore.tables.keys().filter(keyed).cloned());

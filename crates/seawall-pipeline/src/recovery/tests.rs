@@ -95,7 +95,7 @@ impl TableStore for Tables {
         let cut = self.cuts.lock().get(table.as_str()).cloned();
         let cut = cut.ok_or_else(|| Error::not_found("SW0500", "there is no such table"))?;
         let schema = Arc::new(Schema::empty());
-        Ok(TableSnapshot { version: TableVersion(1), schema, rows: 0, cut })
+        Ok(TableSnapshot { version: TableVersion(1), schema, rows: 0, cut, added: Vec::new() })
     }
 
     async fn scan(
@@ -371,6 +371,8 @@ fn header(dataset: &str) -> Header {
         load: None,
         halt: None,
         restore: None,
+        arrival: None,
+        answer: None,
     }
 }
 

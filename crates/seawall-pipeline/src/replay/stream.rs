@@ -231,15 +231,7 @@ async fn availabilities(
     rows: &RecordBatch,
     input: Input,
 ) -> Result<Vec<Instant>> {
-    let incoming = Incoming {
-        rows: rows.clone(),
-        input,
-        mapped: true,
-        broken: Vec::new(),
-        arrivals: None,
-        position: None,
-        files: Vec::new(),
-    };
+    let incoming = Incoming { mapped: true, ..Incoming::new(rows.clone(), input) };
     let checked = check(source, dataset, &incoming, Instant::MAX).await?;
     let declared = checked.declared.ok_or_else(|| {
         Error::invalid("SW0851", format!("source {:?} cannot be replayed", source.source.name))
@@ -309,15 +301,7 @@ pub(super) async fn decisions(pipeline: &Pipeline, streams: &[Stream]) -> Result
 }
 
 async fn accepted(source: &SourceMap, dataset: &DatasetGate, chunk: &Chunk) -> Result<RecordBatch> {
-    let incoming = Incoming {
-        rows: chunk.rows.clone(),
-        input: chunk.input,
-        mapped: true,
-        broken: Vec::new(),
-        arrivals: None,
-        position: None,
-        files: Vec::new(),
-    };
+    let incoming = Incoming { mapped: true, ..Incoming::new(chunk.rows.clone(), chunk.input) };
     let checked = check(source, dataset, &incoming, Instant::MAX).await?;
     let stopped = checked.rejected.is_some() || checked.halt.is_some();
     Ok(if stopped { RecordBatch::new_empty(dataset.dataset.schema.clone()) } else { checked.accepted })

@@ -5,6 +5,7 @@ use axum::http::{HeaderValue, StatusCode, header};
 use axum::response::{IntoResponse, Response};
 use seawall_base::{Error, ErrorKind};
 use serde_json::json;
+use tonic::Code;
 
 /// Seconds after which a client may try again.
 const RETRY_AFTER_SECONDS: u32 = 1;
@@ -37,6 +38,10 @@ impl IntoResponse for Failure {
             // Known callers only: an unknown one must authenticate first.
             "SW0880" => StatusCode::UNAUTHORIZED,
             "SW0884" => StatusCode::TOO_MANY_REQUESTS,
+            "SW0889" => StatusCode::PAYLOAD_TOO_LARGE,
+            "SW0890" | "SW1206" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
+            "SW1202" => StatusCode::REQUEST_TIMEOUT,
+            "SW1204" => StatusCode::UNPROCESSABLE_ENTITY,
             _ => status(error.kind()),
         };
         // While a dependency is away, its breaker has said so once.
@@ -70,6 +75,24 @@ pub async fn unknown_route(uri: axum::http::Uri) -> Failure {
 pub fn bad_json(error: &serde_json::Error, example: &str) -> Error {
     Error::invalid("SW0886", format!("the request body does not fit: {error}"))
         .hint(format!("send for example {example}"))
+}
+
+/// An error as a gRPC status: code by kind, and the error's code in the message.
+pub fn grpc(error: &Error) -> tonic::Status {
+    let code = match (error.code(), error.kind()) {
+        ("SW0880", _) => Code::Unauthenticated,
+        ("SW0884", _) => Code::ResourceExhausted,
+        ("SW1202", _) => Code::DeadlineExceeded,
+        (_, ErrorKind::Invalid) => Code::InvalidArgument,
+        (_, ErrorKind::Denied) => Code::PermissionDenied,
+        (_, ErrorKind::NotFound) => Code::NotFound,
+        (_, ErrorKind::Conflict) => Code::Aborted,
+        (_, ErrorKind::Unavailable) => Code::Unavailable,
+        (_, ErrorKind::Corrupt) => Code::DataLoss,
+        (_, ErrorKind::Internal) => Code::Internal,
+    };
+    let hint = error.remedy().map(|hint| format!("; hint: {hint}")).unwrap_or_default();
+    tonic::Status::new(code, format!("[{}] {error}{hint}", error.code()))
 }
 
 /// An error that an answer tells, as an error again: its code stands in the message.

@@ -30,7 +30,8 @@ pub(super) async fn health(State(app): State<App>) -> Json<Value> {
 }
 
 pub(super) async fn metrics(State(app): State<App>) -> Response {
-    let text = app.metrics.render(&app.pipeline).await;
+    let mut text = app.metrics.render(&app.pipeline).await;
+    app.counters.render(&mut text, app.room.taken());
     ([(header::CONTENT_TYPE, "text/plain; version=0.0.4")], text).into_response()
 }
 

@@ -1,6 +1,7 @@
 //! HTTP: routes and what they share.
 
 mod answer;
+mod body;
 mod deadline;
 pub mod error;
 mod events;
@@ -21,7 +22,8 @@ use seawall_base::Error;
 use seawall_base::error::Result;
 use serde_json::Value;
 
-use crate::{App, BODY_BYTES_MAX};
+use crate::App;
+use crate::ingest::BODY_BYTES_MAX;
 
 /// Every route.
 pub fn router(app: App) -> Router {
@@ -64,7 +66,7 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
-pub use events::decode;
+pub(crate) use events::IDEMPOTENCY_KEY;
 pub use features::json_rows;
 
 /// Answers one request in this process, as the running server would, for a command that runs without one.

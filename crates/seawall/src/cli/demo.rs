@@ -164,7 +164,8 @@ impl Demo {
         let place = Place { home: home.to_owned() };
         place.write()?;
         let home = home.display().to_string();
-        let announce = move |url: &str| {
+        let announce = move |running: &crate::client::Running| {
+            let url = &running.url;
             let seawall = format!("seawall -C {home}/project --data-dir {home}/data");
             eprintln!("\nthe demo goes on at {url}, one simulated hour per second; Ctrl-C ends it.");
             eprintln!("Break it, in another terminal:\n  seawall demo inject cents");
@@ -176,7 +177,8 @@ impl Demo {
             eprintln!("  SEAWALL_TOKEN={} {seawall} approve DEC-1", tokens.risk);
         };
         let served =
-            serve_until_told(installation, pipeline, Access::Open(local_principal()), listen, announce, living).await;
+            serve_until_told(installation, pipeline, Access::Open(local_principal()), (listen, None), announce, living)
+                .await;
         place.remove();
         served
     }

@@ -19,7 +19,8 @@ use crate::output::{Exit, print_json};
 #[command(after_help = "\
 Examples:
   seawall ingest payments events.ndjson
-  echo '{\"payment_id\": \"p1\"}' | seawall ingest payments -")]
+  echo '{\"payment_id\": \"p1\"}' | seawall ingest payments -
+  seawall ingest payments events.ndjson --idempotency-key 2026-03-01/7")]
 pub struct Ingest {
     /// The dataset
     dataset: String,
@@ -28,6 +29,9 @@ pub struct Ingest {
     /// Form of the events, when the file's name does not tell
     #[arg(long, value_enum)]
     format: Option<Format>,
+    /// Key of this request: sent again with the same events, it is answered again and nothing is taken in twice
+    #[arg(long, value_name = "KEY")]
+    idempotency_key: Option<String>,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -53,7 +57,11 @@ impl Ingest {
         let content_type = self.format().content_type();
         let settings = global.settings();
         let receipt = match crate::client::Running::find(&settings.data) {
-            Some(running) => running.post(&format!("/v1/datasets/{}/events", self.dataset), content_type, &body)?,
+            Some(running) => {
+                let mut headers = vec![("content-type", content_type)];
+                headers.extend(self.idempotency_key.as_deref().map(|key| ("idempotency-key", key)));
+                running.post_with(&format!("/v1/datasets/{}/events", self.dataset), &headers, &body)?
+            }
             None => self.by_hand(global, content_type, &body).await?,
         };
         let counts = &receipt["counts"];
@@ -95,7 +103,7 @@ impl Ingest {
     }
 
     fn body(&self) -> Result<Vec<u8>> {
-        let limit = seawall_server::BODY_BYTES_MAX as u64;
+        let limit = seawall_server::ingest::BODY_BYTES_MAX as u64;
         let mut body = Vec::new();
         if self.file.as_os_str() == "-" {
             std::io::stdin().take(limit + 1).read_to_end(&mut body)?;
@@ -118,7 +126,10 @@ impl Ingest {
         let revision = pipeline.revision();
         let source = revision.source_of(&self.dataset)?;
         let gate = revision.dataset(&self.dataset)?;
-        let incoming = seawall_server::http::decode(content_type, body, gate, source.source.map.is_some())?;
+        let mut incoming = seawall_server::ingest::decode(content_type, body, gate, source.source.map.is_some())?;
+        if let Some(key) = &self.idempotency_key {
+            incoming.key = Some(seawall_server::ingest::request_key(key, content_type, body)?);
+        }
         let receipt = pipeline.ingest(&permit, &source.source.name, incoming).await?;
         pipeline.stop().await?;
         Ok(json!(receipt))

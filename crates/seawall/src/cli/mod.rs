@@ -2,6 +2,7 @@
 
 mod backtest;
 mod backup;
+mod bench;
 mod check;
 mod contract;
 mod demo;
@@ -187,6 +188,8 @@ pub enum Command {
     Token(token::Token),
     /// Simulated card payments through the whole loop, with faults of known truth
     Demo(demo::Demo),
+    /// Measure this machine and a running server
+    Bench(bench::Bench),
 }
 
 /// Runs one command.
@@ -225,5 +228,6 @@ pub async fn run(cli: &Cli) -> Result<Exit> {
         Command::Restore(command) => command.run(global).await,
         Command::Token(command) => command.run(global).await,
         Command::Demo(command) => command.run(global).await,
+        Command::Bench(command) => command.run(global).await,
     }
 }

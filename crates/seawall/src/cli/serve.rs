@@ -31,7 +31,7 @@ const REVISION_INTERVAL: Duration = Duration::from_secs(1);
 #[derive(Debug, Args)]
 #[command(after_help = "\
 Endpoints:
-  POST /v1/datasets/NAME/events       NDJSON, a JSON array or an Arrow stream; gzip; answered when durable
+  POST /v1/datasets/NAME/events       NDJSON, a JSON array or an Arrow stream; gzip, zstd; answered when durable
   POST /v1/features                   {\"training_set\": ..., \"rows\": [...]} or {\"views\": [...], \"rows\": [...]}
                                       Arrow when accepted, for a training set or one view
   POST /v1/features/explain           the rows behind a number
@@ -48,6 +48,9 @@ pub struct Serve {
     /// Address to listen on; port 0 takes a free one
     #[arg(long, default_value = "127.0.0.1:8321")]
     listen: SocketAddr,
+    /// Address for Arrow Flight (DoPut), a port of its own; port 0 takes a free one
+    #[arg(long, value_name = "ADDRESS")]
+    flight: Option<SocketAddr>,
     /// Ask every request for a token
     #[arg(long)]
     tokens: bool,
@@ -79,9 +82,11 @@ impl Serve {
             (Some(certificate), Some(key)) => Some(Tls { certificate: certificate.clone(), key: key.clone() }),
             _ => None,
         };
+        let flight = self.flight.map(|address| Listen { address, tls: tls.clone() });
         let listen = Listen { address: self.listen, tls };
         let access = if self.tokens { Access::Tokens } else { Access::Open(local_principal()) };
         listen.check(&access)?;
+        flight.as_ref().map_or(Ok(()), |flight| flight.check(&access))?;
         let installation = Arc::new(global.open().await?);
         let checkpoint_interval = Duration::from_micros(self.checkpoint_interval.0.unsigned_abs());
         let options = Options { checkpoint_interval, ..Options::default() };
@@ -93,13 +98,16 @@ impl Serve {
         }
         let pipeline = Arc::new(pipeline);
         let json = global.json();
-        let announce = move |url: &str| match json {
-            true => println!("{}", json!({"version": 1, "listening": url})),
-            false => println!("listening on {url}; Ctrl-C ends it"),
+        let announce = move |running: &Running| match (json, &running.flight) {
+            (true, None) => println!("{}", json!({"version": 1, "listening": running.url})),
+            (true, Some(flight)) => println!("{}", json!({"version": 1, "listening": running.url, "flight": flight})),
+            (false, None) => println!("listening on {}; Ctrl-C ends it", running.url),
+            (false, Some(flight)) => println!("listening on {}, Flight on {flight}; Ctrl-C ends it", running.url),
         };
         let controller = tokio::spawn(control(pipeline.clone()));
         let keeper = tokio::spawn(crate::keeper::keep(installation.clone(), Arc::new(SystemClock)));
-        let served = serve_until_told(&installation, pipeline, access, listen, announce, controller).await;
+        let listening = (listen, flight);
+        let served = serve_until_told(&installation, pipeline, access, listening, announce, controller).await;
         keeper.abort();
         served?;
         Ok(Exit::Ok)
@@ -111,28 +119,34 @@ pub async fn serve_until_told(
     installation: &Installation,
     pipeline: Arc<Pipeline>,
     access: Access,
-    listen: Listen,
-    announce: impl FnOnce(&str),
+    (listen, flight): (Listen, Option<Listen>),
+    announce: impl FnOnce(&Running),
     work: tokio::task::JoinHandle<()>,
 ) -> Result<()> {
     let marker = installation.settings.data.join("serve.json");
     let scheme = if listen.tls.is_some() { "https" } else { "http" };
     let app = App::new(pipeline.clone(), access);
     let instance = app.instance.clone();
-    let ready = |address: SocketAddr| {
-        let running = Running { url: format!("{scheme}://{address}"), pid: std::process::id(), instance };
+    let flight_scheme = if listen.tls.is_some() { "grpc+tls" } else { "grpc" };
+    let ready = |address: SocketAddr, flight: Option<SocketAddr>| {
+        let running = Running {
+            url: format!("{scheme}://{address}"),
+            flight: flight.map(|address| format!("{flight_scheme}://{address}")),
+            pid: std::process::id(),
+            instance,
+        };
         let text = serde_json::to_string(&running).expect("an address and a number always serialize");
         if let Err(error) = std::fs::write(&marker, text) {
             tracing::warn!(%error, "cannot tell other commands where this server listens");
         }
-        announce(&running.url);
+        announce(&running);
     };
     let follower = tokio::spawn(follow_revisions(
         installation.catalog.clone(),
         pipeline.clone(),
         installation.settings.project.clone(),
     ));
-    let served = seawall_server::serve(app, &listen, ready, told_to_stop()).await;
+    let served = seawall_server::serve(app, &listen, flight.as_ref(), ready, told_to_stop()).await;
     for task in [follower, work] {
         task.abort();
         // The task holds the pipeline until it has ended.

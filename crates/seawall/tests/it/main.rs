@@ -12,6 +12,7 @@ mod contracts;
 mod declarations;
 mod demo;
 mod flights;
+mod ingest;
 mod integrity;
 mod keeper;
 mod kill;

@@ -45,14 +45,23 @@ impl Default for Limits {
 pub struct Decoded {
     /// The rows that decoded, in the contract's columns and types, every one of them nullable.
     pub batch: RecordBatch,
-    /// For each row of `batch` the index of its line in `raw`, ascending.
+    /// For each row of `batch` the index of its line, ascending.
     pub rows: Vec<u32>,
-    /// The text of every line; invalid UTF-8 is replaced, over-long lines are cut off.
-    pub raw: Vec<String>,
-    /// The lines that did not decode, ascending, each with every reason.
-    pub failures: Vec<(u32, Vec<Reason>)>,
+    /// The lines that did not decode, ascending.
+    pub failures: Vec<Failure>,
     /// Fields that the contract does not know, as paths, ordered; their values were not kept.
     pub unknown_columns: Vec<String>,
+}
+
+/// A line that did not decode.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Failure {
+    /// Its index among the lines.
+    pub line: u32,
+    /// Its text; invalid UTF-8 is replaced, over-long lines are cut off.
+    pub raw: String,
+    /// Every reason.
+    pub reasons: Vec<Reason>,
 }
 
 /// Decodes NDJSON. Blank lines are skipped, a byte order mark is allowed, lines end with `\n` or `\r\n`.
@@ -91,7 +100,7 @@ fn without_bom(bytes: &[u8]) -> &[u8] {
 }
 
 /// Splits the inside of an array at its own commas, then decodes each element.
-fn decode_elements(decoder: &mut Decoder<'_>, inside: &[u8]) {
+fn decode_elements<'b>(decoder: &mut Decoder<'_, 'b>, inside: &'b [u8]) {
     let mut rest = inside.trim_ascii_start();
     if rest.first() == Some(&b']') {
         decoder.expect_nothing_after(&rest[1..]);
@@ -144,19 +153,21 @@ fn element_length(bytes: &[u8]) -> usize {
     bytes.len()
 }
 
-struct Decoder<'g> {
+struct Decoder<'g, 'b> {
     gate: &'g Gate,
     limits: Limits,
     builders: Vec<Builder<'g>>,
     positions: Positions<'g>,
+    lines: u32,
     rows: Vec<u32>,
-    raw: Vec<String>,
-    failures: Vec<(u32, Vec<Reason>)>,
+    failures: Vec<Failure>,
     unknown: BTreeSet<String>,
     unknown_more: bool,
+    /// The values of one line, before they are appended; none where the line has no such field.
+    staged: Vec<Option<Staged<'b>>>,
 }
 
-impl<'g> Decoder<'g> {
+impl<'g, 'b> Decoder<'g, 'b> {
     fn new(gate: &'g Gate, limits: Limits) -> Self {
         let columns = gate.columns();
         Decoder {
@@ -164,45 +175,75 @@ impl<'g> Decoder<'g> {
             limits,
             builders: columns.iter().map(|column| Builder::new(&column.kind)).collect(),
             positions: Positions::new(columns),
+            lines: 0,
             rows: Vec::new(),
-            raw: Vec::new(),
             failures: Vec::new(),
             unknown: BTreeSet::new(),
             unknown_more: false,
+            staged: columns.iter().map(|_| None).collect(),
         }
     }
 
-    fn push(&mut self, line: &[u8]) {
-        let kept = &line[..line.len().min(self.limits.line_bytes_max)];
-        let text = String::from_utf8_lossy(kept);
-        let outcome = self.decode(line);
-        let index = u32::try_from(self.raw.len()).unwrap_or(u32::MAX);
-        match outcome {
+    fn push(&mut self, line: &'b [u8]) {
+        if self.stage_plain(line) {
+            self.builders.iter_mut().zip(&mut self.staged).for_each(|(builder, value)| {
+                builder.append(value.take().unwrap_or(Staged::Null));
+            });
+            self.rows.push(self.lines);
+            self.lines += 1;
+            return;
+        }
+        match self.decode(line) {
             Ok(staged) => {
                 self.builders.iter_mut().zip(staged).for_each(|(builder, value)| builder.append(value));
-                self.rows.push(index);
+                self.rows.push(self.lines);
+                self.lines += 1;
             }
-            Err(reasons) => self.failures.push((index, reasons)),
+            Err(reasons) => self.fail(line, reasons),
         }
-        self.raw.push(text.into_owned());
+    }
+
+    /// Stages a line in which everything is as it should be, without building its JSON. False for any other line, about
+    /// which [`Decoder::decode`] then has the word.
+    fn stage_plain(&mut self, line: &'b [u8]) -> bool {
+        self.staged.iter_mut().for_each(|value| *value = None);
+        if line.len() > self.limits.line_bytes_max {
+            return false;
+        }
+        let Ok(text) = std::str::from_utf8(line) else { return false };
+        let columns = self.gate.columns();
+        let Decoder { positions, staged, gate, .. } = self;
+        let mut unknown_inside = false;
+        let mut note_unknown = |_: &str| unknown_inside = true;
+        let mut staging =
+            Staging { zone: gate.zone(), misfits: Vec::new(), steps: Vec::new(), unknown: &mut note_unknown };
+        let mut at = 0;
+        let is_object = parse::fields(text, |name, value| {
+            let Some(column) = positions.find(at, name) else { return false };
+            at += 1;
+            let is_first = staged[column].is_none();
+            staged[column] = Some(staging.stage(&columns[column], value));
+            is_first && staging.misfits.is_empty()
+        });
+        is_object && !unknown_inside
     }
 
     fn push_truncated(&mut self, rest: &[u8]) {
         let message = format!("the JSON ends after {} bytes of this element, before the array is closed", rest.len());
-        self.fail(rest, "truncated", message);
+        self.fail(rest, vec![line_reason("truncated", message)]);
     }
 
     fn expect_nothing_after(&mut self, rest: &[u8]) {
         if !rest.trim_ascii().is_empty() {
-            self.fail(rest.trim_ascii(), "syntax", "something follows the array".to_owned());
+            self.fail(rest.trim_ascii(), vec![line_reason("syntax", "something follows the array".to_owned())]);
         }
     }
 
-    fn fail(&mut self, bytes: &[u8], rule: &str, message: String) {
+    fn fail(&mut self, bytes: &[u8], reasons: Vec<Reason>) {
         let kept = &bytes[..bytes.len().min(self.limits.line_bytes_max)];
-        let index = u32::try_from(self.raw.len()).unwrap_or(u32::MAX);
-        self.failures.push((index, vec![line_reason(rule, message)]));
-        self.raw.push(String::from_utf8_lossy(kept).into_owned());
+        let raw = String::from_utf8_lossy(kept).into_owned();
+        self.failures.push(Failure { line: self.lines, raw, reasons });
+        self.lines += 1;
     }
 
     fn decode<'l>(&mut self, line: &'l [u8]) -> std::result::Result<Vec<Staged<'l>>, Vec<Reason>> {
@@ -284,7 +325,7 @@ impl<'g> Decoder<'g> {
         if self.unknown_more {
             unknown_columns.push("and more".to_owned());
         }
-        Decoded { batch, rows: self.rows, raw: self.raw, failures: self.failures, unknown_columns }
+        Decoded { batch, rows: self.rows, failures: self.failures, unknown_columns }
     }
 }
 

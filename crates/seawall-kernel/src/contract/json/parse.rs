@@ -92,12 +92,60 @@ pub(in super::super) fn parse(text: &str) -> Result<Json<'_>> {
     Ok(value)
 }
 
+/// Reads an object that takes up the whole of `text`, field by field, without keeping any. False when `text` is anything
+/// else, or as soon as `take` says so of a field; it is `take` that must notice a key that occurs twice.
+pub(in super::super) fn fields<'a>(text: &'a str, mut take: impl FnMut(&str, Json<'a>) -> bool) -> bool {
+    let mut reader = Reader { text, at: 0 };
+    reader.space();
+    reader.each_field(&mut take).is_some_and(|goes_on| goes_on) && reader.is_at_end()
+}
+
 struct Reader<'a> {
     text: &'a str,
     at: usize,
 }
 
 impl<'a> Reader<'a> {
+    fn is_at_end(&mut self) -> bool {
+        self.space();
+        self.at == self.text.len()
+    }
+
+    /// None when no object stands here.
+    fn each_field(&mut self, take: &mut impl FnMut(&str, Json<'a>) -> bool) -> Option<bool> {
+        self.expect(b'{')?;
+        self.space();
+        if self.peek() == Some(b'}') {
+            self.at += 1;
+            return Some(true);
+        }
+        loop {
+            self.space();
+            (self.peek() == Some(b'"')).then_some(())?;
+            let name = self.string().ok()?;
+            self.space();
+            self.expect(b':')?;
+            self.space();
+            let value = self.value(1).ok()?;
+            if !take(&name, value) {
+                return Some(false);
+            }
+            self.space();
+            match self.peek() {
+                Some(b',') => self.at += 1,
+                Some(b'}') => {
+                    self.at += 1;
+                    return Some(true);
+                }
+                _ => return None,
+            }
+        }
+    }
+
+    fn expect(&mut self, byte: u8) -> Option<()> {
+        (self.peek() == Some(byte)).then(|| self.at += 1)
+    }
+
     fn peek(&self) -> Option<u8> {
         self.text.as_bytes().get(self.at).copied()
     }

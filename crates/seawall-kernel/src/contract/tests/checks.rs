@@ -302,5 +302,5 @@ fn personal_values_are_not_shown() {
     assert!(!shown.contains("secret") && !shown.contains("4o"), "{shown}");
     assert_eq!(verdict.quarantined[0].reasons.len(), 2);
     let decoded = decode_ndjson(&gate, br#"{"mail":"m","age":"4o"}"#, Limits::default());
-    assert!(!decoded.failures[0].1[0].message.contains("4o"));
+    assert!(!decoded.failures[0].reasons[0].message.contains("4o"));
 }

@@ -35,7 +35,8 @@ fn ten_faults() {
     let decoded = decode_ndjson(&gate, LINES.as_bytes(), Limits::default());
     let verdict = gate.check(&decoded.batch, Input::Typed, NOW);
     let of_rows = verdict.quarantined.iter().map(|q| (decoded.rows[q.row as usize], &q.reasons));
-    let mut found: Vec<_> = decoded.failures.iter().map(|(line, reasons)| (*line, reasons)).chain(of_rows).collect();
+    let of_lines = decoded.failures.iter().map(|failure| (failure.line, &failure.reasons));
+    let mut found: Vec<_> = of_lines.chain(of_rows).collect();
     found.sort_by_key(|(line, _)| *line);
     let mut shown = String::new();
     for (line, reasons) in found {

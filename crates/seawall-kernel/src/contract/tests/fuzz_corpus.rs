@@ -84,8 +84,12 @@ fn lines_of_json() {
     );
     each_input("json", |bytes| {
         let decoded = decode_ndjson(&gate, bytes, Limits::default());
-        assert_eq!(decoded.rows.len() + decoded.failures.len(), decoded.raw.len());
-        assert!(decoded.failures.iter().all(|(_, reasons)| reasons.iter().all(|r| r.mode >= Mode::Quarantine)));
+        let mut lines: Vec<u32> = decoded.rows.clone();
+        lines.extend(decoded.failures.iter().map(|failure| failure.line));
+        lines.sort_unstable();
+        assert!(lines.iter().copied().eq(0..lines.len() as u32), "each line is a row or a failure, once");
+        let reasons = decoded.failures.iter().flat_map(|failure| &failure.reasons);
+        assert!(reasons.into_iter().all(|reason| reason.mode >= Mode::Quarantine));
         let verdict = gate.check(&decoded.batch, Input::Typed, NOW);
         account(&verdict, decoded.rows.len());
         let rows: Vec<String> = (0..verdict.accepted.num_rows()).map(|row| raw_json(&verdict.accepted, row)).collect();

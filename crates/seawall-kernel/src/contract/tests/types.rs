@@ -44,7 +44,7 @@ fn a_member_that_does_not_fit_is_named_by_its_key() {
         "value": {"logicalType": "array", "items": {"logicalType": "number"}}}}]));
     let decoded = decode_ndjson(&gate, br#"{"v": {"1": [1.5], "2": [1, "x"]}}"#, Limits::default());
     assert_eq!(decoded.failures.len(), 1);
-    let reason = &decoded.failures[0].1[0];
+    let reason = &decoded.failures[0].reasons[0];
     assert_eq!(reason.column.as_deref(), Some("v[].value[]"));
     assert_eq!(reason.message, r#"v["2"].value[1] is "x", which is not a number"#);
     let decoded = decode_ndjson(&gate, br#"{"v": {"1": [1.5]}}"#, Limits::default());
@@ -99,7 +99,7 @@ fn what_a_contract_does_not_describe_is_kept_as_json() {
     let gate = gate(json!([{"name": "o", "logicalType": "object"}, {"name": "a", "logicalType": "array"}]));
     let decoded =
         decode_ndjson(&gate, b"{\"o\": {\"x\": 1e400, \"y\": \"\\u00e9\"}, \"a\": [1]}\n{\"o\": 1}", Limits::default());
-    assert_eq!(decoded.failures[0].1[0].message, "o is 1, which is not an object");
+    assert_eq!(decoded.failures[0].reasons[0].message, "o is 1, which is not an object");
     let kept: Value = serde_json::from_str(&super::super::raw_json(&decoded.batch, 0)).unwrap();
     assert_eq!(kept, json!({"o": "{\"x\":1e400,\"y\":\"é\"}", "a": "[1]"}));
     check_text(
@@ -135,7 +135,7 @@ fn dates_have_the_form_that_the_contract_gives() {
 fn json_dates_in_another_form_are_told_the_form() {
     let gate = gate(json!([{"name": "v", "logicalType": "date", "logicalTypeOptions": {"format": "d.M.yyyy"}}]));
     let decoded = decode_ndjson(&gate, br#"{"v": "2020-01-01"}"#, Limits::default());
-    assert_eq!(decoded.failures[0].1[0].message, r#"v is "2020-01-01"; it must be a date of the form d.M.yyyy"#);
+    assert_eq!(decoded.failures[0].reasons[0].message, r#"v is "2020-01-01"; it must be a date of the form d.M.yyyy"#);
 }
 
 #[test]

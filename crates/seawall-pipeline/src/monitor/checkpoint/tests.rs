@@ -61,6 +61,8 @@ fn frame(hours: i64, amounts: &[f64]) -> Frame {
         load: None,
         halt: None,
         restore: None,
+        arrival: None,
+        answer: None,
     };
     Frame { header, accepted: (!amounts.is_empty()).then_some(rows), quarantined: None }
 }

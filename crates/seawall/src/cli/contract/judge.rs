@@ -139,10 +139,7 @@ impl Judge<'_> {
                 lines.read_until(b'\n', &mut chunk)?;
             }
             let decoded = contract::decode_ndjson(self.gate, &chunk, Limits::default());
-            let broken = decoded
-                .failures
-                .into_iter()
-                .map(|(line, reasons)| (decoded.raw.get(line as usize).cloned().unwrap_or_default(), reasons));
+            let broken = decoded.failures.into_iter().map(|failure| (failure.raw, failure.reasons));
             let part = Part { batch: decoded.batch, input: Input::Typed, broken: broken.collect() };
             if parts.send(part).is_err() {
                 return Ok(());

@@ -1,0 +1,36 @@
+//! `bench`: what `bench/ingest.py` needs that Python is too slow for. Each part prints one JSON object.
+
+mod load;
+mod log;
+mod request;
+
+use clap::{Args, Subcommand};
+use seawall_base::error::Result;
+
+use crate::cli::Global;
+use crate::output::Exit;
+
+/// Measure.
+#[derive(Debug, Args)]
+pub struct Bench {
+    #[command(subcommand)]
+    part: Part,
+}
+
+#[derive(Debug, Subcommand)]
+enum Part {
+    /// Send events to a running server as fast as it acknowledges them
+    Load(load::Load),
+    /// Append to a plain file as the log does, one sync per group: what the disk allows
+    Log(log::Log),
+}
+
+impl Bench {
+    pub(super) async fn run(&self, _: &Global) -> Result<Exit> {
+        match &self.part {
+            Part::Load(load) => load.run().await?,
+            Part::Log(log) => log.run()?,
+        }
+        Ok(Exit::Ok)
+    }
+}
