@@ -114,15 +114,17 @@ impl<'a> Life<'a> {
             clock,
             log: log.clone(),
             tables: world.tables.clone(),
+            upkeep: Arc::new(Missing),
             online: Arc::new(MemoryStore::new()),
             engine: Arc::new(Missing),
             models: Arc::new(Missing),
             catalog: Arc::new(catalog),
+            states: Arc::new(world.open_states().map_err(|error| anyhow::anyhow!("opening the checkpoints: {error}"))?),
             folder: std::path::PathBuf::new(),
         };
         let declared = World::declared()?;
         let tables = table_writer::Options { commit_interval: NEVER, ..table_writer::Options::default() };
-        let options = Options { tables, checkpoint_interval: NEVER };
+        let options = Options { tables, checkpoint_interval: NEVER, upkeep_interval: NEVER };
         let timer = Arc::new(DrivenTimer::default());
         let rng: Arc<dyn Rng> = Arc::new(SeededRng::new(world.lives));
         let dependencies = Dependencies::new(timer.clone(), rng);

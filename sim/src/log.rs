@@ -5,7 +5,7 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use bytes::Bytes;
 use seawall_base::error::Result;
-use seawall_base::{Appended, Error, ErrorKind, Log, LogEntry, Offset, Partition};
+use seawall_base::{Appended, Error, ErrorKind, Extent, Log, LogEntry, Offset, Partition};
 use seawall_storage::log::MemoryLog;
 use tokio::sync::watch;
 
@@ -76,6 +76,10 @@ impl Log for FailingLog {
         self.entries.durable_end()
     }
 
+    fn extent(&self) -> Extent {
+        self.entries.extent()
+    }
+
     async fn read(&self, from: u64, entries_max: usize) -> Result<Vec<Arc<LogEntry>>> {
         self.entries.read(from, entries_max).await
     }
@@ -87,5 +91,9 @@ impl Log for FailingLog {
             reached = self.entries.wait_beyond(entries) => reached,
             _ = poison.wait_for(|poisoned| *poisoned) => Err(poisoned()),
         }
+    }
+
+    async fn retire(&self, before: u64) -> Result<()> {
+        self.entries.retire(before).await
     }
 }

@@ -7,9 +7,12 @@ use async_trait::async_trait;
 use bytes::Bytes;
 use seawall_base::engine::{TrainingSetPlan, TrainingSetRows};
 use seawall_base::error::Result;
+use seawall_base::upkeep::{
+    Compaction, CompactionTargets, Deletion, RowsToDelete, TableFiles, Vacuum, VacuumOptions, VersionInfo,
+};
 use seawall_base::{
-    BatchMap, Engine, Error, Hash, ModelEngine, Permit, Query, QueryResult, Reference, Scorer, TrainedModel,
-    TrainingJob,
+    BatchMap, Engine, Error, Hash, ModelEngine, Permit, Query, QueryResult, Reference, Scorer, TableName, TableUpkeep,
+    TableVersion, TrainedModel, TrainingJob,
 };
 
 /// Stands where SQL and models would be.
@@ -50,5 +53,38 @@ impl ModelEngine for Missing {
 
     fn keep(&self, _: &Permit, _: Bytes) -> Result<Hash> {
         missing("models")
+    }
+}
+
+#[async_trait]
+impl TableUpkeep for Missing {
+    async fn compact(&self, _: &Permit, _: &TableName, _: &CompactionTargets) -> Result<Compaction> {
+        missing("files")
+    }
+
+    async fn delete_rows(&self, _: &Permit, _: &TableName, _: &RowsToDelete) -> Result<Deletion> {
+        missing("files")
+    }
+
+    async fn restore_version(
+        &self,
+        _: &Permit,
+        _: &TableName,
+        _: TableVersion,
+        _: TableVersion,
+    ) -> Result<TableVersion> {
+        missing("files")
+    }
+
+    async fn vacuum(&self, _: &Permit, _: &TableName, _: &VacuumOptions) -> Result<Vacuum> {
+        missing("files")
+    }
+
+    async fn versions(&self, _: &TableName) -> Result<Vec<VersionInfo>> {
+        missing("files")
+    }
+
+    async fn files(&self, _: &TableName, _: &CompactionTargets) -> Result<TableFiles> {
+        missing("files")
     }
 }

@@ -148,7 +148,7 @@ impl TableStore for Tables {
         }
         let (version, found) = self.version(table, version)?;
         let rows = found.batches.iter().map(|batch| batch.num_rows() as u64).sum();
-        Ok(TableSnapshot { version, schema: found.schema, rows, cut: found.cut })
+        Ok(TableSnapshot { version, schema: found.schema, rows, cut: found.cut, added: Vec::new() })
     }
 
     async fn scan(

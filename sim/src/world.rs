@@ -7,6 +7,7 @@ use anyhow::{Context, Result, anyhow};
 use seawall_base::{Clock, DrivenClock, Hash, Instant, Partition, Rng, SeededRng};
 use seawall_catalog::Catalog;
 use seawall_catalog::project::{LoadOptions, parse_sources};
+use seawall_pipeline::recovery::States;
 use seawall_pipeline::revision::Declared;
 use seawall_storage::log::MemoryLog;
 use serde::Serialize;
@@ -123,6 +124,11 @@ impl World {
         Catalog::open(self.catalog.path(), clock, rng).await
     }
 
+    /// Opens the checkpoints, as each process does.
+    pub fn open_states(&self) -> seawall_base::Result<States> {
+        States::open(&self.catalog.path().join("state"))
+    }
+
     /// The project, parsed.
     pub fn declared() -> Result<Declared> {
         let files = [
@@ -143,6 +149,8 @@ impl World {
             corrections: Vec::new(),
             queries: Vec::new(),
             owners: std::collections::BTreeMap::default(),
+            log_retention: None,
+            tables: project.tables.unwrap_or_default(),
             folder: PathBuf::new(),
         })
     }

@@ -191,11 +191,11 @@ impl Installation {
         log: seawall_storage::log::Options,
     ) -> Result<Pipeline> {
         let active = self.active().await?;
-        Pipeline::start(self.parts(clock)?, &declared(&active, &self.settings.project), options).await
+        Pipeline::start(self.parts(clock, log)?, &declared(&active, &self.settings.project), options).await
     }
 
     /// Opens what a pipeline runs on.
-    fn parts(&self, clock: Arc<dyn Clock>) -> Result<Parts> {
+    fn parts(&self, clock: Arc<dyn Clock>, log: seawall_storage::log::Options) -> Result<Parts> {
         let data = &self.settings.data;
         let log = DurableLog::open(&data.join("log"), Partition::LIVE, log)?;
         let online = DurableStore::open(&data.join("online"))?;

@@ -93,7 +93,7 @@ impl World {
         let upkeep_interval = Duration::from_secs(86_400);
         let options = Options { tables, upkeep_interval, ..Options::default() };
         let declared = declared(&installation.active().await.unwrap(), &settings.project);
-        let parts = installation.parts(clock.clone()).unwrap();
+        let parts = installation.parts(clock.clone(), Default::default()).unwrap();
         let pipeline = Pipeline::start_with(parts, &declared, options, dependencies).await.unwrap();
         let app = App::new(Arc::new(pipeline), Access::Open(local_principal()));
         World { _folder: folder, clock, timer, installation, app, sent: 0 }

@@ -38,12 +38,12 @@ impl Horizon {
 }
 
 impl DeltaStore {
-    fn horizon_path(&self, handle: &Arc<Handle>) -> Path {
+    fn horizon_path(&self, handle: &Handle) -> Path {
         self.home.table(handle.name.as_str()).join("_seawall").join("horizon.json")
     }
 
     /// The horizon of a table; everything is readable when there was no vacuum yet.
-    pub(super) async fn horizon(&self, handle: &Arc<Handle>) -> Result<Horizon> {
+    pub(super) async fn horizon(&self, handle: &Handle) -> Result<Horizon> {
         let path = self.horizon_path(handle);
         let reading = |e| log::storage(&format!("reading the horizon of table {}", handle.name), e);
         self.home.refuse_link(handle.name.as_str(), &path)?;
@@ -59,7 +59,7 @@ impl DeltaStore {
         })
     }
 
-    pub(super) async fn set_horizon(&self, handle: &Arc<Handle>, horizon: &Horizon) -> Result<()> {
+    pub(super) async fn set_horizon(&self, handle: &Handle, horizon: &Horizon) -> Result<()> {
         let bytes = serde_json::to_vec(horizon).expect("a horizon is made of numbers");
         let put = self.home.store().put(&self.horizon_path(handle), PutPayload::from(bytes)).await;
         put.map(|_| ()).map_err(|e| log::storage(&format!("writing the horizon of table {}", handle.name), e))
