@@ -56,6 +56,9 @@ pub fn live(world: &mut World, steps: u64) -> Result<u64> {
     let mut left = steps;
     in_runtime(world, async |world| {
         let Some(mut life) = Life::start(world).await? else { return Ok(()) };
+        if life.begin_calmly().await?.is_some() {
+            return Ok(());
+        }
         while left > 0 {
             left -= 1;
             if let Some(end) = life.step().await? {
@@ -138,6 +141,15 @@ impl<'a> Life<'a> {
 
     async fn drive<T>(&self, future: impl Future<Output = T>) -> Option<T> {
         drive(&self.world.faults, &self.timer, future).await
+    }
+
+    /// A request and a commit before any storm: what the writers look up once is looked up now, so that it cannot race
+    /// with calls that fail.
+    async fn begin_calmly(&mut self) -> Result<Option<End>> {
+        match self.requests(1).await? {
+            Some(end) => Ok(Some(end)),
+            None => self.commit().await,
+        }
     }
 
     /// One thing that happens; the end of the life when that was it.
@@ -251,7 +263,7 @@ async fn drive<T>(faults: &Faults, timer: &DrivenTimer, future: impl Future<Outp
         for _ in 0..POLLS_PER_TICK {
             tokio::select! {
                 biased;
-                output = &mut future => return Some(output),
+                output = &mut future => return (!faults.is_dead()).then_some(output),
                 () = tokio::task::yield_now() => {}
             }
             if faults.is_dead() {

@@ -49,6 +49,10 @@ impl Log for FailingLog {
         if self.is_poisoned() {
             return Err(poisoned());
         }
+        if self.faults.is_dead() {
+            // What stands behind an append that died with the process is not durable either.
+            return std::future::pending().await;
+        }
         // Decided at the first poll, which is what numbers appends.
         let fate = self.faults.next(Place::LogAppend);
         self.faults.trace("log", &format!("append {rows} {} {fate:?}", blake3::hash(&payload).to_hex()));

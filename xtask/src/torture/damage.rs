@@ -40,59 +40,38 @@ struct Kind {
     bytes_max: u64,
 }
 
-const KINDS: [Kind; 9] = [
-    Kind {
-        name: "commit",
-        folder: "tables/events/_delta_log",
-        prefix: "",
-        suffix: ".json",
-        of_table: true,
-        bytes_max: u64::MAX,
-    },
-    Kind {
-        name: "checkpoint",
-        folder: "tables/events/_delta_log",
-        prefix: "",
-        suffix: ".checkpoint.parquet",
-        of_table: true,
-        bytes_max: u64::MAX,
-    },
-    Kind {
-        name: "last checkpoint",
-        folder: "tables/events/_delta_log",
-        prefix: "_last",
-        suffix: "checkpoint",
-        of_table: true,
-        bytes_max: u64::MAX,
-    },
-    Kind {
-        name: "data file",
-        folder: "tables/events",
-        prefix: "part-",
-        suffix: ".parquet",
-        of_table: true,
-        bytes_max: u64::MAX,
-    },
-    Kind { name: "epoch", folder: "log", prefix: "epoch", suffix: "", of_table: false, bytes_max: u64::MAX },
-    Kind {
-        name: "manifest",
-        folder: "online",
-        prefix: "manifest",
-        suffix: ".json",
-        of_table: false,
-        bytes_max: u64::MAX,
-    },
-    Kind {
-        name: "state checkpoint",
-        folder: "online",
-        prefix: "state-",
-        suffix: ".bin",
-        of_table: false,
-        bytes_max: u64::MAX,
-    },
-    Kind { name: "segment", folder: "log", prefix: "segment-", suffix: ".log", of_table: false, bytes_max: 6 << 10 },
-    Kind { name: "catalog", folder: "catalog", prefix: "catalog", suffix: ".db", of_table: false, bytes_max: 2 << 10 },
+/// As many bytes as a file has.
+const ALL: u64 = u64::MAX;
+
+const KINDS: [Kind; 11] = [
+    Kind::of_table("commit", "tables/events/_delta_log", "", ".json"),
+    Kind::of_table("checkpoint", "tables/events/_delta_log", "", ".checkpoint.parquet"),
+    Kind::of_table("last checkpoint", "tables/events/_delta_log", "_last", "checkpoint"),
+    Kind::of_table("data file", "tables/events", "part-", ".parquet"),
+    Kind::of_folder("epoch", "log", "epoch", "", ALL),
+    Kind::of_folder("manifest", "online", "manifest", ".json", ALL),
+    Kind::of_folder("state checkpoint", "online", "state-", ".bin", ALL),
+    Kind::of_folder("order manifest", "state/order", "manifest-", "", ALL),
+    Kind::of_folder("order checkpoint", "state/order", "state-", ".bin", ALL),
+    Kind::of_folder("segment", "log", "segment-", ".log", 6 << 10),
+    Kind::of_folder("catalog", "catalog", "catalog", ".db", 2 << 10),
 ];
+
+impl Kind {
+    const fn of_table(name: &'static str, folder: &'static str, prefix: &'static str, suffix: &'static str) -> Kind {
+        Kind { name, folder, prefix, suffix, of_table: true, bytes_max: ALL }
+    }
+
+    const fn of_folder(
+        name: &'static str,
+        folder: &'static str,
+        prefix: &'static str,
+        suffix: &'static str,
+        bytes_max: u64,
+    ) -> Kind {
+        Kind { name, folder, prefix, suffix, of_table: false, bytes_max }
+    }
+}
 
 /// One damage to one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

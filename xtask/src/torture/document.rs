@@ -13,8 +13,8 @@ use super::text::percent;
 const OPENING: &str = "\
 # Reliability
 
-Nothing that was acknowledged is ever lost, nothing is there twice, and no answer is wrong without an error. This page
-says how often that was tried, and what came of it. It is made by `cargo xtask torture --document` from the scorecards in
+The promise: nothing that was acknowledged is lost, nothing is there twice, and no answer is wrong without an error. This
+page says how often that was tried, and what came of it. It is made by `cargo xtask torture --document` from the scorecards in
 [`reliability/`](reliability/); every number comes from a run that happened.
 
 The harnesses drive the real binary from outside and keep their own ledger of what was sent and what was answered. A row
@@ -24,6 +24,12 @@ error. The *bound* is the honest form of \"never\": with 95 % confidence, a sing
 ";
 
 const CLOSING: &str = "
+## What the harnesses found
+
+| harness | finding | mended by |
+|---|---|---|
+| `full` | on a full disk SQLite ended a transaction of the catalog by itself; its connection was lent on as if it still were in one, and the table writer stopped until the next start, while events went on being acknowledged | such a connection is closed; `seawall-catalog`, `database/tests.rs` |
+
 ## What is not proved here
 
 - The power cuts model a disk that keeps every write it was given, in the order of its flushes. A disk that lies about
@@ -91,9 +97,16 @@ pub fn render(cards: &[Scorecard]) -> String {
         }
         notes(&mut page, card);
     }
-    page.push_str("\n## The harnesses\n\n");
+    page.push_str(
+        "\n## The harnesses\n\nA long form that was cut off says so by its trials: these are what each goes for.\n\n",
+    );
     for harness in HARNESSES {
-        let _ = writeln!(page, "- `{}`: {}.", harness.name, harness.fault);
+        let (short, long) = (thousands(harness.short), thousands(harness.long));
+        let _ = writeln!(
+            page,
+            "- `{}`: {}. Goals: {short} in the short form, {long} in the long.",
+            harness.name, harness.fault
+        );
     }
     page.push_str(CLOSING);
     page
