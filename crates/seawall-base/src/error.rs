@@ -2,6 +2,7 @@
 
 use std::error::Error as StdError;
 use std::fmt;
+use std::path::PathBuf;
 
 /// Who has to act on an error. HTTP statuses and exit codes are derived from this, in one file each.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
@@ -30,7 +31,17 @@ pub struct Error {
     code: &'static str,
     message: String,
     hint: Option<String>,
+    place: Option<Box<Place>>,
     source: Option<Box<dyn StdError + Send + Sync>>,
+}
+
+/// Where on the disk an error was found.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Place {
+    /// The file.
+    pub file: PathBuf,
+    /// The byte in it, where one can be named.
+    pub byte: Option<u64>,
 }
 
 /// A result with the workspace's [`Error`].
@@ -39,7 +50,7 @@ pub type Result<T, E = Error> = std::result::Result<T, E>;
 impl Error {
     /// An error of `kind` with a `code` from the register in `docs/errors.md` and a lower-case `message`.
     pub fn new(kind: ErrorKind, code: &'static str, message: impl Into<String>) -> Self {
-        Error { kind, code, message: message.into(), hint: None, source: None }
+        Error { kind, code, message: message.into(), hint: None, place: None, source: None }
     }
 
     /// Caller's mistake.
@@ -69,6 +80,13 @@ impl Error {
         self
     }
 
+    /// Adds the place on the disk, for programs; the message names it for people.
+    #[must_use]
+    pub fn in_file(mut self, file: impl Into<PathBuf>, byte: Option<u64>) -> Self {
+        self.place = Some(Box::new(Place { file: file.into(), byte }));
+        self
+    }
+
     /// Adds the cause.
     #[must_use]
     pub fn because(mut self, source: impl Into<Box<dyn StdError + Send + Sync>>) -> Self {
@@ -89,6 +107,11 @@ impl Error {
     /// What happened, without the causes.
     pub fn message(&self) -> &str {
         &self.message
+    }
+
+    /// Where on the disk it was found, when that is known.
+    pub fn place(&self) -> Option<&Place> {
+        self.place.as_deref()
     }
 
     /// What to do about it, when there is a remedy.

@@ -81,6 +81,8 @@ pub enum CauseKind {
     FeatureDrift,
     /// A model is worse than it claimed, on final labels.
     Performance,
+    /// Something that was kept is not what was written any more.
+    Damage,
     /// A rule of the contract about the whole table is broken.
     Quality,
     /// A service level of the contract is not kept.
@@ -92,8 +94,8 @@ pub enum CauseKind {
 impl CauseKind {
     /// Whether the data is wrong, so that a model must not learn from it.
     pub fn is_data_fault(self) -> bool {
-        use CauseKind::{FeatureDrift, Performance, Quality, ServiceLevel};
-        !matches!(self, FeatureDrift | Performance | Quality | ServiceLevel)
+        use CauseKind::{Damage, FeatureDrift, Performance, Quality, ServiceLevel};
+        !matches!(self, FeatureDrift | Performance | Quality | ServiceLevel | Damage)
     }
 
     /// Its name in JSON.
@@ -108,6 +110,7 @@ impl CauseKind {
             CauseKind::NullRate => "null_rate",
             CauseKind::FeatureDrift => "feature_drift",
             CauseKind::Performance => "performance",
+            CauseKind::Damage => "damage",
             CauseKind::Quality => "quality",
             CauseKind::ServiceLevel => "service_level",
             CauseKind::Breaker => "breaker",

@@ -14,8 +14,10 @@ pub mod facts;
 #[cfg(test)]
 mod fixtures;
 pub mod incidents;
+pub mod integrity;
 pub mod intent;
 pub mod lineage;
+pub mod maintenance;
 pub mod models;
 pub mod policy;
 pub mod project;
@@ -32,6 +34,7 @@ pub use decisions::{Approval, ApprovalState, Proposal};
 pub use facts::{Counts, DatasetCounts, FrameFacts, RuleFailures, RuleResult, TableCommit, TableVersionRecord};
 pub use intent::{Effect, Intent, IntentId};
 pub use lineage::{Direction, LineageEdge};
+pub use maintenance::{Maintenance, MaintenanceKind};
 pub use models::{Aliases, ModelVersion, NewModelVersion, Reign};
 pub use policy::{Action, Policy, PolicySet, Principal, Role};
 pub use revision::{AccessLine, ActiveProject, Affected, Applied, Change, ChangeKind, Revision};

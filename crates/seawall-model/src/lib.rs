@@ -9,6 +9,7 @@
 mod artifact;
 mod boosting;
 mod calibrate;
+pub mod check;
 mod command;
 mod encode;
 mod engine;

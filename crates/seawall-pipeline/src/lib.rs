@@ -5,12 +5,14 @@
 //! requests for features and records what was served, [`scoring`] scores it with a model's champion; `monitor` watches
 //! what comes in, what is served and how good models are, [`retrainer`] decides about them, `control` asks both once per
 //! tick; [`account`] tells what a prediction rests on; [`replay`] drives all of it on a simulated clock; [`verify`]
-//! proves that served and recomputed values are equal; [`upkeep`] keeps tables small. Whatever can be away or slow is
-//! called through a [`dependency`], and [`freshness`] says how old is what is read meanwhile; [`recovery`] writes down what
-//! a start needs, so that it need not read the whole log. [`pipeline`] assembles the stages and owns their tasks.
+//! proves that served and recomputed values are equal, [`integrity`] that what is kept agrees; [`backup`] keeps copies,
+//! [`upkeep`] keeps tables small. Whatever can be away or slow is called through a [`dependency`], and [`freshness`] says
+//! how old is what is read meanwhile; [`recovery`] writes down what a start needs, so that it need not read the whole log.
+//! [`pipeline`] assembles the stages and owns their tasks.
 
 pub mod account;
 pub mod backtest;
+pub mod backup;
 mod control;
 pub mod dedup;
 pub mod dependency;
@@ -20,6 +22,7 @@ pub mod frame;
 pub mod freshness;
 pub mod gate;
 pub mod idempotency;
+pub mod integrity;
 pub mod ipc;
 pub mod load;
 mod monitor;

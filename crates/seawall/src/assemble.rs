@@ -57,6 +57,7 @@ impl Installation {
     /// Opens catalog, tables and engine; creates the data folder when missing.
     pub async fn open(settings: &Settings, clock: Arc<dyn Clock>) -> Result<Installation> {
         seawall_base::durable::create_dir_all(&settings.data)?;
+        refuse_without_catalog(&settings.data)?;
         let rng: Arc<dyn Rng> = Arc::new(OsRng);
         let catalog = Arc::new(Catalog::open(&settings.data.join("catalog"), clock, rng).await?);
         let home = crate::tables::home(&settings.data, settings.tables.as_deref())?;
@@ -211,6 +212,17 @@ impl Installation {
             folder: self.settings.project.clone(),
         })
     }
+}
+
+/// Refuses to make a new catalog for data that an old one described: it would know nothing of what is there.
+fn refuse_without_catalog(data: &Path) -> Result<()> {
+    let catalog = data.join("catalog").join("catalog.db");
+    if catalog.exists() || !data.join("log").join("epoch").exists() {
+        return Ok(());
+    }
+    let message = format!("the catalog {} is missing, though the folder has a log", catalog.display());
+    Err(Error::corrupt("SW1415", message)
+        .hint("put it back from a backup; without one move the folder away, restore, or load the sources again"))
 }
 
 /// Every dataset that the contracts describe, with the major version of its contract. Contracts that do not compile

@@ -1,12 +1,16 @@
 //! The `seawall` binary: reads the command line, runs one command, and turns its outcome into an exit code.
 
 mod assemble;
+mod backup;
 mod cli;
 mod client;
 mod governance;
+mod integrity;
+mod keeper;
 mod lineage;
 mod output;
 mod progress;
+mod repair;
 mod tables;
 
 use std::process::ExitCode;

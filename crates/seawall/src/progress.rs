@@ -6,7 +6,8 @@ use std::time::Duration;
 use indicatif::{ProgressBar, ProgressStyle};
 use seawall_pipeline::replay;
 
-/// A bar over a replay.
+/// A bar over long work.
+#[derive(Clone)]
 pub struct Bar(Option<ProgressBar>);
 
 impl Bar {
@@ -21,6 +22,27 @@ impl Bar {
         bar.set_prefix(what.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
         Bar(Some(bar))
+    }
+
+    /// A count of what was read and how fast, when standard error is a terminal, and nothing otherwise.
+    pub fn reading(what: &str) -> Bar {
+        if !std::io::stderr().is_terminal() {
+            return Bar(None);
+        }
+        let bar = ProgressBar::new_spinner();
+        let style = ProgressStyle::with_template("{prefix} {spinner} {binary_bytes}  {binary_bytes_per_sec}  {msg}");
+        bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_spinner()));
+        bar.set_prefix(what.to_owned());
+        bar.enable_steady_tick(Duration::from_millis(200));
+        Bar(Some(bar))
+    }
+
+    /// Shows how much was read.
+    pub fn read(&self, what: &str, bytes: u64) {
+        if let Some(bar) = &self.0 {
+            bar.set_position(bytes);
+            bar.set_message(what.to_owned());
+        }
     }
 
     /// Shows how far a replay is.

@@ -36,6 +36,11 @@ pub fn home(data: &Path, named: Option<&str>) -> Result<Home> {
     open(&address)
 }
 
+/// Whether the tables of `data` lie in a bucket.
+pub fn is_elsewhere(data: &Path) -> bool {
+    data.join(FILE).exists()
+}
+
 fn open(address: &str) -> Result<Home> {
     // Variables that are no text cannot be settings of a store.
     let environment = std::env::vars_os()

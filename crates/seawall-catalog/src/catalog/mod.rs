@@ -18,7 +18,7 @@ use crate::signing::SigningKey;
 mod tests;
 
 /// The database's name in the catalog's folder.
-const DATABASE_FILE: &str = "catalog.db";
+pub(crate) const DATABASE_FILE: &str = "catalog.db";
 
 /// The system of record of one project. Clones share it.
 ///
@@ -58,7 +58,12 @@ impl Catalog {
         Ok(Catalog::assemble(database, clock, rng, None))
     }
 
-    fn assemble(database: Database, clock: Arc<dyn Clock>, rng: Arc<dyn Rng>, folder: Option<PathBuf>) -> Catalog {
+    pub(crate) fn assemble(
+        database: Database,
+        clock: Arc<dyn Clock>,
+        rng: Arc<dyn Rng>,
+        folder: Option<PathBuf>,
+    ) -> Catalog {
         let policy = Policy::new(rng.clone());
         let key = Mutex::new(None);
         let pending_reads = Mutex::new(Vec::new());

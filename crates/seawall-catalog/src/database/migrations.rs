@@ -5,7 +5,7 @@ use seawall_base::{Error, Instant, Result};
 use super::{Connection, DuringResult, Fields, execute_all};
 
 /// Every migration, in order; the schema version is the number of those that ran.
-const MIGRATIONS: &[&str] = &[V1, V2, V3];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
 
 /// Everything the first release keeps.
 ///
@@ -145,6 +145,17 @@ CREATE INDEX table_version_at ON table_version (table_name, committed_at);
 
 /// Groups of a token's principal, a JSON list of names.
 const V3: &str = "ALTER TABLE token ADD COLUMN groups TEXT NOT NULL DEFAULT '[]';";
+/// What was done to keep the installation: backups, restores, scrubs, repairs, lifecycle runs. Bodies are JSON.
+const V4: &str = "
+CREATE TABLE maintenance (
+    seq BIGINT PRIMARY KEY,
+    kind TEXT NOT NULL,
+    at BIGINT NOT NULL,
+    body TEXT NOT NULL,
+    permit TEXT NOT NULL
+);
+CREATE INDEX maintenance_kind ON maintenance (kind, seq);
+";
 /// Models, decisions about them, and incidents.
 ///
 /// - Bodies are JSON texts of the structs of the same names; the columns beside them are their keys, for queries.
@@ -241,6 +252,31 @@ CREATE TABLE control_position (
 );
 ";
 
+/// Fails unless the schema is the one that this Seawall works with.
+pub(super) async fn check_current(connection: &mut Connection) -> Result<()> {
+    let row = sqlx::query("SELECT COALESCE(MAX(version), 0) AS version FROM schema_version")
+        .fetch_one(&mut *connection)
+        .await
+        .during("reading the catalog's schema version")?;
+    let (present, known) = (row.count("version")?, MIGRATIONS.len() as u64);
+    match present.cmp(&known) {
+        std::cmp::Ordering::Equal => Ok(()),
+        std::cmp::Ordering::Greater => Err(too_new(present, known)),
+        std::cmp::Ordering::Less => {
+            let message = format!("the catalog has schema version {present}, this Seawall works with version {known}");
+            Err(Error::invalid("SW1402", message).hint("run `seawall status` once: it brings the schema up to date"))
+        }
+    }
+}
+
+fn too_new(present: u64, known: u64) -> Error {
+    Error::invalid(
+        "SW0604",
+        format!("the catalog has schema version {present}, this Seawall knows versions up to {known}"),
+    )
+    .hint("start the Seawall release that last opened this catalog, or a newer one")
+}
+
 /// Brings the schema up to date, inside the caller's transaction.
 pub(super) async fn run(connection: &mut Connection, now: Instant) -> Result<()> {
     let doing = "bringing the catalog's schema up to date";
@@ -257,11 +293,7 @@ pub(super) async fn run(connection: &mut Connection, now: Instant) -> Result<()>
     let present = row.count("version")?;
     let known = MIGRATIONS.len() as u64;
     if present > known {
-        return Err(Error::invalid(
-            "SW0604",
-            format!("the catalog has schema version {present}, this Seawall knows versions up to {known}"),
-        )
-        .hint("start the Seawall release that last opened this catalog, or a newer one"));
+        return Err(too_new(present, known));
     }
     for (version, statements) in (1i64..).zip(MIGRATIONS) {
         if version <= present as i64 {

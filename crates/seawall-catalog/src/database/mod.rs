@@ -73,6 +73,18 @@ impl Database {
         Ok(database)
     }
 
+    /// Opens an existing file to read it as it is: nothing is created and the schema is not changed.
+    pub(crate) async fn open_to_read(file: &Path) -> Result<Database> {
+        let options = common_options().filename(file).read_only(true).busy_timeout(BUSY_TIMEOUT);
+        let pool = SqlitePoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(3 * BUSY_TIMEOUT);
+        let opened = pool.connect_with(options).await;
+        let database = Database { pool: opened.during("opening the catalog")?, writer: Mutex::new(()) };
+        let mut reader = database.read().await?;
+        migrations::check_current(&mut reader).await?;
+        drop(reader);
+        Ok(database)
+    }
+
     /// A database that lives as long as this value.
     pub(crate) async fn in_memory(now: Instant) -> Result<Database> {
         // Every connection to `:memory:` is a database of its own, so there is one, and it never goes idle.
@@ -81,6 +93,23 @@ impl Database {
         let database = Database { pool: opened.during("opening a catalog in memory")?, writer: Mutex::new(()) };
         database.migrate(now).await?;
         Ok(database)
+    }
+
+    /// Writes all of the database as it stands at one moment into a new file, also while others write to it. The file is
+    /// not synced.
+    pub(crate) async fn copy_to(&self, file: &str) -> Result<()> {
+        let mut connection = self.pool.acquire().await.during("copying the catalog")?;
+        sqlx::query("VACUUM INTO $1")
+            .bind(file)
+            .execute(&mut *connection)
+            .await
+            .during("copying the catalog")
+            .map(|_| ())
+    }
+
+    /// Closes every connection: the file then holds everything, and no journal is left beside it.
+    pub(crate) async fn close(&self) {
+        self.pool.close().await;
     }
 
     /// Begins to read. Must not be held while [`Database::begin`] is awaited.

@@ -18,6 +18,7 @@ mod diagnostic;
 mod explain;
 mod folder;
 mod init;
+pub mod keep;
 mod lint;
 pub mod model;
 mod owner;

@@ -42,7 +42,7 @@ pub struct Project {
     /// How tables are kept, when the project says so.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub tables: Option<TableSettings>,
-    /// Declarations that are checked and kept but not yet run: transforms, live views, tests.
+    /// Declarations of which only the body is kept: transforms, live views, tests, recovery.
     pub other: Vec<OtherDeclaration>,
 }
 

@@ -19,6 +19,7 @@ use super::words::{listed, suggest};
 use super::yaml::Node;
 
 mod cycles;
+mod keep;
 mod model;
 mod other;
 mod training_set;

@@ -3,10 +3,12 @@
 use super::shape::{Field, Keys, Least, Record, Shape, Variants, optional, required};
 
 mod contract;
+mod keep;
 mod model;
 mod watch;
 
 pub(crate) use contract::CONTRACT;
+use keep::RECOVERY;
 use model::MODEL;
 use watch::{CORRECTION, MONITOR, VIEW};
 
@@ -23,6 +25,7 @@ pub(crate) static KINDS: &[(&str, &Record)] = &[
     ("transform", &TRANSFORM),
     ("live_view", &LIVE_VIEW),
     ("test", &TEST),
+    ("recovery", &RECOVERY),
 ];
 
 /// Name under which the schema of contracts is asked for.

@@ -28,7 +28,7 @@ mod tests;
 pub use differences::{Difference, What};
 pub use effect::{Affected, Effect};
 pub use plan::AccessLine;
-pub(crate) use store::{active_declarations, active_hash, history};
+pub(crate) use store::{active as active_in, active_declarations, active_hash, history};
 pub use text::plan_text;
 
 /// What `apply` does to one declaration.

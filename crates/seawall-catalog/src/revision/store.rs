@@ -283,7 +283,7 @@ async fn numbered_project(connection: &mut Connection, revision: Hash) -> Result
 }
 
 /// See [`Catalog::active`].
-pub(super) async fn active(connection: &mut Connection) -> Result<Option<ActiveProject>> {
+pub(crate) async fn active(connection: &mut Connection) -> Result<Option<ActiveProject>> {
     let Some(revision) = active_hash(connection).await? else { return Ok(None) };
     let project = numbered_project(connection, revision).await?;
     let mut wanted = bindings(&project);

@@ -92,7 +92,12 @@ fn load_or_create(file: &Path, rng: &dyn Rng) -> Result<SigningKey> {
     load(file)
 }
 
-fn load(file: &Path) -> Result<SigningKey> {
+/// Where the signing key of the catalog in `folder` lies.
+pub(crate) fn key_file(folder: &Path) -> std::path::PathBuf {
+    folder.join(KEY_FILE)
+}
+
+pub(crate) fn load(file: &Path) -> Result<SigningKey> {
     use std::os::unix::fs::PermissionsExt;
     let unreadable = |e: std::io::Error| {
         let kind = match e.kind() {

@@ -27,6 +27,8 @@ use columns::Columns;
 
 /// Entries of the audit ledger that the table `audit` shows: the newest ones.
 const AUDIT_ENTRIES_MAX: u64 = 100_000;
+/// Runs that the table `maintenance` shows: the newest ones.
+const MAINTENANCE_RUNS_MAX: u64 = 10_000;
 
 impl Catalog {
     /// The system tables that `principal` may read: `audit`, `intents` and `tokens` need the right `read_audit`, the
@@ -54,6 +56,7 @@ impl Catalog {
             ("training_sets", training_sets(&mut reader).await?),
             ("certificates", certificates(&mut reader).await?),
             ("tokens", tokens(&mut reader).await?),
+            ("maintenance", maintenance_runs(&mut reader).await?),
             ("models", models::models(&mut reader).await?),
             ("model_aliases", models::model_aliases(&mut reader).await?),
             ("decisions", models::decisions(&mut reader).await?),
@@ -97,6 +100,17 @@ async fn declarations(connection: &mut Connection) -> Result<RecordBatch> {
         .text_maybe("version", |one| one.version.clone())
         .text("hash", |one| one.hash().to_string())
         .text("definition", |one| one.body.to_string())
+        .finish()
+}
+
+async fn maintenance_runs(connection: &mut Connection) -> Result<RecordBatch> {
+    let runs = crate::maintenance::newest(connection, MAINTENANCE_RUNS_MAX).await?;
+    Columns::of(&runs)
+        .count("seq", |run| run.seq)
+        .text("kind", |run| run.kind.clone())
+        .instant("at", |run| run.at)
+        .text("body", |run| run.body.to_string())
+        .text("permit", |run| run.permit.clone())
         .finish()
 }
 

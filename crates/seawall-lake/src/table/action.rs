@@ -6,6 +6,7 @@
 use std::collections::BTreeMap;
 
 use seawall_base::error::{Error, Result};
+use seawall_base::hash::Hash;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
@@ -19,6 +20,9 @@ pub(crate) const FILE_HASH: &str = "seawall.blake3";
 pub(crate) const COMMIT_ID: &str = "seawall.commitId";
 /// Commit info: the permit that allowed the commit.
 pub(crate) const PERMIT_ID: &str = "seawall.permitId";
+
+/// Commit info: BLAKE3 of the whole commit file as it is without this field.
+pub(crate) const SEAL: &str = "seawall.seal";
 
 const APP_ID: &str = "seawall/";
 const FEATURES: [&str; 3] = ["timestampNtz", "appendOnly", "invariants"];
@@ -190,6 +194,30 @@ pub(crate) fn parse_lines(table: &str, name: &str, bytes: &[u8]) -> Result<Vec<L
         return Err(broken(table, name, "is empty"));
     }
     Ok(lines)
+}
+
+/// The actions of a commit file. One that Seawall wrote must be, byte for byte, what was written.
+pub(crate) fn parse_commit(table: &str, name: &str, bytes: &[u8]) -> Result<Vec<Line>> {
+    let lines = parse_lines(table, name, bytes)?;
+    let mut unsealed = lines.clone();
+    let info = unsealed.iter_mut().find_map(|line| line.commit_info.as_mut());
+    let Some(seal) = info.and_then(|info| info.remove(SEAL)) else { return Ok(lines) };
+    let expected = Hash::of(&to_bytes(&unsealed)).to_string();
+    if seal.as_str() == Some(&expected) && to_bytes(&lines) == bytes {
+        return Ok(lines);
+    }
+    Err(broken(table, name, "is not what was written"))
+}
+
+/// The bytes of a commit file whose first line is the commit info, sealed.
+pub(crate) fn sealed_bytes(lines: &[Line]) -> Vec<u8> {
+    let plain = to_bytes(lines);
+    let Some(mut info) = lines.first().and_then(|line| line.commit_info.clone()) else { return plain };
+    info.insert(SEAL.to_owned(), Value::String(Hash::of(&plain).to_string()));
+    let mut bytes = to_bytes(&[Line { commit_info: Some(info), ..Line::default() }]);
+    let first_ends = plain.iter().position(|byte| *byte == b'\n').map_or(plain.len(), |at| at + 1);
+    bytes.extend_from_slice(&plain[first_ends..]);
+    bytes
 }
 
 /// The error for a log file of `table` that cannot be trusted.

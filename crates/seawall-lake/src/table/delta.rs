@@ -36,13 +36,18 @@ use crate::policy::{self, Salt};
 use crate::store::{DurableLocal, Home};
 
 mod append;
+mod check;
 mod commit;
 mod horizon;
+mod mend;
 mod rewrite;
 #[cfg(test)]
 mod tests;
 mod upkeep;
 mod vacuum;
+
+pub use check::{ExpectedFile, TableSurvey, VersionFacts};
+pub use mend::{LostCommit, Origin, Source};
 
 /// Commits between two checkpoints.
 const CHECKPOINT_INTERVAL: u64 = 20;
@@ -176,6 +181,14 @@ impl DeltaStore {
     /// The folder of `table`, when tables lie on this machine.
     pub fn folder(&self, table: &TableName) -> Option<PathBuf> {
         self.home.on_disk().map(|folder| folder.join(table.as_str()))
+    }
+
+    /// A file of a table, as people find it.
+    fn shown(&self, table: &TableName, relative: &str) -> PathBuf {
+        match self.folder(table) {
+            Some(folder) => folder.join(relative),
+            None => PathBuf::from(format!("{}/{table}/{relative}", self.home)),
+        }
     }
 
     /// Rows that the newest version shows.

@@ -100,7 +100,15 @@ pub(crate) struct Listing {
 }
 
 impl Listing {
-    fn newest(&self) -> Option<u64> {
+    /// Paths of the files in the table's folder.
+    pub(crate) fn files(&self) -> Vec<String> {
+        let commits = self.commits.keys().map(|version| format!("_delta_log/{version:020}.json"));
+        let checkpoints = self.checkpoints.keys().map(|version| format!("_delta_log/{}", checkpoint::name(*version)));
+        commits.chain(checkpoints).collect()
+    }
+
+    /// The newest version that they tell of.
+    pub(crate) fn newest(&self) -> Option<u64> {
         self.commits.keys().chain(self.checkpoints.keys()).max().copied()
     }
 }
@@ -159,7 +167,7 @@ impl Log {
         match self.read(&path).await? {
             None => Ok(None),
             Some(bytes) if bytes.is_empty() && sabotage::on(Bug::AcceptEmptyCommit) => Ok(Some(Vec::new())),
-            Some(bytes) => action::parse_lines(&self.table, path.filename().unwrap_or_default(), &bytes).map(Some),
+            Some(bytes) => action::parse_commit(&self.table, path.filename().unwrap_or_default(), &bytes).map(Some),
         }
     }
 
@@ -168,7 +176,8 @@ impl Log {
         Ok(self.list().await?.commits.into_keys().collect())
     }
 
-    async fn read(&self, path: &Path) -> Result<Option<Bytes>> {
+    /// The bytes of a file of the log; none when it is not there.
+    pub(crate) async fn read(&self, path: &Path) -> Result<Option<Bytes>> {
         let unreadable = |e| storage(&format!("reading {path} of table {}", self.table), e);
         self.home.refuse_link(&self.table, path)?;
         match self.store().get(path).await {
@@ -332,7 +341,7 @@ impl Fold {
     }
 }
 
-fn data_file(table: &str, mut add: Add) -> Result<DataFile> {
+pub(crate) fn data_file(table: &str, mut add: Add) -> Result<DataFile> {
     if add.deletion_vector.is_some() {
         return Err(unsupported(table, "deletion vectors"));
     }

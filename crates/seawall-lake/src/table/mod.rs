@@ -26,7 +26,7 @@ mod path;
 mod rules;
 mod schema;
 
-pub use delta::{DeltaStore, DeltaStoreOptions};
+pub use delta::{DeltaStore, DeltaStoreOptions, ExpectedFile, LostCommit, Origin, Source, TableSurvey, VersionFacts};
 pub(crate) use log::{DataFile, TableState};
 pub use memory::MemoryStore;
 pub(crate) use path::confine_on_disk;

@@ -93,6 +93,7 @@ impl Found {
             CauseKind::Performance => {
                 format!("{} ranks {value:.3} AUC worse than it claimed, on final labels", self.subject)
             }
+            CauseKind::Damage => format!("{} is not what was written", self.subject),
         }
     }
 
@@ -147,6 +148,9 @@ impl Found {
                 "find out why the entity or the column is unknown; the model does what it declares for missing values",
                 Some(format!("seawall model show {}", self.subject)),
             ),
+            CauseKind::Damage => {
+                ("repair", "see what can be mended; stop the server to do it", Some("seawall repair".to_owned()))
+            }
             CauseKind::FeatureDrift | CauseKind::Performance => (
                 "retrain",
                 "train on newer decisions; the retraining policy compares and proposes, people approve",
@@ -156,7 +160,7 @@ impl Found {
         let retrain = match self.cause {
             CauseKind::FeatureDrift | CauseKind::Performance => Advice::Retrain,
             CauseKind::Freshness | CauseKind::Volume | CauseKind::Quarantine | CauseKind::Rejection => Advice::NoMatter,
-            CauseKind::Quality | CauseKind::ServiceLevel | CauseKind::Breaker => Advice::NoMatter,
+            CauseKind::Quality | CauseKind::ServiceLevel | CauseKind::Breaker | CauseKind::Damage => Advice::NoMatter,
             CauseKind::UnitChange | CauseKind::ClockAhead | CauseKind::NullRate => Advice::DoNotRetrain,
         };
         Remedy { action: action.to_owned(), text: text.to_owned(), command, retrain }

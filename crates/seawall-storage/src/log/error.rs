@@ -20,7 +20,7 @@ pub(super) fn poisoned(folder: &Path, reason: &str) -> Error {
 /// A segment contradicts itself or its neighbours.
 pub(super) fn damaged(path: &Path, at: u64, what: impl AsRef<str>) -> Error {
     let message = format!("the log file {} is damaged at byte {at}: {}", path.display(), what.as_ref());
-    Error::corrupt("SW0403", message).hint(
+    Error::corrupt("SW0403", message).in_file(path, Some(at)).hint(
         "restore the folder from a backup; nothing was changed, and acknowledged entries may lie behind the damage",
     )
 }
@@ -28,13 +28,16 @@ pub(super) fn damaged(path: &Path, at: u64, what: impl AsRef<str>) -> Error {
 /// A file that must be there is not.
 pub(super) fn missing(path: &Path, why: &str) -> Error {
     Error::corrupt("SW0404", format!("the log file {} is missing: {why}", path.display()))
+        .in_file(path, None)
         .hint("restore the folder from a backup; a log is only whole with all of its segments and its epoch file")
 }
 
 /// The folder holds the log of another partition.
 pub(super) fn other_partition(path: &Path, found: Partition, wanted: Partition) -> Error {
     let message = format!("{} belongs to partition {}, not to partition {}", path.display(), found.0, wanted.0);
-    Error::invalid("SW0405", message).hint("every partition has a folder of its own; check the configured folders")
+    Error::invalid("SW0405", message)
+        .in_file(path, Some(12))
+        .hint("every partition has a folder of its own; check the configured folders")
 }
 
 /// A payload over the limit.
@@ -63,5 +66,6 @@ pub(super) fn retired(folder: &Path, asked: u64, first: u64) -> Error {
 /// The log's format is of another version.
 pub(super) fn other_version(path: &Path, found: u32) -> Error {
     Error::corrupt("SW0410", format!("{} has format version {found}, which this program does not know", path.display()))
+        .in_file(path, Some(8))
         .hint("it was written by a newer program, or it is damaged: use the program that wrote it")
 }

@@ -7,8 +7,11 @@
 //! succeeded. When the writer falls idle it writes an end mark for the same purpose behind the last frame.
 //!
 //! Files: [`frame`], [`segment`] and [`footer`] are the formats, [`recover`] reads a folder back, [`writer`] is the thread,
-//! [`index`] finds entries, [`ownership`] keeps a second process out.
+//! [`index`] finds entries, [`ownership`] keeps a second process out, [`check`] reads a folder that somebody else may own,
+//! [`adopt`] makes copied segments a log.
 
+mod adopt;
+mod check;
 pub mod conformance;
 mod durable;
 mod error;
@@ -25,6 +28,8 @@ mod segment;
 mod tests;
 mod writer;
 
+pub use adopt::adopt;
+pub use check::{Owned, SegmentChecked, Survey, own};
 pub use durable::{DurableLog, Options, Stats};
 pub use look::{Kept, look};
 pub use memory::MemoryLog;

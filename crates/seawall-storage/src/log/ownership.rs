@@ -76,7 +76,7 @@ impl Epoch {
         durable::write_atomic(&epoch_path(folder), &self.encode())
     }
 
-    fn encode(&self) -> [u8; BYTES] {
+    pub(super) fn encode(&self) -> [u8; BYTES] {
         let mut bytes = [0; BYTES];
         bytes[..8].copy_from_slice(&MAGIC);
         bytes[8..12].copy_from_slice(&VERSION.to_le_bytes());

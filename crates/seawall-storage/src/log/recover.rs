@@ -50,9 +50,9 @@ pub(super) struct OpenSegment {
 }
 
 /// Where a scan ended and what it knows.
-struct Scan {
-    tip: Tip,
-    at: usize,
+pub(super) struct Scan {
+    pub tip: Tip,
+    pub at: usize,
     epoch: u64,
     marked: bool,
     /// Position of the first frame of the last group.
@@ -168,7 +168,7 @@ fn list_named(folder: &Path, number_of: fn(&str) -> Option<u64>) -> Result<Vec<u
     Ok(numbers)
 }
 
-fn check_numbers(folder: &Path, owner: &Epoch, numbers: &[u64]) -> Result<()> {
+pub(super) fn check_numbers(folder: &Path, owner: &Epoch, numbers: &[u64]) -> Result<()> {
     let mut expected = owner.first_segment;
     for number in numbers {
         if *number != expected {
@@ -185,7 +185,13 @@ fn check_numbers(folder: &Path, owner: &Epoch, numbers: &[u64]) -> Result<()> {
     Ok(())
 }
 
-fn check_header(path: &Path, owner: &Epoch, number: u64, bytes: &[u8], length: u64) -> Result<segment::Header> {
+pub(super) fn check_header(
+    path: &Path,
+    owner: &Epoch,
+    number: u64,
+    bytes: &[u8],
+    length: u64,
+) -> Result<segment::Header> {
     let header = segment::Header::decode(path, bytes)?;
     if header.partition != owner.partition {
         return Err(error::other_partition(path, header.partition, owner.partition));
@@ -222,7 +228,14 @@ fn check_start(path: &Path, owner: &Epoch, header: &segment::Header, before: Opt
 }
 
 /// Reads frames from byte 64 on until something is not the next frame.
-fn scan(path: &Path, owner: &Epoch, bytes: &Bytes, start: Tip, epoch: u64, index: &mut Index) -> Result<Scan> {
+pub(super) fn scan(
+    path: &Path,
+    owner: &Epoch,
+    bytes: &Bytes,
+    start: Tip,
+    epoch: u64,
+    index: &mut Index,
+) -> Result<Scan> {
     let first = segment::HEADER_BYTES;
     let mut scan = Scan { tip: start, at: first, epoch, marked: false, last_group_at: first };
     while let Some(header) = bytes.get(scan.at..).and_then(|rest| Header::read(owner.id, rest)) {

@@ -13,6 +13,7 @@ use tempfile::TempDir;
 use super::conformance::conformance;
 use super::*;
 
+mod check;
 mod damage;
 mod model;
 mod timing;

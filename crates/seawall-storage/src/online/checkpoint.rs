@@ -13,6 +13,7 @@ use seawall_base::error::Result;
 use seawall_base::{Cut, Hash, Instant, VersionedName, durable};
 use serde::{Deserialize, Serialize};
 
+use super::check::KeptView;
 use super::core::{Core, Gap, Received, Restored, Snapshot};
 use super::error;
 
@@ -20,7 +21,7 @@ mod file;
 #[cfg(test)]
 mod tests;
 
-const MANIFEST: &str = "manifest.json";
+pub(super) const MANIFEST: &str = "manifest.json";
 const FORMAT: &str = "seawall online checkpoint";
 const VERSION: u32 = 1;
 
@@ -60,7 +61,7 @@ struct Checkpoint {
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
-struct ViewFile {
+pub(super) struct ViewFile {
     view: VersionedName,
     definition: Hash,
     cut: Cut,
@@ -88,6 +89,11 @@ impl Folder {
         let folder = Folder { path: path.to_owned(), current: Mutex::new(current) };
         folder.remove_unnamed(folder.current.lock().as_ref())?;
         Ok((folder, loaded))
+    }
+
+    /// The number of the valid checkpoint; none when there is none that can be read.
+    pub fn number(path: &Path) -> Option<u64> {
+        read_manifest(&path.join(MANIFEST)).ok()?.map(|manifest| manifest.checkpoint.number)
     }
 
     /// Writes the state of `core` as the next checkpoint. Blocks on the disk.
@@ -157,7 +163,29 @@ impl Folder {
     }
 }
 
+/// The files that the valid checkpoint in `folder` names.
+pub(super) fn files(folder: &Path) -> Result<Vec<ViewFile>> {
+    Ok(read_manifest(&folder.join(MANIFEST))?.map_or_else(Vec::new, |manifest| manifest.checkpoint.views))
+}
+
 impl ViewFile {
+    /// Its name in the folder.
+    pub(super) fn name(&self) -> &str {
+        &self.file
+    }
+
+    /// Length of the encoded state.
+    pub(super) fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// The state with what the manifest says of it, every byte checked.
+    pub(super) fn kept(&self, folder: &Path) -> Result<KeptView> {
+        let Restored { definition, received, bytes } = self.load(folder)?;
+        let backfilling = received.gap.is_some();
+        Ok(KeptView { view: self.view.clone(), definition, cut: received.cut, backfilling, state: bytes })
+    }
+
     fn load(&self, folder: &Path) -> Result<Restored> {
         let path = folder.join(&self.file);
         let plain = Path::new(&self.file).file_name().is_some_and(|name| name == self.file.as_str());

@@ -48,9 +48,11 @@ pub(super) fn bad_rows(what: impl Into<String>) -> Error {
 
 /// A checkpoint that is not what was written.
 pub(super) fn damaged(path: &Path, what: impl AsRef<str>) -> Error {
-    Error::corrupt("SW0426", format!("the checkpoint file {} is damaged: {}", path.display(), what.as_ref())).hint(
-        "delete the checkpoint folder and restart: the state is rebuilt from the tables and the log, nothing is lost",
-    )
+    Error::corrupt("SW0426", format!("the checkpoint file {} is damaged: {}", path.display(), what.as_ref()))
+        .in_file(path, None)
+        .hint(
+            "delete the checkpoint folder and restart: the state is rebuilt from the tables and the log, nothing is lost",
+        )
 }
 
 /// A file operation of a checkpoint failed.
@@ -64,5 +66,6 @@ pub(super) fn io(doing: &str, path: &Path, cause: std::io::Error) -> Error {
 pub(super) fn other_version(path: &Path, found: u32) -> Error {
     let message = format!("the checkpoint file {} has format version {found}, which is not known here", path.display());
     Error::corrupt("SW0428", message)
+        .in_file(path, None)
         .hint("use the program that wrote it, or delete the checkpoint folder: the state is then rebuilt")
 }

@@ -18,6 +18,7 @@
 //! Files: [`core`](self) holds the state and its rules, [`serve`](self) answers requests, [`checkpoint`](self) writes
 //! and reads files.
 
+mod check;
 mod checkpoint;
 pub mod conformance;
 mod core;
@@ -29,6 +30,7 @@ mod serve;
 mod tests;
 
 pub use self::core::ViewStats;
+pub use check::{KeptView, check, checkpoint_files};
 pub use durable::DurableStore;
 pub use memory::MemoryStore;
 

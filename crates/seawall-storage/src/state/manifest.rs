@@ -95,6 +95,19 @@ impl Manifest {
     }
 }
 
+/// The files that the manifest with these bytes names, whatever state it is of; what is wrong with it otherwise.
+pub(super) fn files_of(bytes: &[u8]) -> Result<Vec<FileRef>, &'static str> {
+    let (hash, json) = split(bytes).ok_or("the manifest does not begin with a hash")?;
+    if Hash::of(json).to_string().as_bytes() != hash {
+        return Err("the manifest's hash does not match its content");
+    }
+    let written: Written = serde_json::from_slice(json).map_err(|_| "the manifest cannot be read")?;
+    match written.version == VERSION && written.files.iter().all(|file| is_plain(&file.name)) {
+        true => Ok(written.files),
+        false => Err("the manifest is of another version, or leads out of the folder"),
+    }
+}
+
 /// The digits of the hash, and what follows their line feed.
 fn split(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     let (hash, rest) = bytes.split_at_checked(HASH_DIGITS)?;

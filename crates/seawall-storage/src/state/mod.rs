@@ -6,6 +6,7 @@
 //! from the one before, and whatever the checkpoints make superfluous may only be removed behind the older one. Files
 //! that neither manifest names are removed. A file never changes, and may be part of many checkpoints.
 
+mod check;
 mod error;
 mod manifest;
 #[cfg(test)]
@@ -19,6 +20,7 @@ use seawall_base::error::Result;
 use seawall_base::{Hash, durable};
 
 use crate::folder_lock;
+pub use check::{check, newest_files};
 use manifest::{FileRef, Manifest};
 
 /// Checkpoints that are kept.

@@ -2,7 +2,7 @@
 
 use clap::Args;
 use seawall_base::error::Result;
-use seawall_base::{Engine, Error, Query as Sql, TableVersion};
+use seawall_base::{Clock, Engine, Error, Query as Sql, SystemClock, TableVersion};
 use seawall_catalog::lineage::Direction;
 use seawall_catalog::policy::Action;
 use seawall_server::http::json_rows;
@@ -210,6 +210,7 @@ impl Status {
             }
             Err(_) => true,
         };
+        let recovery = crate::keeper::state(&installation.catalog, SystemClock.now()).await?;
         if global.json() {
             print_json(&json!({
                 "project": active.project.name,
@@ -221,6 +222,7 @@ impl Status {
                 "tables": server.as_ref().map(|server| &server["tables"]),
                 "features": server.as_ref().map(|server| &server["features"]),
                 "dependencies": server.as_ref().map(|server| &server["dependencies"]),
+                "recovery": recovery,
                 "datasets": counts,
                 "table_files": table_files.as_ref().ok().map(|tables| super::table::overview_json(tables)),
                 "table_files_error": table_files.as_ref().err().map(ToString::to_string),
@@ -237,6 +239,9 @@ impl Status {
         match &running {
             Some(running) => println!("a server runs at {} (process {})", running.url, running.pid),
             None => println!("no server runs on this data folder"),
+        }
+        if let Some(line) = recovery.line() {
+            println!("{line}");
         }
         for line in server.as_ref().map(server_status::lines).unwrap_or_default() {
             println!("{line}");

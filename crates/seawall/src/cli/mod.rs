@@ -1,6 +1,7 @@
 //! The command line: one file per command; this one knows them all.
 
 mod backtest;
+mod backup;
 mod bench;
 mod check;
 mod contract;
@@ -13,6 +14,7 @@ mod init;
 mod look;
 mod model;
 mod move_rows;
+mod repair;
 mod rollback;
 mod rollback_to;
 mod serve;
@@ -21,6 +23,7 @@ mod table;
 mod token;
 mod training_set;
 mod verify;
+mod verify_data;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -32,6 +35,8 @@ use seawall_base::error::Result;
 
 use crate::assemble::{Installation, Settings};
 use crate::output::{Exit, Output};
+
+pub use backup::create_recorded as create_backup;
 
 /// Seawall: the resilient, governed data plane for AI teams.
 #[derive(Debug, Parser)]
@@ -168,9 +173,16 @@ pub enum Command {
     Lineage(look::Lineage),
     /// Who did what: the audit ledger, with its hash chain checked
     Audit(look::Audit),
-    /// Prove that served and recomputed values are equal; check a certificate offline
+    /// Check what was kept; prove that served and recomputed values are equal; check a certificate offline
     #[command(subcommand)]
     Verify(verify::Verify),
+    /// Mend what `verify data` finds: a plan, or with `--run` do it
+    Repair(repair::Repair),
+    /// Back up the data folder, and look after backups
+    #[command(subcommand)]
+    Backup(backup::Backup),
+    /// Restore a data folder from a backup
+    Restore(backup::Restore),
     /// Tokens for people and services
     #[command(subcommand)]
     Token(token::Token),
@@ -211,6 +223,9 @@ pub async fn run(cli: &Cli) -> Result<Exit> {
         Command::Lineage(command) => command.run(global).await,
         Command::Audit(command) => command.run(global).await,
         Command::Verify(command) => command.run(global).await,
+        Command::Repair(command) => command.run(global).await,
+        Command::Backup(command) => command.run(global).await,
+        Command::Restore(command) => command.run(global).await,
         Command::Token(command) => command.run(global).await,
         Command::Demo(command) => command.run(global).await,
         Command::Bench(command) => command.run(global).await,

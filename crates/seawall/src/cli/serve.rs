@@ -87,7 +87,7 @@ impl Serve {
         let access = if self.tokens { Access::Tokens } else { Access::Open(local_principal()) };
         listen.check(&access)?;
         flight.as_ref().map_or(Ok(()), |flight| flight.check(&access))?;
-        let installation = global.open().await?;
+        let installation = Arc::new(global.open().await?);
         let checkpoint_interval = Duration::from_micros(self.checkpoint_interval.0.unsigned_abs());
         let options = Options { checkpoint_interval, ..Options::default() };
         let log = log::Options { segment_bytes: self.log_segment_kib << 10, ..log::Options::default() };
@@ -105,7 +105,11 @@ impl Serve {
             (false, Some(flight)) => println!("listening on {}, Flight on {flight}; Ctrl-C ends it", running.url),
         };
         let controller = tokio::spawn(control(pipeline.clone()));
-        serve_until_told(&installation, pipeline, access, (listen, flight), announce, controller).await?;
+        let keeper = tokio::spawn(crate::keeper::keep(installation.clone(), Arc::new(SystemClock)));
+        let listening = (listen, flight);
+        let served = serve_until_told(&installation, pipeline, access, listening, announce, controller).await;
+        keeper.abort();
+        served?;
         Ok(Exit::Ok)
     }
 }

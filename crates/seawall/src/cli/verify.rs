@@ -1,4 +1,4 @@
-//! `verify`: the proofs of no skew, and certificates checked offline.
+//! `verify`: the proofs of no skew, certificates checked offline, and the check of the data.
 
 use std::path::PathBuf;
 use std::sync::Arc;
@@ -32,6 +32,14 @@ pub enum Verify {
         #[arg(long)]
         at: Option<Instant>,
     },
+    /// Check every file that was kept: log, tables, catalog, features, models; 1 when something is damaged
+    #[command(after_help = "\
+Examples:
+  seawall -C shop verify data
+  seawall --data-dir /srv/shop verify data --output json
+
+Nothing is changed. A server may run on the folder, or none; the project's declarations are not needed.")]
+    Data {},
     /// Check a certificate without any data
     #[command(after_help = "Example:\n  seawall verify certificate fraud.certificate.json --key 9f3c...")]
     Certificate {
@@ -49,6 +57,7 @@ impl Verify {
             Verify::Skew { training_set, certificate, at } => {
                 skew(global, training_set.as_deref(), certificate.as_ref(), *at).await
             }
+            Verify::Data {} => super::verify_data::run(global).await,
             Verify::Certificate { file, key } => check_certificate(global, file, key.as_deref()),
         }
     }

@@ -1,4 +1,4 @@
-//! References of the declarations that the catalog keeps: transforms, live views and tests.
+//! References of the declarations that the catalog keeps: transforms, live views, tests and recovery.
 
 use super::super::model::OtherDeclaration;
 use super::super::parse::Declaration;
@@ -17,6 +17,7 @@ impl<'a> Resolver<'a> {
             }
             "live_view" => self.live_view(&declaration.node),
             "test" => self.test(&declaration.node),
+            "recovery" => self.recovery(declaration),
             _ => {
                 self.unreadable(declaration);
                 return None;

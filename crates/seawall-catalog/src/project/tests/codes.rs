@@ -381,3 +381,20 @@ fn codes_in(text: &str) -> Vec<String> {
     let is_code = |code: &&str| code.len() == 6 && code[2..].bytes().all(|b| b.is_ascii_digit());
     text.split('"').filter(|part| part.starts_with("SW")).filter(is_code).map(str::to_owned).collect()
 }
+
+#[test]
+fn recovery_promises_what_it_can_keep() {
+    let recovery = |rest: &str| format!("kind: recovery\nname: shop\n{rest}\n");
+    let check = |rest: &str, expected: &[&str]| check("keep.yaml", &recovery(rest), expected);
+    check("rpo: 15m\nbackup: {to: /b, every: 15m}", &[]);
+    check("rpo: 15m\nbackup: {to: /b, every: 16m}", &["SW1441 3:6"]);
+    check("rpo: 15m", &["SW1442 3:1"]);
+    check("rto: 15m", &[]);
+    check("backup: {every: 16m}", &["SW0124 3:9"]);
+    check("scrub: {bytes_per_second: 1MiB, every: 1d}", &[]);
+    super::super::parse_sources(
+        &base_with("more.yaml", &recovery("rto: 1h").replace("shop", "other")),
+        LoadOptions::default(),
+    )
+    .expect_err("recovery is declared twice");
+}

@@ -22,7 +22,7 @@ const REPLACE_PATIENCE: Duration = Duration::from_secs(90);
 const LEFTOVER_USABLE_FOR: Span = Span(30 * Span::MINUTE.0);
 
 /// Files of an append, written for one schema.
-struct Written {
+pub(super) struct Written {
     schema: SchemaRef,
     personal: Vec<String>,
     adds: Vec<Add>,
@@ -123,7 +123,7 @@ impl DeltaStore {
     }
 
     /// The add actions of an append, with every file written or checked; again only when the table changed its shape.
-    async fn written(
+    pub(super) async fn written(
         &self,
         handle: &Arc<Handle>,
         state: &TableState,
@@ -236,7 +236,7 @@ impl DeltaStore {
 }
 
 /// The commit that brings rows: what goes, what comes, and where the moved partitions end now.
-fn rows_commit(
+pub(super) fn rows_commit(
     state: &TableState,
     append: &Append,
     adds: Vec<Add>,
@@ -268,7 +268,7 @@ fn txn_lines(cut: &Cut, append: &Append, now_ms: i64) -> Result<Vec<Line>> {
 }
 
 /// The name of an append's data file: the same append gives the same name, another one never does.
-fn append_id(handle: &Arc<Handle>, append: &Append, content: &Hash) -> Hash {
+pub(super) fn append_id(handle: &Arc<Handle>, append: &Append, content: &Hash) -> Hash {
     let (from, until) = (append.from.to_string(), append.until.to_string());
     Hash::of_parts([handle.name.as_str().as_bytes(), from.as_bytes(), until.as_bytes(), &content.0])
 }

@@ -124,7 +124,7 @@ impl DeltaStore {
         let version = base.as_ref().map_or(0, |base| base.version + 1);
         let commit_id = commit.id(&handle.name, version, permit).to_string();
         let lines = commit.into_lines(version, permit, &commit_id, self.now_ms());
-        let payload = PutPayload::from(action::to_bytes(&lines));
+        let payload = PutPayload::from(action::sealed_bytes(&lines));
         let put = handle.log.store().put_opts(&handle.log.commit_path(version), payload, PutMode::Create.into()).await;
         if let Err(error) = put {
             match handle.log.commit(version).await? {
