@@ -239,13 +239,17 @@ impl<'a> Life<'a> {
 
     /// Commits everything, however long the store is away.
     async fn commit(&mut self) -> Result<Option<End>> {
-        match self.drive(self.pipeline.catch_up()).await {
-            None => Ok(Some(End::Crash)),
-            Some(Ok(())) => Ok(None),
-            Some(Err(_)) if self.log.is_poisoned() => Ok(Some(End::Poisoned)),
-            Some(Err(error)) => {
-                self.world.findings.deceive(format!("the table writer gave up while the store was away: {error}"));
-                Ok(Some(End::Crash))
+        loop {
+            match self.drive(self.pipeline.catch_up()).await {
+                None => return Ok(Some(End::Crash)),
+                Some(Ok(())) => return Ok(None),
+                Some(Err(_)) if self.log.is_poisoned() => return Ok(Some(End::Poisoned)),
+                // Whoever waits is told that tables are away; the writer goes on by itself.
+                Some(Err(error)) if error.kind() == ErrorKind::Unavailable => {}
+                Some(Err(error)) => {
+                    self.world.findings.deceive(format!("the table writer gave up while the store was away: {error}"));
+                    return Ok(Some(End::Crash));
+                }
             }
         }
     }
