@@ -1,7 +1,7 @@
 //! What a server does in the background: backups and checks as declared, incidents about damage.
 
 use std::fs;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use serde_json::{Value, json};
 
@@ -20,14 +20,14 @@ scrub: {bytes_per_second: 512MiB, every: 1s}
 
 /// Asks until `right` says so; the last answer when it never does.
 fn wait_for(ask: impl Fn() -> Value, right: impl Fn(&Value) -> bool) -> Value {
-    let deadline = Instant::now() + Duration::from_secs(90);
-    loop {
+    for _ in 0..200 {
         let answer = ask();
-        if right(&answer) || Instant::now() > deadline {
+        if right(&answer) {
             return answer;
         }
         std::thread::sleep(Duration::from_millis(300));
     }
+    ask()
 }
 
 #[test]
