@@ -245,7 +245,10 @@ impl<'a> Life<'a> {
                 Some(Ok(())) => return Ok(None),
                 Some(Err(_)) if self.log.is_poisoned() => return Ok(Some(End::Poisoned)),
                 // Whoever waits is told that tables are away; the writer goes on by itself.
-                Some(Err(error)) if error.kind() == ErrorKind::Unavailable => {}
+                Some(Err(error)) if error.kind() == ErrorKind::Unavailable => {
+                    self.timer.advance_to(self.timer.now() + Span::SECOND);
+                    tokio::task::yield_now().await;
+                }
                 Some(Err(error)) => {
                     self.world.findings.deceive(format!("the table writer gave up while the store was away: {error}"));
                     return Ok(Some(End::Crash));
