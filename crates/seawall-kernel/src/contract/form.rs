@@ -352,14 +352,13 @@ fn set(fields: &mut Fields, unit: Unit, value: u64) -> bool {
         Unit::MilliOfDay => fields.nano_of_day = Some(i64::from(small) * 1_000_000),
         Unit::NanoOfDay => fields.nano_of_day = Some(i64::from(small)),
     }
-    let is_in_range = match unit {
+    match unit {
         Unit::HourFrom1 => (1..=24).contains(&small),
         Unit::HalfHourFrom1 => (1..=12).contains(&small),
         Unit::HalfHour => small < 12,
         Unit::Nano => small < 1_000_000_000,
         _ => true,
-    };
-    is_in_range
+    }
 }
 
 /// A number of `least` to `most` digits and what follows it.

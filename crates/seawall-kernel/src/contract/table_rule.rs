@@ -136,7 +136,7 @@ fn outside_of_quotes(sql: &str) -> String {
         } else if rest.starts_with("/*") {
             rest = rest.find("*/").map_or("", |end| &rest[end + 2..]);
         } else if c == '\'' || c == '"' {
-            kept.push_str("q");
+            kept.push('q');
             rest = rest[1..].find(c).map_or("", |end| &rest[end + 2..]);
         } else {
             kept.push(c);

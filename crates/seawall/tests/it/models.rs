@@ -263,8 +263,9 @@ fn digit_within(certificate: &[u8], record: &str) -> usize {
 #[test]
 fn champion_and_tables_come_back_together() {
     let demo = demo();
-    let promoted = demo.facts["models"]["decisions"].as_array().unwrap().iter().filter(|one| one["kind"] == "promote");
-    let last = promoted.last().unwrap();
+    let mut promoted =
+        demo.facts["models"]["decisions"].as_array().unwrap().iter().filter(|one| one["kind"] == "promote");
+    let last = promoted.next_back().unwrap();
     assert!(last["version"].as_u64() > Some(1), "{last}");
     let copy = tempfile::tempdir().unwrap();
     let copied = {

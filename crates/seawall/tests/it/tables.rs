@@ -47,9 +47,9 @@ fn small_files_are_merged_and_old_versions_given_up_but_for_what_is_bound() {
     let again = project.run(&["table", "compact", "events"]).expect(0);
     assert!(again.stdout.contains("no files to merge"), "{}", again.stdout);
     let versions = project.run(&["table", "versions", "events", "--output", "json"]).expect(0).json();
-    let operations =
+    let mut operations =
         versions["versions"].as_array().unwrap().iter().map(|version| version["operation"].as_str().unwrap());
-    assert_eq!(operations.last(), Some("OPTIMIZE"), "{versions}");
+    assert_eq!(operations.next_back(), Some("OPTIMIZE"), "{versions}");
 
     let version = built["fingerprint"]["inputs"].as_array().unwrap().iter().find(|input| input["table"] == "events");
     let version = version.unwrap_or_else(|| panic!("{built}"))["version"].as_u64().unwrap();
