@@ -184,7 +184,7 @@ impl DeltaStore {
     }
 
     /// A file of a table, as people find it.
-    fn shown(&self, table: &TableName, relative: &str) -> PathBuf {
+    fn as_found(&self, table: &TableName, relative: &str) -> PathBuf {
         match self.folder(table) {
             Some(folder) => folder.join(relative),
             None => PathBuf::from(format!("{}/{table}/{relative}", self.home)),

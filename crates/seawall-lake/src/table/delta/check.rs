@@ -128,7 +128,7 @@ impl DeltaStore {
             Err(error) => {
                 let means = "it is not known which versions a vacuum gave up; old versions cannot be read";
                 let found = Finding::new(object(table), Damage::Unreadable, Severity::High, error.to_string(), means);
-                (Horizon::default(), Some(found.in_file(self.shown(table, HORIZON), None)))
+                (Horizon::default(), Some(found.in_file(self.as_found(table, HORIZON), None)))
             }
         }
     }
@@ -151,7 +151,7 @@ impl DeltaStore {
             let means = "these versions, and later ones up to a checkpoint, cannot be read";
             let found = Finding::new(object(table), Damage::Missing, Severity::Critical, what, means);
             let name = format!("_delta_log/{:020}.json", horizon.readable_from);
-            survey.checked.findings.push(found.in_file(self.shown(table, &name), None));
+            survey.checked.findings.push(found.in_file(self.as_found(table, &name), None));
         }
         let mut walk = (first == 0).then(Walk::default);
         for version in first..=newest {
@@ -229,7 +229,7 @@ impl DeltaStore {
         walk: Option<Walk>,
         survey: &mut TableSurvey,
     ) -> Option<Walk> {
-        let shown = self.shown(table, &format!("_delta_log/{version:020}.json"));
+        let shown = self.as_found(table, &format!("_delta_log/{version:020}.json"));
         let read = handle.log.read(&handle.log.commit_path(version)).await;
         let outcome = match &read {
             Ok(Some(bytes)) => {
@@ -273,7 +273,7 @@ impl DeltaStore {
     }
 
     fn shown_checkpoint(&self, table: &TableName, version: u64) -> PathBuf {
-        self.shown(table, &format!("_delta_log/{}", checkpoint::name(version)))
+        self.as_found(table, &format!("_delta_log/{}", checkpoint::name(version)))
     }
 
     /// `_last_checkpoint` is a hint to readers; one that cannot be followed makes other engines fail.
@@ -302,7 +302,7 @@ impl DeltaStore {
         };
         let means = "other engines may fail to open the table or read it more slowly; Seawall does not use the file";
         let found = Finding::new(object(table), Damage::Altered, Severity::Low, what, means);
-        survey.checked.findings.push(found.in_file(self.shown(table, "_delta_log/_last_checkpoint"), None));
+        survey.checked.findings.push(found.in_file(self.as_found(table, "_delta_log/_last_checkpoint"), None));
     }
 
     async fn has_checkpoint(&self, handle: &Arc<Handle>, version: u64) -> bool {
@@ -311,7 +311,7 @@ impl DeltaStore {
 
     /// Reads one data file and compares it with what the log says.
     pub async fn check_file(&self, table: &TableName, expected: &ExpectedFile) -> Checked {
-        let shown = self.shown(table, &expected.path);
+        let shown = self.as_found(table, &expected.path);
         let (bytes, outcome) = match self.file_bytes(table, &expected.path).await {
             Ok(Some(bytes)) => {
                 let (read, wanted) = (bytes.len() as u64, expected.clone());
