@@ -1,7 +1,7 @@
 //! What a contract says beyond single rows: rules about the whole table, service levels, and the circuit breaker.
 //!
-//! Looked at in every control tick, after the datasets. Rules about the table run when its version has moved, at most
-//! once per [`TABLE_LOOK_EVERY`]: counting rules by the kernel's tally over the rows, SQL rules by the engine with the
+//! Looked at in every control tick, after the datasets. Rules about the table run when its version has moved, as
+//! often as its size allows ([`look_every`]): counting rules by the kernel's tally over the rows, SQL rules by the engine with the
 //! rights of the system. Their outcomes become signals, rows of `system.quality_results` with the mode `table`, and
 //! incidents when broken. Service levels are judged on what the log, the table and the incidents show. A breaker that
 //! trips halts the dataset; rows before the last resumption do not count.
@@ -25,8 +25,10 @@ use crate::monitor::{Found, Monitor, found, key};
 use crate::pipeline::Pipeline;
 use crate::revision::{DatasetGate, Revision};
 
-/// How often the rules about a table run at most.
-const TABLE_LOOK_EVERY: Span = Span(Span::HOUR.0);
+/// The longest time between two looks at a table whose version moves; see [`look_every`].
+const TABLE_LOOK_EVERY_MAX: Span = Span(Span::HOUR.0);
+/// Rows of a table for which a look may be repeated after a minute.
+const ROWS_PER_MINUTE: u64 = 100_000;
 /// Rows up to which a table is tallied; SQL rules have no such bound.
 const TALLY_ROWS_MAX: u64 = 5_000_000;
 /// Frames that a breaker remembers: with more of them in its window, the oldest are forgotten.
@@ -51,6 +53,7 @@ pub(crate) struct QualityWatch {
 struct TableLook {
     at: Instant,
     version: TableVersion,
+    rows: u64,
     /// Oldest and newest value by timestamp column.
     times: BTreeMap<String, (Instant, Instant)>,
 }
@@ -206,7 +209,7 @@ impl Pipeline {
         }
         let table = TableName::dataset(name)?;
         let snapshot = self.parts.tables.snapshot(&table, None).await?;
-        let is_fresh = |look: &TableLook| look.version == snapshot.version || now - look.at < TABLE_LOOK_EVERY;
+        let is_fresh = |look: &TableLook| look.version == snapshot.version || now - look.at < look_every(look.rows);
         if watch.tables.get(name).is_some_and(is_fresh) {
             return Ok(Vec::new());
         }
@@ -239,7 +242,7 @@ impl Pipeline {
         let permit_results = self.control_permit(Action::WriteTable, name);
         self.parts.catalog.record_table_quality(&permit_results, name, &results).await?;
         let times = self.times(&permit, dataset).await;
-        watch.tables.insert(name.clone(), TableLook { at: now, version: snapshot.version, times });
+        watch.tables.insert(name.clone(), TableLook { at: now, version: snapshot.version, rows: snapshot.rows, times });
         Ok(outcomes)
     }
 
@@ -302,6 +305,12 @@ impl Pipeline {
         let signal = Signal { at: now, ..found.signal };
         self.parts.catalog.record_signals(&permit, std::slice::from_ref(&signal)).await
     }
+}
+
+/// How long after a look at a table of so many rows the next one may come: a minute per 100,000 rows, an hour at most.
+fn look_every(rows: u64) -> Span {
+    let minutes = i64::try_from(rows / ROWS_PER_MINUTE).unwrap_or(i64::MAX);
+    Span(Span::MINUTE.0.saturating_mul(minutes)).min(TABLE_LOOK_EVERY_MAX)
 }
 
 fn is_watched(dataset: &DatasetGate) -> bool {
