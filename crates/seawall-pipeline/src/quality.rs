@@ -1,7 +1,7 @@
 //! What a contract says beyond single rows: rules about the whole table, service levels, and the circuit breaker.
 //!
-//! Looked at in every control tick, after the datasets. Rules about the table run when its version has moved, as
-//! often as its size allows ([`look_every`]): counting rules by the kernel's tally over the rows, SQL rules by the engine with the
+//! Looked at in every control tick, after the datasets. Rules about the table run when its version has moved, as often as
+//! its size allows ([`look_every`]): counting rules by the kernel's tally over the rows, SQL rules by the engine with the
 //! rights of the system. Their outcomes become signals, rows of `system.quality_results` with the mode `table`, and
 //! incidents when broken. Service levels are judged on what the log, the table and the incidents show. A breaker that
 //! trips halts the dataset; rows before the last resumption do not count.
