@@ -369,14 +369,10 @@ PEERS = {
 
 
 def run_peer(name, path, rounds):
-    """Within the peer's own process: warms up, then prints counts, times and peak growth."""
+    """Within the peer's own process: warms up, then prints counts, times and how far memory grew after the imports."""
     side = PEERS[name][0](path)
-    counts = side()
-    try:
-        Path("/proc/self/clear_refs").write_text("5")
-    except OSError:
-        pass
     before = memory_kib("VmRSS")
+    counts = side()
     times = []
     for _ in range(rounds):
         began = time.perf_counter()
