@@ -98,12 +98,14 @@ def read_by_duckdb(path):
     """By its own reader when its Delta extension can be had, and over Arrow otherwise."""
     connection = duckdb.connect()
     connection.execute("set TimeZone = 'UTC'")
+    # Only an extension that is there already: a check of tables asks no network.
+    connection.execute("set autoinstall_known_extensions = false")
     try:
         connection.execute("load delta")
         relation = connection.sql(f"select * from delta_scan('{path}')")
     except duckdb.Error:
-        table = DeltaTable(path).to_pyarrow_dataset()
-        relation = connection.sql("select * from table")
+        shown = DeltaTable(path).to_pyarrow_dataset()
+        relation = connection.from_arrow(shown)
     return relation.to_arrow_table().to_pylist()
 
 
@@ -112,7 +114,7 @@ def read_by_duckdb_parquet(path):
     files = DeltaTable(path).file_uris()
     connection = duckdb.connect()
     connection.execute("set TimeZone = 'UTC'")
-    return connection.execute("select * from read_parquet(?, union_by_name = true)", [files]).to_arrow_table().to_pylist()
+    return connection.read_parquet(files, union_by_name=True).to_arrow_table().to_pylist()
 
 
 def read_by_polars(path):
