@@ -32,7 +32,7 @@ fn commit_file(root: &FilePath, version: u64) -> std::path::PathBuf {
     root.join("t").join("_delta_log").join(format!("{version:020}.json"))
 }
 
-async fn shows(root: &FilePath, version: u64) -> Vec<(u32, u64)> {
+async fn shows(root: &FilePath, version: u64) -> Vec<(i32, i64)> {
     let store = DeltaStore::open(root).unwrap();
     row_ids(&store, &permit(), &name(), TableVersion(version)).await.unwrap()
 }
