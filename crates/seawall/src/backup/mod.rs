@@ -3,7 +3,7 @@
 mod restore;
 mod take;
 
-pub use restore::{Restored, Wanted, restore};
+pub use restore::{Wanted, restore};
 pub use take::{Stats, take};
 
 /// The newest valid checkpoint of the features may lie beside; it is made of tables and log.

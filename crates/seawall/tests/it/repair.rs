@@ -24,6 +24,9 @@ fn sorted(folder: &Path, end: &str) -> Vec<PathBuf> {
     files
 }
 
+/// What is done to the files, and in words.
+type Surgery<'a> = (&'a str, Box<dyn Fn() + 'a>);
+
 #[test]
 fn what_the_log_still_holds_is_mended_to_equal_contents() {
     let project = filled();
@@ -41,7 +44,7 @@ fn what_the_log_still_holds_is_mended_to_equal_contents() {
     };
     let empty = |path: &Path| fs::write(path, b"").unwrap();
     let remove = |path: &Path| fs::remove_file(path).unwrap();
-    let surgeries: [(&str, Box<dyn Fn() + '_>); 7] = [
+    let surgeries: [Surgery<'_>; 7] = [
         ("a commit is emptied", Box::new(|| empty(first))),
         ("the newest commit is removed", Box::new(|| remove(newest))),
         ("a commit is changed", Box::new(|| flip(first))),

@@ -49,7 +49,8 @@ async fn a_lost_commit_is_known_by_its_data_file() {
         let lost = lost(version, version);
         let orphan = store.orphan_of(&name(), &survey, &lost).await.unwrap();
         assert_eq!(orphan.as_ref().map(|file| file.rows), Some(1));
-        let of = |run| store.mend_commit(&permit(), &name(), &lost, orphan.clone(), Vec::new(), Vec::new(), run);
+        let (permit, table) = (permit(), name());
+        let of = |run| store.mend_commit(&permit, &table, &lost, orphan.clone(), Vec::new(), Vec::new(), run);
         assert!(matches!(of(false).await.unwrap(), Source::File(_)));
         assert!(!commit_file(folder.path(), version).exists(), "a plan changes nothing");
         of(true).await.unwrap();
