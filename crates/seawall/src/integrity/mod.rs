@@ -110,9 +110,11 @@ impl Places {
             return Err(Error::not_found("SW1403", format!("there is no data folder {}", data.display()))
                 .hint("name it with --data-dir, or name the project with -C"));
         }
+        // Findings name files as the tables' store does, which knows no links and no relative paths.
+        let data = data.canonicalize()?;
         let part = |name: &str| data.join(name);
         Ok(Places {
-            data: data.to_owned(),
+            data: data.clone(),
             catalog: part("catalog"),
             tables: part("tables"),
             log: part("log"),
