@@ -23,7 +23,7 @@ use tracing::info;
 
 use crate::control::Control;
 use crate::dependency::persist::Patience;
-use crate::dependency::{Dependencies, GuardedEngine, GuardedModels, GuardedTables, scope};
+use crate::dependency::{Dependencies, GuardedEngine, GuardedModels, GuardedTables, GuardedUpkeep, scope};
 use crate::feature_writer::{self, FeatureWriter};
 use crate::frame::{Frame, Halt, Header};
 use crate::gate::{self, Incoming, Order};
@@ -79,6 +79,7 @@ impl Parts {
             reads: dependencies.table_reads.clone(),
             writes: dependencies.table_writes.clone(),
         };
+        let upkeep = GuardedUpkeep { inner: self.upkeep, upkeep: dependencies.upkeep.clone() };
         let engine = GuardedEngine {
             inner: self.engine,
             queries: dependencies.queries.clone(),
@@ -89,7 +90,13 @@ impl Parts {
             trainers: dependencies.trainers.clone(),
             models: dependencies.models.clone(),
         };
-        Parts { tables: Arc::new(tables), engine: Arc::new(engine), models: Arc::new(models), ..self }
+        Parts {
+            tables: Arc::new(tables),
+            upkeep: Arc::new(upkeep),
+            engine: Arc::new(engine),
+            models: Arc::new(models),
+            ..self
+        }
     }
 }
 

@@ -11,8 +11,8 @@
 //! 5. *fault point*: where tests and drills let it fail ([`fault`]).
 //!
 //! The decisions are pure state machines on the instants of a [`timer`]. [`set`] has the dependencies of a pipeline with
-//! their bounds, [`persist`] the loop of those who must get through however long it takes; [`tables`], [`engine`] and
-//! [`models`] are the ports with every call guarded.
+//! their bounds, [`persist`] the loop of those who must get through however long it takes; [`tables`], [`upkeep`],
+//! [`engine`] and [`models`] are the ports with every call guarded.
 
 pub mod backoff;
 pub mod breaker;
@@ -26,6 +26,7 @@ pub mod scope;
 pub mod set;
 mod tables;
 pub mod timer;
+mod upkeep;
 
 #[cfg(test)]
 mod tests;
@@ -38,3 +39,4 @@ pub(crate) use call::is_away;
 pub(crate) use engine::GuardedEngine;
 pub(crate) use models::GuardedModels;
 pub(crate) use tables::GuardedTables;
+pub(crate) use upkeep::GuardedUpkeep;

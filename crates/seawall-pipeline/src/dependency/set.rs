@@ -21,6 +21,8 @@ const CHANGES_KEPT_MAX: usize = 256;
 const TABLE_READS_MAX: usize = 64;
 /// Writes to the table store in flight.
 const TABLE_WRITES_MAX: usize = 32;
+/// Operations of upkeep in flight.
+const UPKEEP_MAX: usize = 8;
 /// Queries in flight.
 const QUERIES_MAX: usize = 32;
 /// Training sets that are built at a time.
@@ -80,6 +82,8 @@ pub struct Dependencies {
     pub table_reads: Arc<Dependency>,
     /// Commits and staged files.
     pub table_writes: Arc<Dependency>,
+    /// Small files, old versions and rows to delete.
+    pub upkeep: Arc<Dependency>,
     /// SQL.
     pub queries: Arc<Dependency>,
     /// Building training sets.
@@ -113,6 +117,7 @@ impl Dependencies {
         Dependencies {
             table_reads: dependency("table_reads", TABLE_READS_MAX, &[]),
             table_writes: dependency("table_writes", TABLE_WRITES_MAX, &[]),
+            upkeep: dependency("upkeep", UPKEEP_MAX, &[]),
             // A statement that needs more memory or time than there is says something about itself.
             queries: dependency("queries", QUERIES_MAX, &["SW0526", "SW1301"]),
             training_sets: dependency("training_sets", TRAINING_SETS_MAX, &["SW0526", "SW1301"]),
@@ -126,10 +131,11 @@ impl Dependencies {
     }
 
     /// All of them.
-    pub fn all(&self) -> [&Arc<Dependency>; 7] {
+    pub fn all(&self) -> [&Arc<Dependency>; 8] {
         [
             &self.table_reads,
             &self.table_writes,
+            &self.upkeep,
             &self.queries,
             &self.training_sets,
             &self.trainers,
