@@ -5,8 +5,8 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use seawall_base::Error;
 use seawall_base::error::Result;
+use seawall_base::{Clock, Error, Instant, MonotonicClock};
 use seawall_storage::state::NewFile;
 use serde::{Deserialize, Serialize};
 use tracing::warn;
@@ -17,6 +17,7 @@ use super::performance::PerformanceWatch;
 use super::served::{Served, ServedWatch, read_baseline};
 use crate::pipeline::Pipeline;
 use crate::quality::QualityWatch;
+use crate::recovery::span_of;
 
 #[cfg(test)]
 mod tests;
@@ -59,7 +60,8 @@ struct SumsRef<'m> {
 /// When a monitor was written down.
 #[derive(Debug)]
 pub(super) struct Written {
-    at: tokio::time::Instant,
+    /// On the monotonic clock.
+    at: Instant,
     entries: u64,
 }
 
@@ -96,7 +98,7 @@ impl Pipeline {
         monitor.models = sums.models;
         monitor.quality = sums.quality;
         monitor.next_entry = entries;
-        monitor.written = Some(Written { at: tokio::time::Instant::now(), entries });
+        monitor.written = Some(Written { at: MonotonicClock.now(), entries });
         Ok(())
     }
 
@@ -120,8 +122,8 @@ impl Pipeline {
 
     /// Writes a checkpoint when the interval has passed. The state stays in memory and in the log when that fails.
     pub(crate) async fn checkpoint_monitor_if_due(&self, monitor: &mut Monitor) {
-        let interval = self.checkpoint_interval.saturating_mul(INTERVALS);
-        let is_due = monitor.written.as_ref().is_some_and(|written| written.at.elapsed() >= interval);
+        let interval = span_of(self.checkpoint_interval.saturating_mul(INTERVALS));
+        let is_due = monitor.written.as_ref().is_some_and(|written| MonotonicClock.now() - written.at >= interval);
         if is_due && let Err(error) = self.checkpoint_monitor(monitor).await {
             warn!(code = error.code(), %error, "cannot checkpoint the monitor");
         }
@@ -150,7 +152,7 @@ impl Pipeline {
             folder.write(body, &[], vec![file])
         });
         writing.await.map_err(|e| Error::internal("SW0441", "the monitor's checkpoint died").because(e))??;
-        monitor.written = Some(Written { at: tokio::time::Instant::now(), entries });
+        monitor.written = Some(Written { at: MonotonicClock.now(), entries });
         Ok(())
     }
 }

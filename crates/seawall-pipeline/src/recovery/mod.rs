@@ -20,9 +20,10 @@ pub(crate) mod writer;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
+use std::time::Duration;
 
 use seawall_base::error::Result;
-use seawall_base::{Error, ErrorKind, Extent, Log, LogEntry, Permit, TableName, TableStore};
+use seawall_base::{Error, ErrorKind, Extent, Log, LogEntry, Permit, Span, TableName, TableStore};
 use tracing::{info, warn};
 
 use crate::frame::Frame;
@@ -207,4 +208,9 @@ async fn replay(
         }
     }
     Ok(())
+}
+
+/// A length of the machine's time; one that is too long to be told is as good as for ever.
+pub(crate) fn span_of(duration: Duration) -> Span {
+    Span(i64::try_from(duration.as_micros()).unwrap_or(i64::MAX))
 }

@@ -10,14 +10,14 @@ use std::time::Duration;
 
 use parking_lot::RwLock;
 use seawall_base::error::Result;
-use seawall_base::{Clock, Error, ErrorKind, Log, Offset, TableStore};
+use seawall_base::{Clock, Error, ErrorKind, Log, MonotonicClock, Offset, TableStore};
 use tokio::sync::{Mutex, mpsc, watch};
 use tracing::{debug, info, warn};
 
-use super::UNWRITTEN_ROWS_MAX;
 use super::checkpoint::{Body, TablePosition, Taken, next_keys};
 use super::retention::{self, Bounds, Hold};
 use super::states::States;
+use super::{UNWRITTEN_ROWS_MAX, span_of};
 use crate::gate::Order;
 use crate::restore::Withdrawn;
 use crate::revision::Revision;
@@ -49,7 +49,8 @@ impl OrderWriter {
     pub async fn run(self, mut closed: mpsc::Receiver<()>) -> Result<()> {
         let mut look = tokio::time::interval(LOOK_INTERVAL);
         look.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
-        let mut written = (tokio::time::Instant::now(), self.order.lock().await.entries);
+        let interval = span_of(self.interval);
+        let mut written = (MonotonicClock.now(), self.order.lock().await.entries);
         loop {
             tokio::select! {
                 _ = closed.recv() => return self.checkpoint().await,
@@ -59,8 +60,8 @@ impl OrderWriter {
                 let order = self.order.lock().await;
                 (order.entries, unwritten_rows(&order))
             };
-            let is_due =
-                unwritten >= UNWRITTEN_ROWS_MAX || (entries > written.1 && written.0.elapsed() >= self.interval);
+            let is_due = unwritten >= UNWRITTEN_ROWS_MAX
+                || (entries > written.1 && MonotonicClock.now() - written.0 >= interval);
             if !is_due {
                 continue;
             }
@@ -68,7 +69,7 @@ impl OrderWriter {
             if let Err(error) = self.checkpoint().await {
                 warn!(code = error.code(), %error, "cannot checkpoint the order");
             }
-            written = (tokio::time::Instant::now(), entries);
+            written = (MonotonicClock.now(), entries);
         }
     }
 
