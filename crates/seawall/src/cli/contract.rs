@@ -16,6 +16,10 @@ use crate::output::Exit;
 
 /// Contracts.
 #[derive(Debug, Subcommand)]
+#[command(after_help = "\
+Examples:
+  seawall contract lint contracts/payments.odcs.yaml
+  seawall contract test contracts/payments.odcs.yaml payments.parquet")]
 pub enum Contract {
     /// Check a contract by itself: every problem with line, column and remedy, and every rule that is not executed
     Lint(lint::Lint),

