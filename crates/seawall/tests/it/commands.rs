@@ -8,9 +8,12 @@ fn every_command_has_help_with_an_example() {
     let mut to_visit = vec![Vec::<String>::new()];
     while let Some(command) = to_visit.pop() {
         let help = run(&[&command[..], &["--help".to_owned()]].concat()).expect(0).stdout;
-        assert!(help.contains("Example") && help.contains("seawall"), "{command:?} shows no example:\n{help}");
+        let below = subcommands(&help);
+        // A group of commands does nothing by itself: its commands have the examples.
+        let has_example = help.contains("Example") && help.contains("seawall");
+        assert!(has_example || !below.is_empty(), "{command:?} shows no example:\n{help}");
         commands += 1;
-        to_visit.extend(subcommands(&help).into_iter().map(|name| [&command[..], &[name]].concat()));
+        to_visit.extend(below.into_iter().map(|name| [&command[..], &[name]].concat()));
     }
     assert!(commands > 50, "{commands} commands were found");
 }

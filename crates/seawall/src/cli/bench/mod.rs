@@ -20,8 +20,10 @@ pub struct Bench {
 #[derive(Debug, Subcommand)]
 enum Part {
     /// Send events to a running server as fast as it acknowledges them
+    #[command(after_help = "Example:\n  seawall bench load --form arrow --connections 64 --seconds 10")]
     Load(load::Load),
     /// Append to a plain file as the log does, one sync per group: what the disk allows
+    #[command(after_help = "Example:\n  seawall bench log --folder /var/lib/seawall --seconds 5")]
     Log(log::Log),
 }
 
