@@ -40,6 +40,8 @@ fn an_answer_follows_its_sync() {
     let failed = "2 fdatasync(7</d/log/s>) = -1 EIO (Input/output error) (INJECTED)";
     check(&[ASKED, LOGGED, failed, ANSWERED], &["before a sync"]);
     check(&[ASKED, LOGGED, failed, SYNCED, ANSWERED], &["had failed"]);
+    // The next group's failure is none of this one's.
+    check(&[ASKED, LOGGED, SYNCED, failed, ANSWERED], &[]);
 }
 
 #[test]
