@@ -95,7 +95,7 @@ async fn a_log_that_is_being_written_has_no_findings() {
         while !stopped.load(Ordering::Relaxed) {
             append_some(&writing, 3).await;
             if writing.durable_end().0.is_multiple_of(90) {
-                writing.retire(writing.durable_end().0.saturating_sub(40)).unwrap();
+                writing.retire(writing.durable_end().0.saturating_sub(40)).await.unwrap();
             }
         }
     });
