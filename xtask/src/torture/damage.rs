@@ -197,7 +197,12 @@ impl Whole {
             let inside = inside.strip_prefix(self.folder.join("tables/events")).context("a file of the table")?;
             apply(&table.join(inside), damage.act)?;
         }
+        let control = tables.join("copy_whole");
+        execute(Command::new("cp").arg("-al").arg(self.folder.join("tables/events")).arg(&control))?;
         let server = installation.launch.serve()?;
+        // A copy that nobody damaged must answer, or an error would prove nothing.
+        let read = sorted(&server.query(&format!("select {COLUMNS} from copy_whole"))?);
+        anyhow::ensure!(read == self.answers.rows, "an undamaged copy of the table answers something else");
         let mut verdicts = Vec::new();
         for number in 0..damages.len() {
             let read = server.query(&format!("select {COLUMNS} from copy_{number}"));

@@ -164,7 +164,8 @@ fn binary(root: &Path, options: &Options) -> Result<PathBuf> {
 /// The simulation beside this program, built unless the binary under test was given.
 fn simulation(root: &Path, options: &Options) -> Result<Option<PathBuf>> {
     if options.binary.is_none() {
-        build(root, &["-p", "seawall-sim"])?;
+        // By itself it would be built with other features, and with it everything that it stands on.
+        build(root, &["--workspace"])?;
     }
     let program = target(root).join("debug/seawall-sim");
     Ok(program.exists().then_some(program))
