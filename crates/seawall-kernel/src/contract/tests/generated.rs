@@ -29,9 +29,12 @@ impl Dice {
     }
 }
 
+/// Whether a text matches, said without a pattern.
+type Matches = fn(&str) -> bool;
+
 const WORDS: &[&str] = &["", "a", "b", "ab", "abc", "N/A", "é", "ab-12", "zz-99", "x@y.org", "10.0.0.1"];
 /// Patterns with what they mean, written out.
-const PATTERNS: &[(&str, fn(&str) -> bool)] = &[
+const PATTERNS: &[(&str, Matches)] = &[
     ("^[a-c]+$", |text| !text.is_empty() && text.chars().all(|c| "abc".contains(c))),
     (r"^\w{2}-\d{2}$", |text| {
         let b = text.as_bytes();
