@@ -59,11 +59,21 @@ async fn check_all(log: &DurableLog) -> u64 {
     }
 }
 
+/// Copies a folder as it is at one moment: again when its idle writer finished a file meanwhile.
 fn copy_folder(from: &Path, to: &Path) {
-    fs::create_dir_all(to).unwrap();
-    for entry in fs::read_dir(from).unwrap() {
-        let entry = entry.unwrap();
-        fs::copy(entry.path(), to.join(entry.file_name())).unwrap();
+    let names = || -> Vec<_> {
+        let mut names: Vec<_> = fs::read_dir(from).unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    loop {
+        fs::create_dir_all(to).unwrap();
+        let before = names();
+        let copied = before.iter().all(|name| fs::copy(from.join(name), to.join(name)).is_ok());
+        if copied && names() == before {
+            return;
+        }
+        fs::remove_dir_all(to).unwrap();
     }
 }
 
