@@ -75,7 +75,7 @@ fn a_backup_of_a_running_server_is_restored_to_equal_answers() {
     assert!(old.contains(&"before".to_owned()) && !old.contains(&"after".to_owned()), "{old:?}");
 
     let refused = restore(&project, &kept, &restored, &[]);
-    assert!(refused.code == 2 && refused.stderr.contains("SW1427"), "{}", refused.stderr);
+    assert!(refused.code == 2 && refused.stdout.contains("SW1427"), "{}", refused.stdout);
     let runs = on(&project, &other, &["query", "select kind from system.maintenance", "--output", "json"]).expect(0);
     assert!(runs.stdout.contains("restore"), "{}", runs.stdout);
 }
@@ -103,7 +103,7 @@ fn a_moment_between_two_backups_is_restored_from_the_log() {
     assert!(found.contains(&"two".to_owned()) && !found.contains(&"three".to_owned()), "{found:?}");
     on(&project, &restored, &["verify", "data"]).expect(0);
     let early = restore(&project, &kept, &place.path().join("early"), &["--at", "2020-01-01T00:00:00Z"]);
-    assert!(early.stderr.contains("SW1428"), "{}", early.stderr);
+    assert!(early.stdout.contains("SW1428"), "{}", early.stdout);
 }
 
 fn all_files(folder: &Path) -> Vec<PathBuf> {
