@@ -292,6 +292,6 @@ fn champion_and_tables_come_back_together() {
     assert_eq!((count(), champion()["version"].clone()), (before - withdrawn, json!(1)));
     assert_eq!(champion()["decision"]["kind"], "roll_back");
     let proof = there.run(&["verify", "skew", "fraud", "--output", "json"]).expect(0).json();
-    let report = &proof["claims"]["report"];
+    let report = &proof["skew"];
     assert_eq!((&report["replayed"], &report["mismatched"]), (&demo.facts["skew"]["replayed"], &json!(0)), "{report}");
 }
