@@ -2,6 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::process::{Command, Stdio};
+use std::sync::atomic::{AtomicBool, AtomicUsize};
 use std::time::Duration;
 
 use arrow::array::BooleanArray;
@@ -12,6 +13,9 @@ use super::*;
 
 const TARGETS: CompactionTargets =
     CompactionTargets { file_bytes: 64 << 20, similar_files: 3, run_bytes_max: 64 << 20 };
+/// Rows per writer: at least, and at most while the operations have not met.
+const ROWS_MIN: u64 = 120;
+const ROWS_MAX: u64 = 1_200;
 /// Where a child process works, and what it is to do.
 const CHILD_ROOT: &str = "SEAWALL_CHAOS_ROOT";
 const CHILD_ROLE: &str = "SEAWALL_CHAOS_ROLE";
@@ -79,60 +83,79 @@ async fn check_history(store: &DeltaStore) -> BTreeSet<(i32, i64)> {
     before.unwrap()
 }
 
+/// How often each role did something: two compactors, a deleter, a vacuum.
+type Done = Arc<[AtomicUsize; 4]>;
+
+/// Whether the operations met often enough for the test to mean something.
+fn have_met(done: &Done) -> bool {
+    let times = |role: usize| done[role].load(Ordering::SeqCst);
+    times(0) + times(1) > 3 && times(2) > 1
+}
+
+/// Appends until the operations have met; the end that was reached.
+async fn append_until_met(store: DeltaStore, partition: u32, done: Done) -> u64 {
+    let mut end = 0;
+    while end < ROWS_MIN || (end < ROWS_MAX && !have_met(&done)) {
+        end += 20;
+        append_until(&store, partition, end).await;
+    }
+    end
+}
+
+/// One thing of a role; how much it did.
+async fn act(store: &DeltaStore, role: usize) -> usize {
+    let table = name("t");
+    let did = match role {
+        0 | 1 => excused(store.compact(&permit(), &table, &TARGETS).await).map(|run| run.merged_files),
+        2 => excused(store.delete_rows(&permit(), &table, &every_seventh()).await).map(|deletion| deletion.files),
+        _ => {
+            let (pinned, keep) = (BTreeSet::new(), Span::DAY);
+            let options = VacuumOptions { pinned, keep, staged: StagedFiles::Keep, dry_run: false };
+            excused(store.vacuum(&permit(), &table, &options).await).map(|vacuum| vacuum.data_files)
+        }
+    };
+    did.unwrap_or(0)
+}
+
 /// Two writers, two compactors, a deleter and a vacuum, each with a handle of its own as another process would have.
 #[tokio::test(flavor = "multi_thread", worker_threads = 4)]
 async fn compaction_beside_appends_and_deletions_never_repeats_or_revives_a_row() {
     let folder = tempfile::tempdir().unwrap();
     filled(folder.path(), 0).await;
     let open = || DeltaStore::open(folder.path()).unwrap();
-    let writers = [0u32, 1].map(|partition| {
-        let store = open();
-        tokio::spawn(async move { append_until(&store, partition, 120).await })
-    });
-    let stop = Arc::new(std::sync::atomic::AtomicBool::new(false));
+    let done = Done::default();
+    let writers = [0u32, 1].map(|partition| tokio::spawn(append_until_met(open(), partition, Arc::clone(&done))));
+    let stop = Arc::new(AtomicBool::new(false));
     let others = (0..4).map(|role| {
-        let (store, stop) = (open(), Arc::clone(&stop));
+        let (store, stop, done) = (open(), Arc::clone(&stop), Arc::clone(&done));
         tokio::spawn(async move {
-            let mut done = 0;
             while !stop.load(Ordering::SeqCst) {
-                let did = match role {
-                    0 | 1 => excused(store.compact(&permit(), &name("t"), &TARGETS).await).map(|run| run.merged_files),
-                    2 => excused(store.delete_rows(&permit(), &name("t"), &every_seventh()).await).map(|d| d.files),
-                    _ => {
-                        let options = VacuumOptions {
-                            pinned: BTreeSet::new(),
-                            keep: Span::DAY,
-                            staged: StagedFiles::Keep,
-                            dry_run: false,
-                        };
-                        excused(store.vacuum(&permit(), &name("t"), &options).await).map(|v| v.data_files)
-                    }
-                };
-                done += usize::from(did.is_some_and(|did| did > 0));
-                tokio::time::sleep(Duration::from_millis(3)).await;
+                let did = act(&store, role).await;
+                done[role].fetch_add(usize::from(did > 0), Ordering::SeqCst);
+                // Whoever removes rows or versions leaves time for the others.
+                tokio::time::sleep(Duration::from_millis(if role < 2 { 2 } else { 15 })).await;
             }
-            done
         })
     });
     let others: Vec<_> = others.collect();
+    let mut ends = Vec::new();
     for writer in writers {
-        writer.await.unwrap();
+        ends.push(writer.await.unwrap());
     }
     stop.store(true, Ordering::SeqCst);
-    let mut done = Vec::new();
     for other in others {
-        done.push(other.await.unwrap());
+        other.await.unwrap();
     }
-    assert!(done[0] + done[1] > 3 && done[2] > 0, "the operations met: {done:?}");
+    assert!(have_met(&done), "the operations met: {done:?}");
     let store = open();
     let left = check_history(&store).await;
-    let everything: BTreeSet<(i32, i64)> = (0..2).flat_map(|p| (0..120).map(move |id| (p, id))).collect();
+    let rows_of = |partition: usize| (0..ends[partition] as i64).map(move |id| (partition as i32, id));
+    let everything: BTreeSet<(i32, i64)> = rows_of(0).chain(rows_of(1)).collect();
     let missing: Vec<_> = everything.difference(&left).collect();
     assert!(missing.iter().all(|(_, id)| id % 7 == 3), "rows are lost: {missing:?}");
     assert_eq!(left.difference(&everything).count(), 0);
     let newest = store.snapshot(&name("t"), None).await.unwrap();
-    let ends = [Offset(120), Offset(120)];
-    assert_eq!([newest.cut.end(Partition(0)), newest.cut.end(Partition(1))], ends);
+    assert_eq!([0, 1].map(|partition| newest.cut.end(Partition(partition)).0).to_vec(), ends);
     store.verify(&name("t"), newest.version).await.unwrap();
 }
 
