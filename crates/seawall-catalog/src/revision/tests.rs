@@ -254,7 +254,7 @@ async fn a_rollback_is_a_step_with_a_reason_and_minds_its_base() {
         assert_eq!(shown(&rolled.changes), [back]);
         let history = fixture.catalog.revisions().await.unwrap();
         let reasons: Vec<Option<&str>> = history.iter().map(|step| step.reason.as_deref()).collect();
-        assert_eq!(reasons, [None, None, Some(format!("rolled back from {}", second.short()).as_str())]);
+        assert_eq!(reasons, [None, None, Some(format!("rolled back from {}: a test", second.short()).as_str())]);
         assert_eq!(shown(&history[2].changes), [back]);
         let entries = fixture.catalog.audit(9, 0).await.unwrap();
         assert!(entries[2].detail.contains(&format!("rolled back from {}", second.short())), "{}", entries[2].detail);

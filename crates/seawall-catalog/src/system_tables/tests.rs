@@ -13,7 +13,7 @@ use crate::lineage::LineageEdge;
 use crate::models::fixtures::{binds, hour, person, signal};
 use crate::policy::{Action, Principal, Role};
 
-const NAMES: [&str; 17] = [
+const NAMES: [&str; 18] = [
     "revisions",
     "declarations",
     "table_versions",
@@ -25,6 +25,7 @@ const NAMES: [&str; 17] = [
     "training_sets",
     "certificates",
     "tokens",
+    "maintenance",
     "models",
     "model_aliases",
     "decisions",
