@@ -264,10 +264,16 @@ impl Log {
     async fn checkpoint(&self, version: u64) -> Result<Option<Fold>> {
         let path = self.path(&checkpoint::name(version));
         let Some(bytes) = self.read(&path).await? else { return Ok(None) };
-        let lines = match checkpoint::lines(bytes) {
-            Ok(lines) => lines,
-            Err(e) => {
-                tracing::warn!(table = %self.table, version, error = %e, "checkpoint is damaged");
+        // A damaged file can make the Parquet reader panic, which must not end whoever asked.
+        let read = tokio::task::spawn_blocking(move || checkpoint::lines(bytes)).await;
+        let lines = match read {
+            Ok(Ok(lines)) => lines,
+            Ok(Err(error)) => {
+                tracing::warn!(table = %self.table, version, %error, "checkpoint is damaged");
+                return Ok(None);
+            }
+            Err(error) => {
+                tracing::warn!(table = %self.table, version, %error, "reading a checkpoint failed");
                 return Ok(None);
             }
         };
