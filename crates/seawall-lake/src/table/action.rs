@@ -23,6 +23,8 @@ pub(crate) const PERMIT_ID: &str = "seawall.permitId";
 
 /// Commit info: BLAKE3 of the whole commit file as it is without this field.
 pub(crate) const SEAL: &str = "seawall.seal";
+/// Commit info: that there is a seal, so that one whose own key was changed is missed.
+const SEALED: &str = "seawall.isSealed";
 
 const APP_ID: &str = "seawall/";
 const FEATURES: [&str; 3] = ["timestampNtz", "appendOnly", "invariants"];
@@ -196,28 +198,36 @@ pub(crate) fn parse_lines(table: &str, name: &str, bytes: &[u8]) -> Result<Vec<L
     Ok(lines)
 }
 
-/// The actions of a commit file. One that Seawall wrote must be, byte for byte, what was written.
+/// The actions of a commit file. One that was sealed must be, byte for byte, what was written.
 pub(crate) fn parse_commit(table: &str, name: &str, bytes: &[u8]) -> Result<Vec<Line>> {
     let lines = parse_lines(table, name, bytes)?;
+    let altered = || Err(broken(table, name, "is not what was written"));
     let mut unsealed = lines.clone();
     let info = unsealed.iter_mut().find_map(|line| line.commit_info.as_mut());
-    let Some(seal) = info.and_then(|info| info.remove(SEAL)) else { return Ok(lines) };
+    let Some(seal) = info.and_then(|info| info.remove(SEAL)) else {
+        // The key of the seal, or the name of the whole commit info, may be what was changed.
+        return if mentions(bytes, SEAL) || mentions(bytes, SEALED) { altered() } else { Ok(lines) };
+    };
     let expected = Hash::of(&to_bytes(&unsealed)).to_string();
-    if seal.as_str() == Some(&expected) && to_bytes(&lines) == bytes {
-        return Ok(lines);
-    }
-    Err(broken(table, name, "is not what was written"))
+    if seal.as_str() == Some(&expected) && to_bytes(&lines) == bytes { Ok(lines) } else { altered() }
+}
+
+fn mentions(bytes: &[u8], key: &str) -> bool {
+    bytes.windows(key.len()).any(|window| window == key.as_bytes())
 }
 
 /// The bytes of a commit file whose first line is the commit info, sealed.
 pub(crate) fn sealed_bytes(lines: &[Line]) -> Vec<u8> {
-    let plain = to_bytes(lines);
-    let Some(mut info) = lines.first().and_then(|line| line.commit_info.clone()) else { return plain };
-    info.insert(SEAL.to_owned(), Value::String(Hash::of(&plain).to_string()));
-    let mut bytes = to_bytes(&[Line { commit_info: Some(info), ..Line::default() }]);
-    let first_ends = plain.iter().position(|byte| *byte == b'\n').map_or(plain.len(), |at| at + 1);
-    bytes.extend_from_slice(&plain[first_ends..]);
-    bytes
+    let Some(mut info) = lines.first().and_then(|line| line.commit_info.clone()) else { return to_bytes(lines) };
+    info.insert(SEALED.to_owned(), Value::Bool(true));
+    let rest = to_bytes(&lines[1..]);
+    let with = |info: &BTreeMap<String, Value>| {
+        let first = Line { commit_info: Some(info.clone()), ..Line::default() };
+        [to_bytes(&[first]), rest.clone()].concat()
+    };
+    let seal = Hash::of(&with(&info)).to_string();
+    info.insert(SEAL.to_owned(), Value::String(seal));
+    with(&info)
 }
 
 /// The error for a log file of `table` that cannot be trusted.

@@ -93,13 +93,32 @@ impl ExpectedFile {
 /// The state of a table on its way through the log.
 #[derive(Debug, Clone, Default)]
 struct Walk {
-    /// Rows by file.
-    files: BTreeMap<String, Option<u64>>,
+    files: BTreeMap<String, FileFacts>,
     rows: u64,
     files_without_rows: usize,
     txns: BTreeMap<String, i64>,
     personal: Vec<String>,
     described: bool,
+    /// Hashes of the protocol and of schema and properties.
+    description: [Option<Hash>; 2],
+}
+
+/// A file as a version shows it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+struct FileFacts {
+    rows: Option<u64>,
+    /// Hash of size, hash and statistics.
+    rest: Hash,
+}
+
+impl FileFacts {
+    fn of(file: &DataFile) -> FileFacts {
+        let hash = file.hash.map_or(String::new(), |hash| hash.to_string());
+        // Another program may spell the same statistics in another way.
+        let stats = file.add.stats.as_deref().and_then(parsed).map_or(String::new(), |stats| stats.to_string());
+        let parts = [file.bytes.to_string(), hash, stats];
+        FileFacts { rows: file.rows, rest: Hash::of_parts(parts.iter().map(String::as_bytes)) }
+    }
 }
 
 impl DeltaStore {
@@ -417,11 +436,15 @@ impl Walk {
     fn describe(&mut self, table: &str, line: &Line) -> Result<()> {
         if let Some(protocol) = &line.protocol {
             protocol.check(table)?;
+            let versions = (protocol.min_reader_version, protocol.min_writer_version);
+            self.description[0] = Some(Hash::of_json(&versions));
         }
         if let Some(metadata) = &line.meta_data {
             schema::from_delta(&metadata.schema_string)?;
             self.personal = metadata.personal()?;
             self.described = true;
+            let told = (&metadata.id, &metadata.schema_string, &metadata.configuration);
+            self.description[1] = Some(Hash::of_json(&told));
         }
         if let Some(txn) = &line.txn {
             self.txns.insert(txn.app_id.clone(), txn.version);
@@ -436,12 +459,13 @@ impl Walk {
             Some(rows) => self.rows += rows,
             None => self.files_without_rows += 1,
         }
-        self.files.insert(file.path, file.rows);
+        let facts = FileFacts::of(&file);
+        self.files.insert(file.path, facts);
         Ok(())
     }
 
     fn hide(&mut self, path: &str) {
-        match self.files.remove(path) {
+        match self.files.remove(path).map(|facts| facts.rows) {
             Some(Some(rows)) => self.rows -= rows,
             Some(None) => self.files_without_rows -= 1,
             None => {}
@@ -460,7 +484,7 @@ impl Walk {
     }
 
     fn equals(&self, other: &Walk) -> bool {
-        self.files == other.files && self.txns == other.txns && self.personal == other.personal
+        self.files == other.files && self.txns == other.txns && self.description == other.description
     }
 }
 
