@@ -92,12 +92,14 @@ fn have_met(done: &Done) -> bool {
     times(0) + times(1) > 3 && times(2) > 1
 }
 
-/// Appends until the operations have met; the end that was reached.
+/// Appends until the operations have met; the end that was reached. Fifty commits a second: writers that never pause
+/// take every version that an operation of another process wants.
 async fn append_until_met(store: DeltaStore, partition: u32, done: Done) -> u64 {
     let mut end = 0;
     while end < ROWS_MIN || (end < ROWS_MAX && !have_met(&done)) {
-        end += 20;
+        end += 3;
         append_until(&store, partition, end).await;
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
     end
 }
