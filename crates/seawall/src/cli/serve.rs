@@ -225,18 +225,23 @@ async fn follow_revisions(catalog: Arc<seawall_catalog::Catalog>, pipeline: Arc<
     }
 }
 
-async fn told_to_stop() {
-    let interrupt = tokio::signal::ctrl_c();
-    match tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate()) {
-        Ok(mut terminate) => {
-            tokio::select! {
-                _ = interrupt => {}
-                _ = terminate.recv() => {}
+/// Done when Ctrl-C or SIGTERM comes. Both are listened for from the call on, so that a signal that follows the
+/// announcement of the address ends the server cleanly.
+fn told_to_stop() -> impl Future<Output = ()> + Send + 'static {
+    let terminate = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::terminate());
+    let interrupt = tokio::signal::unix::signal(tokio::signal::unix::SignalKind::interrupt());
+    async move {
+        match (terminate, interrupt) {
+            (Ok(mut terminate), Ok(mut interrupt)) => {
+                tokio::select! {
+                    _ = terminate.recv() => {}
+                    _ = interrupt.recv() => {}
+                }
             }
-        }
-        Err(error) => {
-            tracing::warn!(%error, "only Ctrl-C ends the server");
-            let _ = interrupt.await;
+            (Err(error), _) | (_, Err(error)) => {
+                tracing::warn!(%error, "no signal ends the server cleanly");
+                std::future::pending().await
+            }
         }
     }
 }
