@@ -109,6 +109,7 @@ impl Serve {
         let listening = (listen, flight);
         let served = serve_until_told(&installation, pipeline, access, listening, announce, controller).await;
         keeper.abort();
+        installation.catalog.close().await;
         served?;
         Ok(Exit::Ok)
     }
