@@ -1,10 +1,13 @@
 //! One check over one column: a bitmap of the cells that fail.
 
 use std::collections::HashSet;
+use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, ListArray};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, StringArray, TypedDictionaryArray};
 use arrow::buffer::{BooleanBuffer, NullBuffer};
-use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimestampMicrosecondType};
+use arrow::datatypes::{
+    DataType, Date32Type, Decimal128Type, Float64Type, Int32Type, Int64Type, TimestampMicrosecondType,
+};
 
 use super::clock;
 use super::content;
@@ -30,6 +33,9 @@ pub(super) fn run(
     live: Option<&NullBuffer>,
     failed: Option<&BooleanBuffer>,
 ) -> Outcome {
+    if let Some(texts) = encoded_texts(array) {
+        return once_per_text(check, array, texts, live, failed);
+    }
     let fails = match check {
         Check::NotNull => return Outcome { fails: nulls(array, live, failed), over_budget: None },
         Check::NotMissing(markers) => {
@@ -67,6 +73,40 @@ pub(super) fn run(
         Check::MaxProperties(most) => properties(array, |count| count > *most),
     };
     Outcome { fails: Some(mask(array, fails)), over_budget: None }
+}
+
+/// Texts with a dictionary, when every text that is named is there.
+pub(super) fn encoded_texts(array: &ArrayRef) -> Option<TypedDictionaryArray<'_, Int32Type, StringArray>> {
+    let texts = array.as_dictionary_opt::<Int32Type>()?.downcast_dict::<StringArray>()?;
+    (texts.values().null_count() == 0).then_some(texts)
+}
+
+/// Asks a check of each distinct text instead of each cell.
+fn once_per_text(
+    check: &Check,
+    array: &ArrayRef,
+    texts: TypedDictionaryArray<'_, Int32Type, StringArray>,
+    live: Option<&NullBuffer>,
+    failed: Option<&BooleanBuffer>,
+) -> Outcome {
+    let keys = texts.keys();
+    let spread = |of_texts: BooleanBuffer| match of_texts.has_true() {
+        false => none(array),
+        true => BooleanBuffer::collect_bool(keys.len(), |i| keys.is_valid(i) && of_texts.value(keys.value(i) as usize)),
+    };
+    let texts: ArrayRef = Arc::new(texts.values().clone());
+    match check {
+        Check::NotNull => Outcome { fails: nulls(array, live, failed), over_budget: None },
+        Check::NotMissing(markers) => {
+            let marked = spread(one_of(&texts, markers));
+            let missing = nulls(array, live, failed);
+            Outcome { fails: Some(missing.map_or(marked.clone(), |null| &null | &marked)), over_budget: None }
+        }
+        _ => {
+            let Outcome { fails, over_budget } = run(check, &texts, None, None);
+            Outcome { fails: fails.map(spread), over_budget: over_budget.map(spread) }
+        }
+    }
 }
 
 /// Leaves out the cells that are null.

@@ -36,6 +36,15 @@ pub enum Input {
     Text,
 }
 
+/// What becomes of texts that arrive with a dictionary.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(super) enum Texts {
+    /// They are unpacked.
+    Plain,
+    /// They keep it: checks are asked once per distinct text.
+    Encoded,
+}
+
 /// Cells that break one rule.
 #[derive(Debug)]
 pub(super) struct Finding<'c> {
@@ -74,6 +83,7 @@ pub(super) enum Note {
 /// Converts columns and runs their checks, collecting findings.
 pub(super) struct Conversion<'c> {
     pub zone: &'c Zone,
+    pub texts: Texts,
     pub findings: Vec<Finding<'c>>,
     /// Fields of nested objects that the contract does not know.
     pub unknown: Vec<String>,
@@ -163,6 +173,12 @@ impl<'c> Conversion<'c> {
         origin: Option<&Origin<'_>>,
     ) -> Converted {
         if let DataType::Dictionary(_, values) = array.data_type() {
+            if self.texts == Texts::Encoded
+                && matches!(column.kind, Kind::Utf8)
+                && check::encoded_texts(array).is_some()
+            {
+                return Ok((Arc::clone(array), Vec::new()));
+            }
             let plain = cast(array, values).map_err(|e| e.to_string())?;
             return self.convert(column, &plain, input, origin);
         }

@@ -18,7 +18,7 @@ use seawall_base::{Dataset, Instant, Span};
 
 use super::breaker::Breaker;
 use super::content::Encoder;
-use super::convert::{Conversion, Finding, Hit, Input, Note};
+use super::convert::{Conversion, Finding, Hit, Input, Note, Texts};
 use super::instant::Zone;
 use super::rule::{Column, Compat, Limit, NotExecuted, RuleId, RuleInfo, Uniqueness};
 use super::service::ServiceLevel;
@@ -145,7 +145,7 @@ impl Gate {
             let reason = Reason { rule: "batch".to_owned(), column: None, message, mode: Mode::Reject };
             return self.refused(Some(vec![reason]), None, unknown_columns);
         }
-        let mut examined = match self.examine(batch, input) {
+        let mut examined = match self.examine(batch, input, Texts::Plain) {
             Ok(examined) => examined,
             Err(rejected) => return self.refused(Some(rejected), None, unknown_columns),
         };
@@ -170,8 +170,8 @@ impl Gate {
     }
 
     /// Converts the columns and runs the checks that look at single rows.
-    pub(super) fn examine(&self, batch: &RecordBatch, input: Input) -> Result<Examined<'_>, Vec<Reason>> {
-        let (columns, conversion, warnings) = self.convert(batch, input)?;
+    pub(super) fn examine(&self, batch: &RecordBatch, input: Input, texts: Texts) -> Result<Examined<'_>, Vec<Reason>> {
+        let (columns, conversion, warnings) = self.convert(batch, input, texts)?;
         let mut unknown = self.unknown_columns(batch);
         unknown.extend(conversion.unknown);
         let clean = self.clean_rows(batch.num_rows(), &conversion.findings);
@@ -185,8 +185,8 @@ impl Gate {
     }
 
     /// Every column in the contract's type with what is wrong in it, or why the batch as a whole does not fit.
-    fn convert(&self, batch: &RecordBatch, input: Input) -> Result<Prepared<'_>, Vec<Reason>> {
-        let mut conversion = Conversion { zone: &self.zone, findings: Vec::new(), unknown: Vec::new() };
+    fn convert(&self, batch: &RecordBatch, input: Input, texts: Texts) -> Result<Prepared<'_>, Vec<Reason>> {
+        let mut conversion = Conversion { zone: &self.zone, texts, findings: Vec::new(), unknown: Vec::new() };
         let mut arrays: Vec<ArrayRef> = Vec::with_capacity(self.columns.len());
         let mut warnings = Vec::new();
         let mut misfits = Vec::new();
@@ -255,17 +255,17 @@ impl Gate {
                 hits.push(Hit { row, cell: row, more: 0 });
             }
         }
-        self.uniqueness_finding(uniqueness, &keys, hits)
+        let source = (keys.len() == 1).then(|| Arc::clone(keys[0]));
+        self.uniqueness_finding(uniqueness, source, hits)
     }
 
     pub(super) fn uniqueness_finding(
         &self,
         uniqueness: &Uniqueness,
-        keys: &[&ArrayRef],
+        source: Option<ArrayRef>,
         hits: Vec<Hit>,
     ) -> Option<Finding<'_>> {
         let column = (uniqueness.columns.len() == 1).then(|| &self.columns[uniqueness.columns[0]]);
-        let source = column.map(|_| Arc::clone(keys[0]));
         let (rule, places) = (uniqueness.rule, Vec::new());
         (!hits.is_empty()).then_some(Finding { rule, column, hits, places, source, note: Note::Limit })
     }

@@ -53,5 +53,5 @@ pub use raw::raw_json;
 pub use rule::{Level, NotExecuted, RuleInfo};
 pub use service::{Fault as ServiceFault, Observed, Service, ServiceLevel};
 pub use table_rule::{Measurement, TableRule};
-pub use tally::{About, Example, Judged, Measured, Tally};
+pub use tally::{About, ExaminedBatch, Examiner, Example, Judged, Measured, Tally};
 pub use verdict::{Mode, Quarantined, Reason, Verdict, Warning};

@@ -1,9 +1,10 @@
-//! Finds values that occur again within a batch, in one pass and eight bytes per slot.
+//! Finds values that occur again: within a batch in one pass and eight bytes per slot, and in a table batch by batch.
 
 use std::hash::{BuildHasher, Hash, RandomState};
 
 use arrow::array::{Array, ArrayRef, AsArray};
 use arrow::datatypes::Int64Type;
+use siphasher::sip128::SipHasher13;
 
 use super::content;
 
@@ -69,110 +70,142 @@ const ROW_BITS: u64 = u32::MAX as u64;
 /// No row has this number: a batch has fewer than 2^32 - 1 rows.
 const EMPTY: u64 = u64::MAX;
 
-/// The keys of a table that is seen batch by batch, as 128-bit hashes under random seeds: that two of a billion keys
-/// share one is less likely than a fault of memory.
-#[derive(Default)]
-pub(super) struct Seen {
-    /// Open addressing; zero is an empty slot. The lowest bit tells whether the key was counted as repeated.
-    slots: Vec<u128>,
-    used: usize,
-    seeds: [RandomState; 2],
-}
+/// Hashes keys to 128 bits under random seeds, so that nobody can craft keys that collide: that two of a billion keys
+/// share a hash is less likely than a fault of memory.
+#[derive(Debug, Clone, Copy)]
+pub(super) struct KeyHasher(SipHasher13);
 
-impl Seen {
-    /// The rows whose key a standing row has, in this batch or an earlier one. With `once` a key that repeats is named
-    /// at its first repetition only. Null never repeats; rows that are not clean do not stand.
-    pub(super) fn add(&mut self, columns: &[&ArrayRef], clean: &[bool], once: bool) -> Vec<u32> {
-        let mut repeated = Vec::new();
+impl KeyHasher {
+    pub(super) fn random() -> Self {
+        let seed = || RandomState::new().hash_one(0_u64);
+        KeyHasher(SipHasher13::new_with_keys(seed(), seed()))
+    }
+
+    /// The hash of each row's key; [`NO_KEY`] where a column is null.
+    pub(super) fn hash(&self, columns: &[&ArrayRef]) -> Vec<u128> {
         match columns {
             [only] if only.as_string_opt::<i32>().is_some() => {
                 let text = only.as_string::<i32>();
-                self.add_keys(clean, once, &mut repeated, |row| text.is_valid(row).then(|| text.value(row)));
+                self.each(text.len(), |row| text.is_valid(row).then(|| text.value(row).as_bytes()))
             }
             [only] if only.as_primitive_opt::<Int64Type>().is_some() => {
                 let numbers = only.as_primitive::<Int64Type>();
-                self.add_keys(clean, once, &mut repeated, |row| numbers.is_valid(row).then(|| numbers.value(row)));
+                self.each(numbers.len(), |row| numbers.is_valid(row).then(|| numbers.value(row).to_le_bytes()))
             }
-            several => self.add_encoded(several, clean, once, &mut repeated),
-        }
-        repeated
-    }
-
-    fn add_keys<K: Hash>(
-        &mut self,
-        clean: &[bool],
-        once: bool,
-        repeated: &mut Vec<u32>,
-        key: impl Fn(usize) -> Option<K>,
-    ) {
-        self.reserve(clean.len());
-        for (row, is_clean) in clean.iter().enumerate() {
-            let Some(key) = key(row) else { continue };
-            let hash = self.hash(&key);
-            if self.repeats(hash, *is_clean, once) {
-                repeated.push(row as u32);
-            }
+            several => self.encoded(several),
         }
     }
 
-    fn add_encoded(&mut self, columns: &[&ArrayRef], clean: &[bool], once: bool, repeated: &mut Vec<u32>) {
-        self.reserve(clean.len());
+    fn each<K: AsRef<[u8]>>(&self, rows: usize, key: impl Fn(usize) -> Option<K>) -> Vec<u128> {
+        (0..rows).map(|row| key(row).map_or(NO_KEY, |key| self.one(key.as_ref()))).collect()
+    }
+
+    fn encoded(&self, columns: &[&ArrayRef]) -> Vec<u128> {
+        let rows = columns.first().map_or(0, |column| column.len());
         let mut bytes = Vec::new();
-        for (row, is_clean) in clean.iter().enumerate() {
+        let mut hashes = Vec::with_capacity(rows);
+        for row in 0..rows {
             if columns.iter().any(|column| column.is_null(row)) {
+                hashes.push(NO_KEY);
                 continue;
             }
             bytes.clear();
             columns.iter().for_each(|column| content::push_value(&mut bytes, column.as_ref(), row));
-            let hash = self.hash(&bytes.as_slice());
-            if self.repeats(hash, *is_clean, once) {
-                repeated.push(row as u32);
+            hashes.push(self.one(&bytes));
+        }
+        hashes
+    }
+
+    fn one(&self, key: &[u8]) -> u128 {
+        // Neither "no key" nor an empty slot, and not counted yet.
+        (self.0.hash(key).as_u128() | 2) & !1
+    }
+}
+
+/// Stands for a key that is null.
+const NO_KEY: u128 = 0;
+
+/// The hashed keys of a table that is seen batch by batch: 16 bytes per key, and an index of 8 bytes per slot into them,
+/// small enough to stay near the processor.
+#[derive(Default)]
+pub(super) struct Seen {
+    /// The keys that stand, in their order. The lowest bit tells whether the key was counted as repeated.
+    keys: Vec<u128>,
+    /// Open addressing: a piece of the key's hash, and from 1 the key's number; zero is an empty slot.
+    slots: Vec<u64>,
+}
+
+/// Bits of a slot that number its key.
+const NUMBER_BITS: u32 = 40;
+/// Keys that are looked up together, so that the processor fetches their slots side by side.
+const BLOCK: usize = 32;
+
+impl Seen {
+    /// The rows whose key a standing row has, in this batch or an earlier one. With `once` a key that repeats is named
+    /// at its first repetition only. Null never repeats; rows that are not clean do not stand.
+    pub(super) fn add(&mut self, keys: &[u128], clean: &[bool], once: bool) -> Vec<u32> {
+        self.reserve(keys.len());
+        let mut repeated = Vec::new();
+        for (block, (keys, clean)) in keys.chunks(BLOCK).zip(clean.chunks(BLOCK)).enumerate() {
+            let mask = self.slots.len() - 1;
+            std::hint::black_box(keys.iter().fold(0, |all, key| all ^ self.slots[home(*key, mask)]));
+            for (i, (key, is_clean)) in keys.iter().zip(clean).enumerate() {
+                if *key != NO_KEY && self.repeats(*key, *is_clean, once) {
+                    repeated.push((block * BLOCK + i) as u32);
+                }
             }
         }
+        repeated
     }
 
-    fn hash<K: Hash>(&self, key: &K) -> u128 {
-        let [high, low] = &self.seeds;
-        let hash = u128::from(high.hash_one(key)) << 64 | u128::from(low.hash_one(key));
-        // Not an empty slot, and not counted yet.
-        (hash | 2) & !1
-    }
-
-    fn repeats(&mut self, hash: u128, stands: bool, once: bool) -> bool {
+    fn repeats(&mut self, key: u128, stands: bool, once: bool) -> bool {
         let mask = self.slots.len() - 1;
-        let mut at = (hash >> 8) as usize & mask;
+        let mut at = home(key, mask);
         loop {
             let slot = self.slots[at];
             if slot == 0 {
                 if stands {
-                    self.slots[at] = hash;
-                    self.used += 1;
+                    self.keys.push(key);
+                    self.slots[at] = slot_of(key, self.keys.len());
                 }
                 return false;
             }
-            if slot & !1 == hash {
-                let was_counted = slot & 1 == 1;
-                self.slots[at] = hash | 1;
-                return !(once && was_counted);
+            if (slot ^ slot_of(key, 0)) >> NUMBER_BITS == 0 {
+                let known = &mut self.keys[(slot & ((1 << NUMBER_BITS) - 1)) as usize - 1];
+                if *known & !1 == key {
+                    let was_counted = *known & 1 == 1;
+                    *known |= 1;
+                    return !(once && was_counted);
+                }
             }
             at = (at + 1) & mask;
         }
     }
 
-    /// Makes room for so many more keys at a load of at most one half.
+    /// Makes room for so many more keys at a load of at most five eighths.
     fn reserve(&mut self, more: usize) {
-        let wanted = ((self.used + more) * 2).next_power_of_two().max(16);
+        let wanted = ((self.keys.len() + more) * 8 / 5 + 1).next_power_of_two().max(16);
         if wanted <= self.slots.len() {
             return;
         }
-        let old = std::mem::replace(&mut self.slots, vec![0; wanted]);
-        let mask = wanted - 1;
-        for slot in old.into_iter().filter(|slot| *slot != 0) {
-            let mut at = (slot >> 8) as usize & mask;
+        self.slots.clear();
+        self.slots.resize(wanted, 0);
+        for (i, key) in self.keys.iter().enumerate() {
+            let mut at = home(*key, wanted - 1);
             while self.slots[at] != 0 {
-                at = (at + 1) & mask;
+                at = (at + 1) & (wanted - 1);
             }
-            self.slots[at] = slot;
+            self.slots[at] = slot_of(*key, i + 1);
         }
     }
+}
+
+/// Where a key's slot is, unless others are there.
+fn home(key: u128, mask: usize) -> usize {
+    (key >> 8) as usize & mask
+}
+
+/// The slot of the key with this number: beside it 24 bits of the hash that [`home`] does not use.
+fn slot_of(key: u128, number: usize) -> u64 {
+    ((key >> 104) as u64) << NUMBER_BITS | number as u64
 }

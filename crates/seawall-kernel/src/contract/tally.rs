@@ -3,14 +3,19 @@
 //! Rules about rows give reasons at once. Rules that count (percentages, numbers of rows, duplicates that are
 //! tolerated) are decided when the last batch has been seen. A value that occurred in an earlier batch is a duplicate
 //! like one within the batch; a table has no retries, so a row that stands there twice breaks its key. Memory is that
-//! of one batch and of 32 bytes per row and key.
+//! of one batch and of at most 50 bytes per row and key.
+//!
+//! What concerns a batch alone, which is most of the work, can be done by several threads: an [`Examiner`] examines
+//! batches in any order, and the tally takes what it found in the order of the table.
 
-use arrow::array::RecordBatch;
+use arrow::array::{ArrayRef, RecordBatch};
+use arrow::compute::cast;
+use arrow::datatypes::DataType;
 use seawall_base::Instant;
 
-use super::convert::{Finding, Hit, Input, Note};
-use super::gate::Gate;
-use super::repeat::Seen;
+use super::convert::{Finding, Hit, Input, Note, Texts};
+use super::gate::{Examined, Gate};
+use super::repeat::{KeyHasher, Seen};
 use super::rule::{Compat, Level, RuleId};
 use super::verdict::{Mode, Quarantined, Reason};
 
@@ -24,6 +29,7 @@ pub struct Tally<'g> {
     stopped: u64,
     offending: Vec<u64>,
     examples: Vec<Vec<Example>>,
+    hasher: KeyHasher,
     seen: Vec<Seen>,
     newest: Vec<Option<i64>>,
     unknown_columns: Vec<String>,
@@ -45,6 +51,58 @@ pub struct Judged {
     pub rows: Vec<Quarantined>,
     /// How many of them may not be kept: a rule that does more than warn stops them.
     pub stopped: usize,
+}
+
+/// Examines batches of a table each by itself, on any thread.
+#[derive(Clone, Copy)]
+pub struct Examiner<'g> {
+    gate: &'g Gate,
+    hasher: KeyHasher,
+}
+
+/// What is wrong in a batch by itself, and the keys that other batches may repeat.
+pub struct ExaminedBatch<'g> {
+    rows: usize,
+    findings: Vec<Finding<'g>>,
+    clean: Vec<bool>,
+    keys: Vec<Keys>,
+    newest: Vec<Option<i64>>,
+    unknown: Vec<String>,
+}
+
+/// The keys of a batch under one rule about uniqueness.
+struct Keys {
+    hashes: Vec<u128>,
+    /// The values, when the key is one column.
+    source: Option<ArrayRef>,
+}
+
+impl<'g> Examiner<'g> {
+    /// Converts the batch and runs the rules about single rows.
+    ///
+    /// # Errors
+    /// Why the batch as a whole does not fit: a column of another type, a required column that is missing.
+    pub fn examine(&self, batch: &RecordBatch, input: Input) -> Result<ExaminedBatch<'g>, Vec<Reason>> {
+        let gate = self.gate;
+        let Examined { columns, findings, clean, unknown, .. } = gate.examine(batch, input, Texts::Encoded)?;
+        let keys = gate.uniqueness.iter().map(|uniqueness| {
+            let keys: Vec<ArrayRef> = uniqueness.columns.iter().map(|i| plain(&columns[*i])).collect();
+            let hashes = self.hasher.hash(&keys.iter().collect::<Vec<_>>());
+            Keys { hashes, source: (keys.len() == 1).then(|| keys[0].clone()) }
+        });
+        let keys = keys.collect();
+        let newest = gate.latencies.iter().map(|latency| gate.newest(latency, &columns)).collect();
+        Ok(ExaminedBatch { rows: batch.num_rows(), findings, clean, keys, newest, unknown })
+    }
+}
+
+/// The column without a dictionary.
+fn plain(column: &ArrayRef) -> ArrayRef {
+    match column.data_type() {
+        // Every dictionary that is kept is one of texts, which any dictionary can be unpacked to.
+        DataType::Dictionary(_, values) => cast(column, values).unwrap_or_else(|_| column.clone()),
+        _ => column.clone(),
+    }
 }
 
 /// What a rule needs to see.
@@ -95,6 +153,7 @@ impl<'g> Tally<'g> {
             stopped: 0,
             offending: vec![0; rules],
             examples: vec![Vec::new(); rules],
+            hasher: KeyHasher::random(),
             seen: gate.uniqueness.iter().map(|_| Seen::default()).collect(),
             newest: vec![None; gate.latencies.len()],
             unknown_columns: Vec::new(),
@@ -121,30 +180,39 @@ impl<'g> Tally<'g> {
     /// # Errors
     /// Why the batch as a whole does not fit: a column of another type, a required column that is missing.
     pub fn add(&mut self, batch: &RecordBatch, input: Input) -> Result<Judged, Vec<Reason>> {
+        let examined = self.examiner().examine(batch, input)?;
+        Ok(self.take(examined))
+    }
+
+    /// What examines batches for this tally.
+    pub fn examiner(&self) -> Examiner<'g> {
+        Examiner { gate: self.gate, hasher: self.hasher }
+    }
+
+    /// Judges the next batch, which this tally's [`Examiner`] examined.
+    pub fn take(&mut self, examined: ExaminedBatch<'g>) -> Judged {
         let gate = self.gate;
-        let examined = gate.examine(batch, input)?;
-        let mut findings = examined.findings;
-        for (uniqueness, seen) in gate.uniqueness.iter().zip(&mut self.seen) {
+        let ExaminedBatch { rows, mut findings, clean, keys, newest, unknown } = examined;
+        for ((uniqueness, seen), Keys { hashes, source }) in gate.uniqueness.iter().zip(&mut self.seen).zip(keys) {
             let counts_values = gate.compat == Compat::DatacontractCli && gate.limits.contains_key(&uniqueness.rule);
-            let keys: Vec<_> = uniqueness.columns.iter().map(|i| &examined.columns[*i]).collect();
-            let repeated = seen.add(&keys, &examined.clean, counts_values);
+            let repeated = seen.add(&hashes, &clean, counts_values);
             let hits: Vec<Hit> = repeated.into_iter().map(|row| Hit { row, cell: row, more: 0 }).collect();
-            findings.extend(gate.uniqueness_finding(uniqueness, &keys, hits));
+            findings.extend(gate.uniqueness_finding(uniqueness, source, hits));
         }
-        for (latency, newest) in gate.latencies.iter().zip(&mut self.newest) {
-            *newest = (*newest).max(gate.newest(latency, &examined.columns));
+        for (known, newest) in self.newest.iter_mut().zip(newest) {
+            *known = (*known).max(newest);
         }
-        for name in examined.unknown {
+        for name in unknown {
             if !self.unknown_columns.contains(&name) {
                 self.unknown_columns.push(name);
             }
         }
         findings.sort_by_key(|finding| finding.rule);
         self.count(&findings);
-        let judged = self.judged(batch.num_rows(), &findings);
-        self.rows += batch.num_rows() as u64;
+        let judged = self.judged(rows, &findings);
+        self.rows += rows as u64;
         self.stopped += judged.stopped as u64;
-        Ok(judged)
+        judged
     }
 
     fn count(&mut self, findings: &[Finding<'_>]) {

@@ -27,6 +27,7 @@ use seawall_base::error::Result;
 use seawall_base::{Error, ErrorKind, Hash, Reference};
 
 pub use listing::{format_of, list};
+pub use parquet::RowGroups;
 
 /// Columns that a file may have.
 pub const COLUMNS_MAX: usize = 4_096;

@@ -7,14 +7,16 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use arrow::datatypes::SchemaRef;
-use parquet::arrow::arrow_reader::{ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
+use parquet::arrow::arrow_reader::{
+    ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
+};
 use parquet::file::metadata::ParquetMetaData;
 use parquet::file::reader::{ChunkReader, Length};
 use seawall_base::error::Result;
 use seawall_base::{Error, ErrorKind};
 
-use super::{COLUMNS_MAX, Chunks, Content, Decoded, Options};
+use super::{COLUMNS_MAX, Chunks, Content, Decoded, Options, Reader};
 
 /// Bytes that the metadata of a file may have.
 const METADATA_BYTES_MAX: u32 = 64 << 20;
@@ -24,6 +26,8 @@ const ROW_GROUPS_MAX: usize = 100_000;
 const ROW_GROUP_ROWS_MAX: i64 = 64 << 20;
 /// Decoded bytes that a row group may have.
 const ROW_GROUP_BYTES_MAX: i64 = 2 << 30;
+/// Bytes per value below which a text with a dictionary is taken to repeat.
+const REPEATED_TEXT_BYTES_MAX: i64 = 4;
 /// Bytes at the end of the file: length of the metadata, and the magic number.
 const FOOTER_BYTES: u64 = 8;
 
@@ -36,19 +40,16 @@ pub(super) struct Decoder {
 impl Decoder {
     /// Reads the metadata and checks it against the limits.
     pub(super) fn open(content: &Content, options: &Options<'_>) -> Result<Self> {
-        let path = content.path().to_path_buf();
+        let path = content.path();
         let chunks = Chunks::open(content)?;
-        check_footer(&path, &chunks)?;
-        let reader_options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
-        let builder = contained(&path, || {
-            ParquetRecordBatchReaderBuilder::try_new_with_options(chunks, reader_options)
-                .map_err(|e| unreadable(&path, e))
-        })?;
-        check_metadata(&path, builder.metadata())?;
-        let schema = Arc::clone(builder.schema());
-        let reader =
-            contained(&path, || builder.with_batch_size(options.batch_rows).build().map_err(|e| unreadable(&path, e)))?;
-        Ok(Decoder { path, reader, schema })
+        let metadata = read_metadata(path, &chunks)?;
+        Decoder::over(path, ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, metadata), options.batch_rows)
+    }
+
+    fn over(path: &Path, rows: ParquetRecordBatchReaderBuilder<Chunks>, batch_rows: usize) -> Result<Self> {
+        let schema = Arc::clone(rows.schema());
+        let reader = contained(path, || rows.with_batch_size(batch_rows).build().map_err(|e| unreadable(path, e)))?;
+        Ok(Decoder { path: path.to_owned(), reader, schema })
     }
 
     pub(super) fn schema(&self) -> SchemaRef {
@@ -61,6 +62,77 @@ impl Decoder {
         let next = contained(&self.path, || reader.next().transpose().map_err(|e| unreadable(&self.path, e)))?;
         Ok(next.map(|batch| Decoded { batch, broken: Vec::new() }))
     }
+}
+
+/// A Parquet file whose row groups are read each by itself, by any thread. Texts that repeat keep their dictionary.
+pub struct RowGroups {
+    path: PathBuf,
+    metadata: ArrowReaderMetadata,
+    batch_rows: usize,
+}
+
+impl RowGroups {
+    /// Reads the metadata and checks it against the limits. Batches will have at most `batch_rows` rows.
+    ///
+    /// # Errors
+    /// SW0707 to SW0709 and SW0712 for a file that cannot be read or is beyond the limits.
+    pub fn open(path: &Path, batch_rows: usize) -> Result<Self> {
+        let chunks = Chunks::open(&Content::File(path.to_owned()))?;
+        let plain = read_metadata(path, &chunks)?;
+        let options = ArrowReaderOptions::new().with_schema(keep_dictionaries(&plain));
+        let metadata = contained(path, || {
+            ArrowReaderMetadata::try_new(Arc::clone(plain.metadata()), options).map_err(|e| unreadable(path, e))
+        })?;
+        Ok(RowGroups { path: path.to_owned(), metadata, batch_rows: batch_rows.max(1) })
+    }
+
+    /// How many there are.
+    pub fn count(&self) -> usize {
+        self.metadata.metadata().num_row_groups()
+    }
+
+    /// The rows of one of them in batches.
+    ///
+    /// # Errors
+    /// SW0707, SW0709 and SW0712 as above.
+    pub fn read(&self, group: usize) -> Result<Reader> {
+        let chunks = Chunks::open(&Content::File(self.path.clone()))?;
+        let rows = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, self.metadata.clone());
+        let decoder = Decoder::over(&self.path, rows.with_row_groups(vec![group]), self.batch_rows)?;
+        Ok(Reader { decoder: super::Decoder::Parquet(decoder), failed: false })
+    }
+}
+
+fn read_metadata(path: &Path, chunks: &Chunks) -> Result<ArrowReaderMetadata> {
+    check_footer(path, chunks)?;
+    let options = ArrowReaderOptions::new().with_skip_arrow_metadata(true);
+    let metadata = contained(path, || ArrowReaderMetadata::load(chunks, options).map_err(|e| unreadable(path, e)))?;
+    check_metadata(path, metadata.metadata())?;
+    Ok(metadata)
+}
+
+/// The file's schema with a dictionary for each column of texts that is written with one throughout and is small by it.
+fn keep_dictionaries(file: &ArrowReaderMetadata) -> SchemaRef {
+    let groups = file.metadata().row_groups();
+    let parquet = file.parquet_schema();
+    let repeats = |column: usize| {
+        let mut chunks = groups.iter().map(|group| group.column(column));
+        chunks.all(|chunk| {
+            chunk.dictionary_page_offset().is_some()
+                && chunk.uncompressed_size() < chunk.num_values().saturating_mul(REPEATED_TEXT_BYTES_MAX)
+        })
+    };
+    let fields = file.schema().fields().iter().enumerate().map(|(root, field)| {
+        let mut leaves = (0..parquet.num_columns()).filter(|leaf| parquet.get_column_root_idx(*leaf) == root);
+        match (field.data_type(), leaves.next()) {
+            (DataType::Utf8, Some(leaf)) if repeats(leaf) => {
+                let encoded = DataType::Dictionary(Box::new(DataType::Int32), Box::new(DataType::Utf8));
+                Arc::new(field.as_ref().clone().with_data_type(encoded))
+            }
+            _ => Arc::clone(field),
+        }
+    });
+    Arc::new(Schema::new_with_metadata(fields.collect::<Vec<_>>(), file.schema().metadata().clone()))
 }
 
 /// Runs a step of the Parquet reader. A reader that panicked is not used again: [`super::Reader`] ends at an error.

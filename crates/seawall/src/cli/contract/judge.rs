@@ -1,7 +1,12 @@
-//! Judges a file batch by batch: one thread decodes, another judges, a bounded channel between them.
+//! Judges a file batch by batch, on every processor.
+//!
+//! One thread deals the file out in pieces, in rotation, to workers that decode a piece and examine its rows; what they
+//! found is gathered in the same rotation, so in the order of the file, for the rules that compare rows. Every channel
+//! is bounded: memory is that of a few batches, however long the file is.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
+use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
@@ -11,17 +16,19 @@ use arrow::compute::concat_batches;
 use seawall_base::declare::{FileFormat, Files};
 use seawall_base::error::Result;
 use seawall_base::{Engine, Error, Hash, Instant, Reference};
-use seawall_kernel::contract::{self, Gate, Input, Limits, Measured, Measurement, Mode, Reason, Tally};
+use seawall_kernel::contract::{
+    self, ExaminedBatch, Examiner, Gate, Input, Limits, Measured, Measurement, Mode, Reason, Tally,
+};
 use seawall_lake::query::{DataFusionEngine, EngineOptions};
 use seawall_lake::table::MemoryStore;
-use seawall_pipeline::source::files::{self, FileToRead};
+use seawall_pipeline::source::files::{self, FileToRead, RowGroups};
 
 /// Rows that are judged at once: their columns stay in the processor's cache.
 const BATCH_ROWS: usize = 32_768;
 /// Bytes of NDJSON that are decoded at once; a longer line ends the chunk.
 const CHUNK_BYTES: u64 = 4 << 20;
-/// Decoded batches that wait to be judged.
-const BATCHES_WAITING_MAX: usize = 2;
+/// Examined batches of one worker that wait for their turn.
+const PARTS_WAITING_MAX: usize = 4;
 
 /// What a file is held to.
 pub(super) struct Judge<'a> {
@@ -63,7 +70,15 @@ impl TableMeasured {
     }
 }
 
-/// Rows on their way from the decoder.
+/// A piece of the file, to be decoded.
+enum Piece {
+    RowGroup(usize),
+    Lines(Vec<u8>),
+    /// Text that depends on what stands before it and was decoded by the dealer.
+    Decoded(Part),
+}
+
+/// Decoded rows.
 struct Part {
     batch: RecordBatch,
     input: Input,
@@ -71,7 +86,14 @@ struct Part {
     broken: Vec<(String, Vec<Reason>)>,
 }
 
-impl Judge<'_> {
+/// What a worker tells about its piece.
+enum Told<'g> {
+    Part(Part, std::result::Result<ExaminedBatch<'g>, Vec<Reason>>),
+    End,
+    Failed(Error),
+}
+
+impl<'g> Judge<'g> {
     /// Judges the file; `write` gets each bad row with its number, its reasons and its text.
     pub(super) fn run(
         &self,
@@ -80,71 +102,31 @@ impl Judge<'_> {
     ) -> Result<Judgement> {
         let mut tally = Tally::of(self.gate);
         let mut judgement = Judgement::default();
+        let file = Opened::of(self)?;
+        let examiner = tally.examiner();
         std::thread::scope(|scope| {
-            let (parts, waiting) = sync_channel(BATCHES_WAITING_MAX);
-            let reader = scope.spawn(move || self.decode(&parts));
-            let outcome = judge_parts(&waiting, &mut tally, &mut judgement, &mut write);
-            // A decoder that still has something to say ends when nobody listens.
-            drop(waiting);
-            let decoded = reader.join().map_err(|_| Error::internal("SW0893", "the decoder died"))?;
-            outcome.and(decoded)
+            let (mut doors, mut lanes) = (Vec::new(), Vec::new());
+            for _ in 0..std::thread::available_parallelism().map_or(1, NonZero::get) {
+                let (door, pieces) = sync_channel(1);
+                let (lane, told) = sync_channel(PARTS_WAITING_MAX);
+                let file = &file;
+                scope.spawn(move || file.work(examiner, &pieces, &lane));
+                doors.push(door);
+                lanes.push(told);
+            }
+            let file = &file;
+            let dealer = scope.spawn(move || file.deal(&doors));
+            let outcome = gather(&lanes, &mut tally, &mut judgement, &mut write);
+            // Workers and dealer end when nobody listens.
+            drop(lanes);
+            let dealt = dealer.join().map_err(|_| Error::internal("SW0893", "the reader died"))?;
+            outcome.and(dealt)
         })?;
         judgement.rows = tally.rows();
         judgement.stopped = tally.stopped();
         judgement.unknown_columns = tally.unknown_columns().to_vec();
         judgement.rules = tally.finish(now);
         Ok(judgement)
-    }
-
-    fn decode(&self, parts: &SyncSender<Part>) -> Result<()> {
-        match self.format {
-            FileFormat::Ndjson => self.decode_ndjson(parts),
-            FileFormat::Csv | FileFormat::Parquet => self.decode_columns(parts),
-        }
-    }
-
-    fn decode_columns(&self, parts: &SyncSender<Part>) -> Result<()> {
-        let bytes = std::fs::metadata(self.path).map(|metadata| metadata.len()).unwrap_or(0);
-        let file = FileToRead { path: self.path.to_path_buf(), bytes, hash: Hash::of(b"") };
-        let declared = Files {
-            path: self.path.display().to_string(),
-            format: self.format,
-            null_values: self.null_values.to_vec(),
-        };
-        let input = if self.format == FileFormat::Parquet { Input::Typed } else { Input::Text };
-        for decoded in files::read(&file, &declared, BATCH_ROWS)? {
-            let decoded = decoded?;
-            let broken = decoded.broken.into_iter().map(|line| {
-                let message = format!("line {}: {}", line.line, line.message);
-                (line.raw, vec![Reason { rule: "syntax".into(), column: None, message, mode: Mode::Quarantine }])
-            });
-            let part = Part { batch: decoded.batch, input, broken: broken.collect() };
-            if parts.send(part).is_err() {
-                return Ok(());
-            }
-        }
-        Ok(())
-    }
-
-    fn decode_ndjson(&self, parts: &SyncSender<Part>) -> Result<()> {
-        let mut lines = BufReader::with_capacity(1 << 18, File::open(self.path)?);
-        let mut chunk = Vec::new();
-        loop {
-            chunk.clear();
-            lines.by_ref().take(CHUNK_BYTES).read_to_end(&mut chunk)?;
-            if chunk.is_empty() {
-                return Ok(());
-            }
-            if chunk.last() != Some(&b'\n') {
-                lines.read_until(b'\n', &mut chunk)?;
-            }
-            let decoded = contract::decode_ndjson(self.gate, &chunk, Limits::default());
-            let broken = decoded.failures.into_iter().map(|failure| (failure.raw, failure.reasons));
-            let part = Part { batch: decoded.batch, input: Input::Typed, broken: broken.collect() };
-            if parts.send(part).is_err() {
-                return Ok(());
-            }
-        }
     }
 
     /// Asks the rules about the whole table, of the rows that the gate accepts.
@@ -176,40 +158,158 @@ impl Judge<'_> {
     fn accepted(&self) -> Result<RecordBatch> {
         let schema = self.gate.dataset().schema.clone();
         let mut batches = Vec::new();
+        let file = &Opened::of(self)?;
         std::thread::scope(|scope| {
-            let (parts, waiting) = sync_channel(BATCHES_WAITING_MAX);
-            let reader = scope.spawn(move || self.decode(&parts));
-            for part in &waiting {
-                batches.push(self.gate.check(&part.batch, part.input, Instant(0)).accepted);
+            let (door, pieces) = sync_channel(1);
+            let dealer = scope.spawn(move || file.deal(&[door]));
+            for piece in &pieces {
+                file.decode(piece, &mut |part| {
+                    batches.push(self.gate.check(&part.batch, part.input, Instant(0)).accepted);
+                    true
+                })?;
             }
-            reader.join().map_err(|_| Error::internal("SW0893", "the decoder died"))?
+            dealer.join().map_err(|_| Error::internal("SW0893", "the reader died"))?
         })?;
         Ok(concat_batches(&schema, &batches)?)
     }
 }
 
-fn judge_parts(
-    waiting: &Receiver<Part>,
-    tally: &mut Tally<'_>,
+/// The file as it is dealt out.
+struct Opened<'j, 'g> {
+    judge: &'j Judge<'g>,
+    row_groups: Option<RowGroups>,
+}
+
+impl<'j, 'g> Opened<'j, 'g> {
+    fn of(judge: &'j Judge<'g>) -> Result<Self> {
+        let row_groups = match judge.format {
+            FileFormat::Parquet => Some(RowGroups::open(judge.path, BATCH_ROWS)?),
+            FileFormat::Ndjson | FileFormat::Csv => None,
+        };
+        Ok(Opened { judge, row_groups })
+    }
+
+    /// Deals the file's pieces out in rotation, until nobody takes them.
+    fn deal(&self, doors: &[SyncSender<Piece>]) -> Result<()> {
+        let mut turn = doors.iter().cycle();
+        let mut give = |piece| turn.next().is_some_and(|door| door.send(piece).is_ok());
+        match (&self.row_groups, self.judge.format) {
+            (Some(groups), _) => {
+                let _ = (0..groups.count()).all(|group| give(Piece::RowGroup(group)));
+                Ok(())
+            }
+            (None, FileFormat::Ndjson) => self.deal_lines(give),
+            (None, _) => self.deal_records(give),
+        }
+    }
+
+    fn deal_lines(&self, mut give: impl FnMut(Piece) -> bool) -> Result<()> {
+        let mut lines = BufReader::with_capacity(1 << 18, File::open(self.judge.path)?);
+        loop {
+            let mut chunk = Vec::new();
+            lines.by_ref().take(CHUNK_BYTES).read_to_end(&mut chunk)?;
+            if chunk.is_empty() {
+                return Ok(());
+            }
+            if chunk.last() != Some(&b'\n') {
+                lines.read_until(b'\n', &mut chunk)?;
+            }
+            if !give(Piece::Lines(chunk)) {
+                return Ok(());
+            }
+        }
+    }
+
+    fn deal_records(&self, mut give: impl FnMut(Piece) -> bool) -> Result<()> {
+        let path = self.judge.path;
+        let bytes = std::fs::metadata(path).map(|metadata| metadata.len()).unwrap_or(0);
+        let file = FileToRead { path: path.to_path_buf(), bytes, hash: Hash::of(b"") };
+        let declared = Files {
+            path: path.display().to_string(),
+            format: self.judge.format,
+            null_values: self.judge.null_values.to_vec(),
+        };
+        for decoded in files::read(&file, &declared, BATCH_ROWS)? {
+            let decoded = decoded?;
+            let broken = decoded.broken.into_iter().map(|line| {
+                let message = format!("line {}: {}", line.line, line.message);
+                (line.raw, vec![Reason { rule: "syntax".into(), column: None, message, mode: Mode::Quarantine }])
+            });
+            let part = Part { batch: decoded.batch, input: Input::Text, broken: broken.collect() };
+            if !give(Piece::Decoded(part)) {
+                return Ok(());
+            }
+        }
+        Ok(())
+    }
+
+    /// Decodes a piece; `take` tells whether it wants more.
+    fn decode(&self, piece: Piece, take: &mut dyn FnMut(Part) -> bool) -> Result<()> {
+        match piece {
+            Piece::Decoded(part) => {
+                take(part);
+            }
+            Piece::Lines(chunk) => {
+                let decoded = contract::decode_ndjson(self.judge.gate, &chunk, Limits::default());
+                let broken = decoded.failures.into_iter().map(|failure| (failure.raw, failure.reasons));
+                take(Part { batch: decoded.batch, input: Input::Typed, broken: broken.collect() });
+            }
+            Piece::RowGroup(group) => {
+                let groups = self.row_groups.as_ref().ok_or_else(|| Error::internal("SW0893", "no row groups"))?;
+                for decoded in groups.read(group)? {
+                    if !take(Part { batch: decoded?.batch, input: Input::Typed, broken: Vec::new() }) {
+                        break;
+                    }
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn work(&self, examiner: Examiner<'g>, pieces: &Receiver<Piece>, lane: &SyncSender<Told<'g>>) {
+        for piece in pieces {
+            let decoded = self.decode(piece, &mut |part| {
+                let examined = examiner.examine(&part.batch, part.input);
+                lane.send(Told::Part(part, examined)).is_ok()
+            });
+            if lane.send(decoded.map_or_else(Told::Failed, |()| Told::End)).is_err() {
+                return;
+            }
+        }
+    }
+}
+
+/// Takes what the workers found in the order of the file.
+fn gather<'g>(
+    lanes: &[Receiver<Told<'g>>],
+    tally: &mut Tally<'g>,
     judgement: &mut Judgement,
     write: &mut impl FnMut(u64, &[Reason], &dyn Fn() -> String) -> Result<()>,
 ) -> Result<()> {
-    for part in waiting {
-        let first = tally.rows();
-        for (raw, reasons) in &part.broken {
-            judgement.broken_lines += 1;
-            write(first, reasons, &|| serde_json::Value::from(raw.as_str()).to_string())?;
-        }
-        match tally.add(&part.batch, part.input) {
-            Ok(judged) => {
-                for row in &judged.rows {
-                    let raw = || contract::raw_json(&part.batch, row.row as usize);
-                    write(first + u64::from(row.row), &row.reasons, &raw)?;
-                }
+    for lane in lanes.iter().cycle() {
+        loop {
+            let (part, examined) = match lane.recv() {
+                Ok(Told::Part(part, examined)) => (part, examined),
+                Ok(Told::End) => break,
+                Ok(Told::Failed(error)) => return Err(error),
+                // The file was dealt out in rotation: whoever has no further piece is the first without one.
+                Err(_) => return Ok(()),
+            };
+            let first = tally.rows();
+            for (raw, reasons) in &part.broken {
+                judgement.broken_lines += 1;
+                write(first, reasons, &|| serde_json::Value::from(raw.as_str()).to_string())?;
             }
-            Err(reasons) => {
-                judgement.refused = Some(reasons);
-                return Ok(());
+            let examined = match examined {
+                Ok(examined) => examined,
+                Err(reasons) => {
+                    judgement.refused = Some(reasons);
+                    return Ok(());
+                }
+            };
+            for row in &tally.take(examined).rows {
+                let raw = || contract::raw_json(&part.batch, row.row as usize);
+                write(first + u64::from(row.row), &row.reasons, &raw)?;
             }
         }
     }
