@@ -41,7 +41,7 @@ pub use breaker::Breaker;
 pub use compile::{Problem, compile, compile_for_test};
 pub use content::content_hashes;
 pub use convert::Input;
-pub use evolve::{Change, ChangeKind, schema_change};
+pub use evolve::{Breaks, Bump, Change, ChangeKind, ContractChange, ContractDiff, diff, schema_change, widens};
 pub use gate::Gate;
 pub use infer::{Assumption, infer};
 pub use json::{Decoded, Failure, Limits, decode_json_array, decode_ndjson};

@@ -3,6 +3,7 @@
 mod api;
 mod checks;
 mod compile_problems;
+mod evolve;
 mod faults;
 mod fuzz_corpus;
 mod generated;

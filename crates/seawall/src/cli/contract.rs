@@ -1,5 +1,6 @@
 //! `contract`: look at a contract, and hold a file to it. No project is needed.
 
+mod diff;
 mod judge;
 mod lint;
 mod test;
@@ -19,12 +20,15 @@ use crate::output::Exit;
 #[command(after_help = "\
 Examples:
   seawall contract lint contracts/payments.odcs.yaml
-  seawall contract test contracts/payments.odcs.yaml payments.parquet")]
+  seawall contract test contracts/payments.odcs.yaml payments.parquet
+  seawall -C shop contract diff applied contracts/payments.odcs.yaml")]
 pub enum Contract {
     /// Check a contract by itself: every problem with line, column and remedy, and every rule that is not executed
     Lint(lint::Lint),
     /// Hold a file to a contract: counts per rule, and every bad row with every reason
     Test(test::Test),
+    /// Compare two versions of a contract: every change, whom it breaks, and what it reaches
+    Diff(diff::Diff),
 }
 
 impl Contract {
@@ -32,6 +36,7 @@ impl Contract {
         match self {
             Contract::Lint(command) => command.run(global),
             Contract::Test(command) => command.run(global).await,
+            Contract::Diff(command) => command.run(global).await,
         }
     }
 }

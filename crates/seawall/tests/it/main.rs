@@ -11,6 +11,7 @@ mod commands;
 mod contracts;
 mod declarations;
 mod demo;
+mod evolution;
 mod flights;
 mod ingest;
 mod integrity;
