@@ -18,6 +18,7 @@ mod evolve;
 mod form;
 mod format;
 mod gate;
+mod generate;
 mod infer;
 mod instant;
 mod json;
@@ -43,6 +44,7 @@ pub use content::content_hashes;
 pub use convert::Input;
 pub use evolve::{Breaks, Bump, Change, ChangeKind, ContractChange, ContractDiff, diff, schema_change, widens};
 pub use gate::Gate;
+pub use generate::{GenerateOptions, GeneratedChunk, Generator, Stuck, Violation};
 pub use infer::{Assumption, infer};
 pub use json::{Decoded, Failure, Limits, decode_json_array, decode_ndjson};
 pub use model::{

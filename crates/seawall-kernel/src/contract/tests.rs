@@ -6,6 +6,7 @@ mod compile_problems;
 mod evolve;
 mod faults;
 mod fuzz_corpus;
+mod generate;
 mod generated;
 mod input;
 mod modes;

@@ -455,7 +455,7 @@ fn is_personal(property: &Property) -> bool {
 }
 
 /// The logical type that a physical type stands for when none is declared.
-fn logical_of_physical(physical: &str) -> Option<&'static str> {
+pub(in super::super) fn logical_of_physical(physical: &str) -> Option<&'static str> {
     let base = physical.split(['(', '<', ' ']).next().unwrap_or_default();
     Some(match base {
         "string" | "varchar" | "char" | "text" | "nvarchar" | "character" | "uuid" | "varchar2" | "nchar"

@@ -9,7 +9,7 @@ use super::super::compile_for_test;
 use super::super::model::{Contract, CustomProperty, SchemaObject, custom};
 use super::super::verdict::Mode;
 use super::bound::Turn;
-use super::{guarantee, property, schema_change};
+use super::{ChangeKind, guarantee, property, schema_change};
 
 /// Whom a change breaks.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -277,7 +277,21 @@ fn object(place: &Place, old: &SchemaObject, new: &SchemaObject, contracts: (&Co
         };
         if !found.changes.iter().any(is_told) {
             let place = Place { object: place.object.clone(), column: column.cloned() };
-            found.add(&place, "type", (None, None), Breaks::Both, "the table cannot follow");
+            let (key, breaks, why) = match change.kind {
+                ChangeKind::BecameNullable => {
+                    ("required", Breaks::Consumers, "consumers may meet null where there was none")
+                }
+                ChangeKind::BecameRequired => ("required", Breaks::Producers, "rows without a value may be stopped"),
+                ChangeKind::AddedNullable
+                | ChangeKind::AddedRequired
+                | ChangeKind::Removed
+                | ChangeKind::Retyped { .. }
+                | ChangeKind::KeyChanged { .. }
+                | ChangeKind::EventTimeChanged { .. }
+                | ChangeKind::BecamePersonal
+                | ChangeKind::NoLongerPersonal => ("type", Breaks::Both, "the table cannot follow"),
+            };
+            found.add(&place, key, (None, None), breaks, why);
         }
     }
 }
