@@ -1,6 +1,8 @@
 //! `contract`: look at a contract, and hold a file to it. No project is needed.
 
 mod diff;
+mod generate;
+mod infer;
 mod judge;
 mod lint;
 mod test;
@@ -10,7 +12,7 @@ use std::path::Path;
 use clap::Subcommand;
 use seawall_base::Error;
 use seawall_base::error::Result;
-use seawall_catalog::project::{self, Diagnostics, Linted};
+use seawall_catalog::project::{self, Diagnostics, Linted, LintedObject};
 
 use crate::cli::Global;
 use crate::output::Exit;
@@ -21,7 +23,9 @@ use crate::output::Exit;
 Examples:
   seawall contract lint contracts/payments.odcs.yaml
   seawall contract test contracts/payments.odcs.yaml payments.parquet
-  seawall -C shop contract diff applied contracts/payments.odcs.yaml")]
+  seawall -C shop contract diff applied contracts/payments.odcs.yaml
+  seawall contract infer payments.parquet --key id > payments.odcs.yaml
+  seawall contract generate payments.odcs.yaml --rows 10000 --violations 1% --seed 7 > payments.ndjson")]
 pub enum Contract {
     /// Check a contract by itself: every problem with line, column and remedy, and every rule that is not executed
     Lint(lint::Lint),
@@ -29,6 +33,10 @@ pub enum Contract {
     Test(test::Test),
     /// Compare two versions of a contract: every change, whom it breaks, and what it reaches
     Diff(diff::Diff),
+    /// Make synthetic rows that obey a contract, with violations that are known
+    Generate(generate::Generate),
+    /// Make a first contract out of a file, with the profile of its columns
+    Infer(infer::Infer),
 }
 
 impl Contract {
@@ -37,6 +45,8 @@ impl Contract {
             Contract::Lint(command) => command.run(global),
             Contract::Test(command) => command.run(global).await,
             Contract::Diff(command) => command.run(global).await,
+            Contract::Generate(command) => command.run(global),
+            Contract::Infer(command) => command.run(global),
         }
     }
 }
@@ -52,4 +62,19 @@ fn read(path: &Path, global: &Global) -> Result<std::result::Result<Linted, Diag
         Error::invalid("SW0251", format!("the contract {} is not UTF-8 text", path.display())).hint("save it as UTF-8")
     })?;
     Ok(project::lint(path, &text, &global.settings().set))
+}
+
+/// The object of a contract that is meant: the one of this name, or the only one.
+fn choose(linted: &mut Linted, object: Option<&str>) -> Result<LintedObject> {
+    let names: Vec<String> = linted.objects.iter().map(|object| object.name.clone()).collect();
+    let at = match object {
+        Some(name) => names.iter().position(|known| known == name),
+        None if names.len() == 1 => Some(0),
+        None => None,
+    };
+    match at {
+        Some(at) => Ok(linted.objects.swap_remove(at)),
+        None => Err(Error::invalid("SW0252", "which object of the contract is meant?")
+            .hint(format!("say --object NAME; the contract has {}", names.join(", ")))),
+    }
 }

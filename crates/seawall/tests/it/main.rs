@@ -7,6 +7,7 @@ mod answers;
 mod away;
 mod backup;
 mod break_it;
+mod cases;
 mod commands;
 mod contracts;
 mod declarations;
