@@ -19,7 +19,7 @@ mod nulls;
 mod sample;
 mod yaml_text;
 
-pub use first::{ColumnProfile, FirstContract, infer_contract};
+pub use first::{ColumnProfile, FirstContract, contract_yaml, infer_contract};
 
 /// What the new project is about.
 #[derive(Debug, Clone)]

@@ -4,6 +4,7 @@ mod api;
 mod checks;
 mod compile_problems;
 mod evolve;
+mod exchange;
 mod faults;
 mod fuzz_corpus;
 mod generate;

@@ -1,6 +1,7 @@
 //! `contract`: look at a contract, and hold a file to it. No project is needed.
 
 mod diff;
+mod exchange;
 mod generate;
 mod infer;
 mod judge;
@@ -37,6 +38,10 @@ pub enum Contract {
     Generate(generate::Generate),
     /// Make a first contract out of a file, with the profile of its columns
     Infer(infer::Infer),
+    /// Write a contract as JSON Schema, as SQL or as a page; what they cannot express is told
+    Export(exchange::Export),
+    /// Make a contract out of JSON Schema or SQL; what it cannot express is told
+    Import(exchange::Import),
 }
 
 impl Contract {
@@ -47,6 +52,8 @@ impl Contract {
             Contract::Diff(command) => command.run(global).await,
             Contract::Generate(command) => command.run(global),
             Contract::Infer(command) => command.run(global),
+            Contract::Export(command) => command.run(global),
+            Contract::Import(command) => command.run(global),
         }
     }
 }

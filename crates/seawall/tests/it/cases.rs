@@ -173,3 +173,44 @@ fn a_first_contract_is_obeyed_by_the_file_that_it_was_made_of() {
     assert_eq!((&judged["rows"], &judged["stopped"]), (&json!(2), &json!(0)), "{judged}");
     assert!(run(&["contract", "infer", &data, "--key", "nothing"]).expect(2).stderr.contains("SW0147"));
 }
+
+#[test]
+fn contracts_go_out_and_come_back() {
+    let project = Project::events();
+    let contract = project.path().join("contracts/events.odcs.yaml").display().to_string();
+    let at = |name: &str| project.path().join(name).display().to_string();
+    let (schema, sql, page) = (at("events.schema.json"), at("events.sql"), at("events.html"));
+    for (form, file) in [("jsonschema", &schema), ("sql", &sql), ("html", &page)] {
+        run(&["contract", "export", &contract, "--form", form, "--to", file]).expect(0);
+    }
+    run(&["contract", "export", &contract, "--form", "sql", "--strict"]).expect(1);
+    assert!(std::fs::read_to_string(&page).unwrap().contains("must be at most 1000"));
+    for (form, file, back) in [("jsonschema", &schema, at("a.odcs.yaml")), ("sql", &sql, at("b.odcs.yaml"))] {
+        run(&["contract", "import", file, "--form", form, "--name", "events", "--to", &back]).expect(0);
+        run(&["contract", "lint", &back]).expect(0);
+        let diff = run(&["contract", "diff", &contract, &back, "--output", "json"]);
+        let diff = if diff.code == 0 { diff } else { diff.expect(1) }.json();
+        let keys: Vec<&str> =
+            diff["changes"].as_array().unwrap().iter().map(|one| one["key"].as_str().unwrap()).collect();
+        // Columns, types and limits are those that went out; the key too, where the form has one.
+        let expressed = ["property", "logicalType", "minimum", "maximum", "required"];
+        assert!(!keys.iter().any(|key| expressed.contains(key)), "{form}: {diff}");
+        assert_eq!(keys.contains(&"primaryKey"), form == "jsonschema", "{form}: {diff}");
+    }
+    let ddl = "create table shop.orders (id bigint primary key, state varchar(10) not null default 'x' check (state in ('a','b')),\n\
+               price numeric(10,2) check (price >= 0 and price < 100), place geometry, check (id between 1 and 9));\ndrop table x;";
+    std::fs::write(at("shop.sql"), ddl).unwrap();
+    let said = run(&["contract", "import", &at("shop.sql"), "--form", "sql", "--output", "json"]).expect(0).json();
+    let text = said["contract"].as_str().unwrap();
+    for part in ["decimal(10,2)", "exclusiveMaximum: 100", "maxLength: 10", "minimum: 1", "primaryKey: true"] {
+        assert!(text.contains(part), "{part} is missing in\n{text}");
+    }
+    let lost: Vec<&str> = said["lost"].as_array().unwrap().iter().map(|lost| lost["what"].as_str().unwrap()).collect();
+    assert_eq!(lost.len(), 3, "the default, the type and the drop: {lost:?}");
+    std::fs::write(at("wrong.sql"), "select 1").unwrap();
+    assert!(run(&["contract", "import", &at("wrong.sql"), "--form", "sql"]).expect(2).stderr.contains("SW1731"));
+    std::fs::write(at("wrong.json"), "[1]").unwrap();
+    assert!(
+        run(&["contract", "import", &at("wrong.json"), "--form", "jsonschema"]).expect(2).stderr.contains("SW1730")
+    );
+}

@@ -95,7 +95,7 @@ fn a_difference_is_told_with_whom_it_breaks_and_what_it_reaches() {
 #[test]
 fn a_wider_decimal_is_applied_by_itself_and_older_versions_stay() {
     let project = orders();
-    project.run(&["apply"]).expect(0);
+    let first = project.run(&["apply", "--output", "json"]).expect(0).json()["revision"].as_str().unwrap().to_owned();
     let at = SystemClock.now().to_string();
     send(&project, &[json!({"id": 1, "ordered_at": at, "shop": "a", "amount": 899.99})]);
     let wider = ORDERS.replace("decimal(5,2)", "decimal(12,2)").replace("maximum: 900", "maximum: 9000000");
@@ -117,6 +117,10 @@ fn a_wider_decimal_is_applied_by_itself_and_older_versions_stay() {
     let said = project.run(&asked).expect(0).stdout;
     assert!(said.contains("1235467.88"), "{said}");
     project.run(&["verify", "data"]).expect(0);
+    // The table stays as wide as it is when the narrower contract becomes active again.
+    project.run(&["rollback", "revision", &first, "--reason", "a test"]).expect(0);
+    send(&project, &[json!({"id": 3, "ordered_at": at, "shop": "a", "amount": 1})]);
+    assert_eq!(rows(&project, "select count(*) as n from orders"), json!([{"n": 3}]));
 }
 
 #[test]

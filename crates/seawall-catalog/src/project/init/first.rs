@@ -10,7 +10,7 @@ use arrow::row::{RowConverter, SortField};
 use arrow::util::display::array_value_to_string;
 use seawall_base::declare::FileFormat;
 use seawall_base::error::{Error, Result};
-use seawall_kernel::contract::{Assumption, infer};
+use seawall_kernel::contract::{Assumption, Contract, infer};
 use serde::Serialize;
 
 use super::super::lint;
@@ -132,6 +132,21 @@ pub fn infer_contract(name: &str, sample: &Sample, key: &[String], time: Option<
     }
     let assumptions = assumptions.into_iter().map(|assumption| assumption.text).collect();
     Ok(FirstContract { text, assumptions, profile, null_values })
+}
+
+/// A contract as YAML, in the form that people write.
+///
+/// # Errors
+/// A contract that is not sound: what is wrong with it.
+pub fn contract_yaml(contract: &Contract) -> Result<String> {
+    let value = serde_json::to_value(contract)
+        .map_err(|e| Error::internal("SW0149", "a contract is not plain data").because(e))?;
+    let text = to_yaml(&value, &Comments::new());
+    match lint(Path::new("contract.odcs.yaml"), &text, &Default::default()) {
+        Ok(_) => Ok(text),
+        Err(problems) => Err(Error::invalid("SW0148", format!("what was read makes no sound contract:\n{problems}"))
+            .hint("correct what was read, or write the contract by hand")),
+    }
 }
 
 fn profile(batches: &[RecordBatch]) -> Result<Vec<ColumnProfile>> {
