@@ -127,7 +127,9 @@ pub struct TableSnapshot {
 /// - `append` is idempotent: when the newest version's cut covers `until`, nothing is written and that version is
 ///   returned; when it differs from `from` otherwise, the answer is `Conflict` and nothing is written.
 /// - a version, once returned, never changes, and shows all rows of every commit up to it exactly once.
-/// - `ensure` adds nullable columns to an existing table; any other difference is refused as `Invalid`.
+/// - `ensure` adds nullable columns to an existing table, lets columns be null, and gives decimals more digits before the
+///   point and nested values further fields; any other difference is refused as `Invalid`. What was a value stays the same
+///   value, and older versions stay as they are.
 #[async_trait]
 pub trait TableStore: Send + Sync {
     /// Creates the table, or evolves it compatibly to `schema`. `personal` columns get no statistics.

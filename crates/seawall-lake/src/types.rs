@@ -6,10 +6,11 @@
 
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_array};
+use arrow::array::{Array, ArrayRef, AsArray, ListArray, RecordBatch, RecordBatchOptions, StructArray, new_null_array};
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit};
 use arrow::error::ArrowError;
+use seawall_kernel::contract;
 
 #[cfg(test)]
 mod tests;
@@ -73,7 +74,7 @@ pub fn same_meaning(left: &DataType, right: &DataType) -> bool {
 }
 
 /// Brings `batch` into `schema`, column by column and by name: a column that the batch lacks is null, one that is
-/// spelled otherwise is cast. Errors: a column the schema lacks, another meaning, a null where none may be, a value
+/// spelled otherwise, or has fewer digits, is cast. Errors: a column the schema lacks, another meaning, a null where none may be, a value
 /// that does not fit.
 pub fn conform(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch, ArrowError> {
     for field in batch.schema().fields() {
@@ -96,11 +97,44 @@ fn conform_column(column: &ArrayRef, field: &Field) -> Result<ArrayRef, ArrowErr
     if column.data_type() == field.data_type() {
         return Ok(Arc::clone(column));
     }
+    if contract::widens(&normal_type(column.data_type()), field.data_type()) {
+        return widen(column, field.data_type());
+    }
     if !same_meaning(column.data_type(), field.data_type()) {
         let (name, has, wants) = (field.name(), column.data_type(), field.data_type());
         return Err(ArrowError::SchemaError(format!("column {name:?} is {has} where {wants} is wanted")));
     }
     cast_strictly(column, field.data_type())
+}
+
+/// The values of `column` in a type that holds them all, see [`contract::widens`].
+fn widen(column: &ArrayRef, data_type: &DataType) -> Result<ArrayRef, ArrowError> {
+    match (column.data_type(), data_type) {
+        (has, wants) if has == wants => Ok(Arc::clone(column)),
+        (DataType::Struct(_), DataType::Struct(fields)) => {
+            let values = column.as_struct();
+            let mut children: Vec<ArrayRef> = Vec::with_capacity(fields.len());
+            for field in fields {
+                children.push(match values.column_by_name(field.name()) {
+                    Some(child) => widen(child, field.data_type())?,
+                    None => new_null_array(field.data_type(), values.len()),
+                });
+            }
+            let nulls = values.nulls().cloned();
+            Ok(Arc::new(StructArray::try_new_with_length(fields.clone(), children, nulls, values.len())?))
+        }
+        (DataType::List(_), DataType::List(field)) => {
+            let lists = column.as_list::<i32>();
+            let (offsets, nulls) = (lists.offsets().clone(), lists.nulls().cloned());
+            Ok(Arc::new(ListArray::try_new(
+                Arc::clone(field),
+                offsets,
+                widen(lists.values(), field.data_type())?,
+                nulls,
+            )?))
+        }
+        _ => cast_strictly(column, data_type),
+    }
 }
 
 /// Casts and fails on a value that does not fit, where Arrow's default would answer null.

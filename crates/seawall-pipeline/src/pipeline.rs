@@ -16,6 +16,7 @@ use seawall_base::{
 };
 use seawall_catalog::Catalog;
 use seawall_catalog::policy::Action;
+use seawall_kernel::contract;
 use seawall_kernel::feature::ViewPlan;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
@@ -600,6 +601,14 @@ pub(crate) async fn ensure_with_known_columns(
     let mut fields: Vec<Arc<Field>> = schema.fields().iter().cloned().collect();
     match tables.snapshot(table, None).await {
         Ok(known) => {
+            for field in &mut fields {
+                // A revision that became active again asks for less than the table holds since.
+                if let Ok(had) = known.schema.field_with_name(field.name())
+                    && contract::widens(field.data_type(), had.data_type())
+                {
+                    *field = Arc::new(had.clone());
+                }
+            }
             for field in known.schema.fields() {
                 if schema.column_with_name(field.name()).is_none() {
                     fields.push(Arc::new(field.as_ref().clone().with_nullable(true)));

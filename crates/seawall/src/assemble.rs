@@ -14,8 +14,9 @@ use seawall_base::error::Result;
 use seawall_base::{Clock, Dataset, Error, OsRng, Partition, Permit, Rng, SystemClock};
 use seawall_catalog::policy::{Action, Principal, Role};
 use seawall_catalog::project::{self, LoadOptions, Loaded};
+use seawall_catalog::revision::{expect_compatible, expect_permitted};
 use seawall_catalog::{AccessLine, ActiveProject, Applied, Catalog};
-use seawall_kernel::contract::{self, Change, Contract};
+use seawall_kernel::contract::{self, Contract};
 use seawall_lake::query::DataFusionEngine;
 use seawall_lake::table::DeltaStore;
 use seawall_model::Models;
@@ -106,6 +107,7 @@ impl Installation {
         let views = self.views_after(loaded).await?;
         let policies = crate::governance::compiled(&loaded.project, &views)?;
         let edges = crate::lineage::edges(loaded, &views, &self.settings.project, self.engine.as_ref()).await?;
+        expect_permitted(&loaded.project, &views, &edges)?;
         let applied = self.catalog.apply(&permit, &loaded.project, base, &edges).await?;
         self.catalog.install_policies(policies);
         Ok(applied)
@@ -132,29 +134,16 @@ impl Installation {
     pub async fn plan(&self, loaded: &Loaded) -> Result<Vec<seawall_catalog::Change>> {
         let views = self.views_after(loaded).await?;
         let edges = crate::lineage::edges(loaded, &views, &self.settings.project, self.engine.as_ref()).await?;
+        expect_permitted(&loaded.project, &views, &edges)?;
         self.catalog.plan(&loaded.project, &edges).await
     }
 
     /// Refuses contracts that break with what is applied: producers, readers or the tables could not follow.
     pub async fn refuse_breaking_changes(&self, loaded: &Loaded) -> Result<()> {
-        let Some(active) = self.catalog.active().await? else { return Ok(()) };
-        let applied = datasets_of(&active.project.contracts);
-        for (dataset, major) in datasets_of(&loaded.project.contracts) {
-            let Some((old, old_major)) = applied.iter().find(|(old, _)| old.name == dataset.name) else { continue };
-            let retyped = |change: &Change| matches!(change.kind, contract::ChangeKind::Retyped { .. });
-            let breaks = |change: &Change| !change.compatible && (major <= *old_major || retyped(change));
-            let breaking: Vec<Change> = contract::schema_change(old, &dataset).into_iter().filter(breaks).collect();
-            if let Some(first) = breaking.first() {
-                let more =
-                    if breaking.len() > 1 { format!(", and {} more", breaking.len() - 1) } else { String::new() };
-                let message =
-                    format!("dataset {} changes in a way that breaks: {}{more}", dataset.name, describe(first));
-                return Err(Error::invalid("SW0912", message).hint(
-                    "give the contract a new major version; a column of another type needs another name, or a dataset of its own",
-                ));
-            }
+        match self.catalog.active().await? {
+            Some(active) => expect_compatible(&active.project, &loaded.project),
+            None => Ok(()),
         }
-        Ok(())
     }
 
     /// Feature views as they will be numbered, with the earlier versions that training sets are bound to.
@@ -225,43 +214,17 @@ fn refuse_without_catalog(data: &Path) -> Result<()> {
         .hint("put it back from a backup; without one move the folder away, restore, or load the sources again"))
 }
 
-/// Every dataset that the contracts describe, with the major version of its contract. Contracts that do not compile
-/// any more describe none.
-pub(crate) fn datasets_of(contracts: &[Contract]) -> Vec<(Dataset, u32)> {
+/// Every dataset that the contracts describe. Contracts that do not compile any more describe none.
+pub(crate) fn datasets_of(contracts: &[Contract]) -> Vec<Dataset> {
     let mut datasets = Vec::new();
     for contract in contracts {
         for object in contract.object_names() {
             if let Ok(gate) = contract::compile(contract, Some(&object)) {
-                datasets.push((gate.dataset().clone(), contract.major().unwrap_or(0)));
+                datasets.push(gate.dataset().clone());
             }
         }
     }
     datasets
-}
-
-fn describe(change: &Change) -> String {
-    use contract::ChangeKind as Kind;
-    let column = &change.column;
-    match &change.kind {
-        Kind::AddedNullable => format!("column {column} is new"),
-        Kind::AddedRequired => format!("column {column} is new and required, but earlier rows have no value for it"),
-        Kind::Removed => format!("column {column} is gone"),
-        Kind::Retyped { from, to } => format!("column {column} turns from {from} into {to}"),
-        Kind::BecameNullable => format!("column {column} may be null"),
-        Kind::BecameRequired => format!("column {column} must not be null any more"),
-        Kind::KeyChanged { from, to } => {
-            format!("the primary key turns from [{}] into [{}]", from.join(", "), to.join(", "))
-        }
-        Kind::EventTimeChanged { from, to } => {
-            format!(
-                "the event time moves from {} to {}",
-                from.as_deref().unwrap_or("none"),
-                to.as_deref().unwrap_or("none")
-            )
-        }
-        Kind::BecamePersonal => format!("column {column} becomes personal, but earlier rows hold it in the clear"),
-        Kind::NoLongerPersonal => format!("column {column} is not personal any more"),
-    }
 }
 
 /// Who answers for each dataset.

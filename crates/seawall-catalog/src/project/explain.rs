@@ -1,7 +1,7 @@
 //! What every code means: the pages of `docs/errors`, built in.
 
 /// The pages, one per range of codes.
-const PAGES: [&str; 14] = [
+const PAGES: [&str; 15] = [
     include_str!("../../../../docs/errors/SW01.md"),
     include_str!("../../../../docs/errors/SW02.md"),
     include_str!("../../../../docs/errors/SW03.md"),
@@ -16,6 +16,7 @@ const PAGES: [&str; 14] = [
     include_str!("../../../../docs/errors/SW12.md"),
     include_str!("../../../../docs/errors/SW13.md"),
     include_str!("../../../../docs/errors/SW14.md"),
+    include_str!("../../../../docs/errors/SW17.md"),
 ];
 
 /// The explanation of `code` (`SW0123`, in any case), as Markdown with its heading; `None` for an unknown code.

@@ -14,9 +14,12 @@ use super::words::{identifier, name_problem};
 use super::{LoadOptions, kinds, parse_sources, schema};
 
 mod columns;
+mod first;
 mod nulls;
 mod sample;
 mod yaml_text;
+
+pub use first::{ColumnProfile, FirstContract, contract_yaml, infer_contract};
 
 /// What the new project is about.
 #[derive(Debug, Clone)]
@@ -99,6 +102,7 @@ fn example(name: &str) -> Vec<(PathBuf, String)> {
         file("sources/chargebacks.yaml", "source", include_str!("init/example/chargebacks.source.yaml")),
         file("features/card.yaml", "feature_view", include_str!("init/example/card.yaml")),
         file("training_sets/fraud.yaml", "training_set", include_str!("init/example/fraud.yaml")),
+        file("tests/payments.yaml", "test", include_str!("init/example/payments.test.yaml")),
     ]
 }
 

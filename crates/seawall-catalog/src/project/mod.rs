@@ -39,7 +39,7 @@ mod tests;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
 pub use explain::{codes, explain};
-pub use init::{InitOptions, Sample, init};
+pub use init::{ColumnProfile, FirstContract, InitOptions, Sample, contract_yaml, infer_contract, init};
 pub use lint::{Linted, LintedObject, lint};
 pub use model::{OtherDeclaration, PolicyFile, Project};
 pub use owner::{ColumnLabels, column_labels, owner_of};

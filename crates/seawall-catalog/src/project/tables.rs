@@ -361,7 +361,11 @@ static TEST: Record = Record::new(
             Shape::Map(Keys::Names, &Shape::AnyList(&Shape::Map(Keys::Any, &Shape::Any))),
             "Rows by dataset.",
         ),
-        optional("when", Shape::Any, "What is asked."),
-        required("expect", Shape::Any, "What must be answered."),
+        optional(
+            "when",
+            Shape::Any,
+            "`gate` (default), `{source: NAME}`, `{transform: NAME}`, or `{feature_view: NAME, entity: {...}, at: INSTANT}`.",
+        ),
+        required("expect", Shape::Any, "`accepted`, `quarantined`, or `values` of features."),
     ],
 );

@@ -178,6 +178,16 @@ impl<'a> Reach<'a> {
     }
 }
 
+/// Whom a column of `object`, or the whole of it, reaches in a project with these edges.
+pub fn reached(project: &Project, edges: &[LineageEdge], object: &str, column: Option<&str>) -> Effect {
+    let reach = Reach::new(None, project, [edges, &[]], &[]);
+    let mut found = Found::default();
+    for edge in walk(edges, object, column, Direction::Down, u32::MAX) {
+        found.take(edge);
+    }
+    reach.described(found)
+}
+
 /// What walks came to, each once and in order.
 #[derive(Default)]
 struct Found {

@@ -9,7 +9,7 @@ use std::collections::BTreeSet;
 
 use seawall_base::declare::{FeatureView, Source, TrainingSet};
 use seawall_base::{Error, ErrorKind, Hash, Instant, Permit, Result, VersionedName};
-use seawall_kernel::contract::Contract;
+use seawall_kernel::contract::{Contract, ContractChange};
 use serde::{Deserialize, Serialize};
 
 use crate::catalog::Catalog;
@@ -18,6 +18,8 @@ use crate::project::model::Project;
 
 mod differences;
 mod effect;
+mod evolution;
+mod permitted;
 mod plan;
 mod store;
 mod text;
@@ -26,7 +28,9 @@ mod text;
 mod tests;
 
 pub use differences::{Difference, What};
-pub use effect::{Affected, Effect};
+pub use effect::{Affected, Effect, reached};
+pub use evolution::expect_compatible;
+pub use permitted::expect_permitted;
 pub use plan::AccessLine;
 pub(crate) use store::{active as active_in, active_declarations, active_hash, history};
 pub use text::plan_text;
@@ -50,6 +54,9 @@ pub struct Change {
     /// What it reaches downstream, by column lineage.
     #[serde(default, skip_serializing_if = "Effect::is_empty")]
     pub effect: Effect,
+    /// For a contract of which there was an earlier version: every change, and whom it breaks.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub evolution: Vec<ContractChange>,
 }
 
 /// What happens to a declaration.

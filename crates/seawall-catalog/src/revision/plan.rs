@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use super::differences::{differences, sentence};
 use super::effect::{Effect, Reach};
-use super::{Change, ChangeKind, bindings};
+use super::{Change, ChangeKind, bindings, evolution};
 use crate::lineage::LineageEdge;
 use crate::project::model::Project;
 
@@ -91,6 +91,11 @@ pub(super) fn decide(state: &State, project: &Project, edges: &[LineageEdge]) ->
     let reach = Reach::new(state.project.as_ref(), &numbered, [&state.edges, edges], &changes);
     let effects: Vec<Effect> = changes.iter().map(|change| reach.of(change)).collect();
     changes.iter_mut().zip(effects).for_each(|(change, effect)| change.effect = effect);
+    for change in changes.iter_mut().filter(|change| change.kind == "contract") {
+        if matches!(change.what, ChangeKind::Added | ChangeKind::Changed) {
+            change.evolution = evolution::changes_of(state.project.as_ref(), &numbered, &change.name);
+        }
+    }
     let revision = canonical.revision_hash();
     Ok(Decision { revision, project: canonical, new_versions, current: current.into_iter().collect(), changes })
 }
@@ -210,6 +215,7 @@ fn changes(state: &State, project: &Project, new_versions: &[KnownVersion]) -> R
             reason,
             differences: Vec::new(),
             effect: Effect::default(),
+            evolution: Vec::new(),
         });
     }
     Ok(changes)
@@ -235,6 +241,7 @@ fn compare(old: Option<&Declared>, new: &Declared, returned: bool) -> Change {
         reason,
         differences: found,
         effect: Effect::default(),
+        evolution: Vec::new(),
     }
 }
 

@@ -1,6 +1,9 @@
 //! A plan as text for people: a line for each change, with what it reaches, and who may see more or less.
 
+use seawall_kernel::contract::Breaks;
+
 use super::effect::Affected;
+use super::evolution::sentence;
 use super::{AccessLine, Change, ChangeKind, Effect};
 
 /// Features that are named after one change; the rest is counted.
@@ -26,6 +29,9 @@ pub fn plan_text(changes: &[Change], access: &[AccessLine]) -> String {
             (_, Some(version)) => format!(" ({version})"),
         };
         text.push_str(&format!("{sign} {} {}{version}: {}\n", change.kind, change.name, change.reason));
+        for breaking in change.evolution.iter().filter(|one| one.breaks != Breaks::Nobody) {
+            text.push_str(&format!("    {}\n", sentence(breaking)));
+        }
         if let Some(line) = effect_line(&change.effect) {
             text.push_str(&format!("    reaches {line}\n"));
         }

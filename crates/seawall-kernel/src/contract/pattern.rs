@@ -51,6 +51,12 @@ impl Matcher {
     }
 }
 
+/// The pattern in Rust's syntax, when the linear engine runs it.
+pub(super) fn linear(pattern: &str) -> Option<String> {
+    let translated = Translator::new(pattern).run().ok()?;
+    (!translated.backtracks).then_some(translated.pattern)
+}
+
 struct Translated {
     pattern: String,
     backtracks: bool,

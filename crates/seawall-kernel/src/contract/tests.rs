@@ -3,8 +3,11 @@
 mod api;
 mod checks;
 mod compile_problems;
+mod evolve;
+mod exchange;
 mod faults;
 mod fuzz_corpus;
+mod generate;
 mod generated;
 mod input;
 mod modes;

@@ -5,6 +5,7 @@
 //! time, and only the tables that a statement names are opened.
 
 mod catalog;
+mod ddl;
 mod engine;
 mod errors;
 mod explain;
@@ -16,6 +17,7 @@ mod provider;
 mod runtime;
 mod session;
 
+pub use ddl::contract_of_ddl;
 pub use engine::{DataFusionEngine, EngineOptions};
 pub(crate) use map::SqlMap;
 pub(crate) use runtime::QueryRuntime;

@@ -5,9 +5,10 @@
 use std::sync::Arc;
 
 use arrow::array::{
-    Array, ArrayRef, AsArray, BooleanArray, Int32Array, Int64Array, ListArray, RecordBatch, StringArray, StructArray,
+    Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Int32Array, Int64Array, ListArray, RecordBatch,
+    StringArray, StructArray,
 };
-use arrow::datatypes::{DataType, Field, Fields, Int32Type, Int64Type, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Decimal128Type, Field, Fields, Int32Type, Int64Type, Schema, SchemaRef};
 use seawall_base::error::{ErrorKind, Result};
 use seawall_base::table::{Append, StagedFile, TableName, TableStore, TableVersion};
 use seawall_base::upkeep::{CompactionTargets, RowsToDelete, StagedFiles, VacuumOptions};
@@ -21,6 +22,7 @@ pub async fn check_all(store: &dyn TableStore, permit: &Permit) -> Result<()> {
     check_idempotent_append(store, permit).await?;
     check_conflict(store, permit).await?;
     check_evolution(store, permit).await?;
+    check_widening(store, permit).await?;
     check_staged(store, permit).await?;
     check_replace(store, permit).await?;
     check_versions_never_change(store, permit).await?;
@@ -171,6 +173,55 @@ async fn check_evolution(store: &dyn TableStore, permit: &Permit) -> Result<()> 
         assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
     }
     assert_eq!(store.snapshot(&table, None).await?.version, newest, "a refused schema writes nothing");
+    Ok(())
+}
+
+/// The schema of [`priced`]: a price of so many digits, which may be null or not.
+fn priced_schema(precision: u8, scale: i8, nullable: bool) -> SchemaRef {
+    let mut fields: Vec<Arc<Field>> = schema().fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new("price", DataType::Decimal128(precision, scale), nullable)));
+    Arc::new(Schema::new(fields))
+}
+
+/// Rows with a price in hundredths.
+fn priced(from: u64, until: u64) -> RecordBatch {
+    let plain = rows(0, from, until);
+    let prices = Decimal128Array::from_iter_values((from..until).map(|price| i128::from(price) * 101));
+    let prices = prices.with_precision_and_scale(10, 2).expect("the suite's prices are short");
+    let mut columns = plain.columns().to_vec();
+    columns.push(Arc::new(prices));
+    RecordBatch::try_new(priced_schema(10, 2, false), columns).expect("the suite's rows fit the suite's schema")
+}
+
+async fn check_widening(store: &dyn TableStore, permit: &Permit) -> Result<()> {
+    let table = name("widening");
+    store.ensure(permit, &table, priced_schema(10, 2, false), &[]).await?;
+    store.append(permit, &table, append(vec![priced(0, 3)], 0, 0, 3)).await?;
+    let old = store.append(permit, &table, append(vec![priced(3, 5)], 0, 3, 5)).await?;
+    let before = store.scan(permit, &table, old, None).await?;
+    let wide = priced_schema(14, 2, true);
+    let widened = store.ensure(permit, &table, Arc::clone(&wide), &[]).await?;
+    assert_eq!(widened.0, old.0 + 1, "a wider column is one new version");
+    assert_eq!(store.ensure(permit, &table, Arc::clone(&wide), &[]).await?, widened, "and it is widened once");
+    assert_eq!(store.scan(permit, &table, old, None).await?, before, "a version that was read stays as it was");
+    let snapshot = store.snapshot(&table, Some(widened)).await?;
+    let cut = Cut::of(Partition(0), Offset(5));
+    assert_eq!((snapshot.schema, snapshot.rows, snapshot.cut), (Arc::clone(&wide), 5, cut));
+    // Rows of the shape before come late: they wait in a log.
+    let newest = store.append(permit, &table, append(vec![priced(5, 6)], 0, 5, 6)).await?;
+    let mut prices = Vec::new();
+    for batch in store.scan(permit, &table, newest, None).await? {
+        assert_eq!(batch.schema(), wide);
+        let cents = batch.column_by_name("price").expect("it is there").as_primitive::<Decimal128Type>();
+        prices.extend(cents.values().iter().copied());
+    }
+    prices.sort_unstable();
+    assert_eq!(prices, (0..6).map(|price| price * 101).collect::<Vec<i128>>(), "every value is the same number");
+    assert_eq!(row_ids(store, permit, &table, newest).await?, ids(0, 0..6));
+    for narrower in [priced_schema(10, 2, true), priced_schema(14, 2, false)] {
+        let error = store.ensure(permit, &table, narrower, &[]).await.expect_err("nothing gets narrower");
+        assert_eq!(error.kind(), ErrorKind::Invalid, "{error}");
+    }
     Ok(())
 }
 

@@ -45,6 +45,7 @@ mod rewrite;
 mod tests;
 mod upkeep;
 mod vacuum;
+mod widen;
 
 pub use check::{ExpectedFile, TableSurvey, VersionFacts};
 pub use mend::{LostCommit, Origin, Source};
@@ -360,7 +361,7 @@ impl DeltaStore {
         self.land(handle, None, permit, commit, None).await
     }
 
-    /// Commits the schema and personal columns asked for; none when the table has both already.
+    /// Commits the schema and personal columns asked for; none when the table has both already. Files stay as they are.
     async fn change(
         &self,
         handle: &Arc<Handle>,
@@ -374,10 +375,11 @@ impl DeltaStore {
         if evolved.is_none() && same_personal {
             return Ok(None);
         }
-        let schema = evolved.unwrap_or_else(|| Arc::clone(&state.schema));
-        let mut metadata = state.metadata.clone();
-        metadata.schema_string = schema::to_delta(&schema)?;
-        metadata.configuration.extend(configuration(&schema, personal));
+        if evolved.as_ref().is_some_and(|evolved| evolved.widens) {
+            return Err(contended(&handle.name));
+        }
+        let schema = evolved.map_or_else(|| Arc::clone(&state.schema), |evolved| evolved.schema);
+        let metadata = changed_metadata(state, &schema, personal)?;
         let commit = Commit {
             operation: "CHANGE COLUMN",
             parameters: json!({}),
@@ -398,6 +400,11 @@ impl TableStore for DeltaStore {
         personal: &[String],
     ) -> Result<TableVersion> {
         let handle = self.handle(table)?;
+        if let Some(state) = self.current(&handle).await?
+            && evolve::evolve(table, &state.schema, &schema)?.is_some_and(|evolved| evolved.widens)
+        {
+            return self.widen(&handle, permit, &schema, personal).await;
+        }
         let _writer = handle.writer.lock().await;
         for attempt in 0..COMMIT_ATTEMPTS_MAX {
             let landed = match self.current(&handle).await? {
@@ -505,6 +512,14 @@ impl TableStore for DeltaStore {
         tables.sort();
         Ok(tables)
     }
+}
+
+/// The metadata of a state with another schema or other personal columns.
+fn changed_metadata(state: &TableState, schema: &SchemaRef, personal: &[String]) -> Result<Metadata> {
+    let mut metadata = state.metadata.clone();
+    metadata.schema_string = schema::to_delta(schema)?;
+    metadata.configuration.extend(configuration(schema, personal));
+    Ok(metadata)
 }
 
 /// The files that the commit of a state added, as far as their hashes are known.

@@ -207,8 +207,9 @@ impl TableStore for MemoryStore {
         };
         let newest = table.newest(name)?.clone();
         match evolve::evolve(name, &newest.schema, &requested)? {
+            // Rows are brought into the schema of a version when they are read.
             Some(evolved) => {
-                Ok(table.push(evolved, newest.cut, newest.batches.start, Told::of("CHANGE COLUMN", permit)))
+                Ok(table.push(evolved.schema, newest.cut, newest.batches.start, Told::of("CHANGE COLUMN", permit)))
             }
             None => Ok(TableVersion(table.versions.len() as u64 - 1)),
         }

@@ -120,8 +120,15 @@ impl Core {
         let plan = Arc::new(ViewPlan::compile(view, dataset)?);
         let _receiving = self.receiving.lock();
         let mut state = self.state.write();
-        if let Some(kept) = state.views.get(&id) {
-            return if kept.definition == definition { Ok(()) } else { Err(error::other_definition(&id)) };
+        if let Some(kept) = state.views.get_mut(&id) {
+            if kept.definition != definition {
+                return Err(error::other_definition(&id));
+            }
+            // Columns of the dataset got wider: what was computed holds, and is answered in the wider types.
+            if kept.state.plan().output_schema() != plan.output_schema() {
+                kept.state = ViewState::decode(plan, Retention::Live, &kept.state.encode())?;
+            }
+            return Ok(());
         }
         let (view_state, mut received) = match state.restored.get(&id) {
             None => (ViewState::new(plan, Retention::Live), Received { cut: Cut::empty(), gap: None }),

@@ -20,6 +20,7 @@ mod rollback_to;
 mod serve;
 mod server_status;
 mod table;
+mod test;
 mod token;
 mod training_set;
 mod verify;
@@ -122,7 +123,9 @@ pub enum Command {
     Plan(check::Plan),
     /// Make the declarations the active revision
     Apply(check::Apply),
-    /// Look at one contract, or hold a file to it; no project is needed
+    /// Run the project's test cases: rows that are given, and what must follow from them
+    Test(test::Test),
+    /// Contracts: check, compare, infer, generate rows, hold a file to one; no project is needed
     #[command(subcommand)]
     Contract(contract::Contract),
     /// Write JSON Schemas of the declarations for editors
@@ -200,6 +203,7 @@ pub async fn run(cli: &Cli) -> Result<Exit> {
         Command::Check(command) => command.run(global),
         Command::Plan(command) => command.run(global).await,
         Command::Apply(command) => command.run(global).await,
+        Command::Test(command) => command.run(global).await,
         Command::Contract(command) => command.run(global).await,
         Command::Schema(command) => command.run(global),
         Command::Explain(command) => command.run(global).await,

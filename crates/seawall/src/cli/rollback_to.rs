@@ -109,7 +109,7 @@ async fn plan(installation: &Installation, at: Instant) -> Result<Plan> {
     let now = active.revision;
     let revision = (now != then).then_some(RevisionMove { now, then });
     let mut tables = Vec::new();
-    for (dataset, _) in datasets_of(&active.project.contracts) {
+    for dataset in datasets_of(&active.project.contracts) {
         tables.extend(table_move(installation, &dataset.name, at).await?);
     }
     Ok(Plan { at, revision, models, tables })

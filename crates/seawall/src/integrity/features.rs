@@ -51,13 +51,13 @@ pub fn wanted(
             skip("it is not declared any more");
             continue;
         };
-        let dataset = datasets.iter().find(|(dataset, _)| dataset.name == declared.from);
+        let dataset = datasets.iter().find(|dataset| dataset.name == declared.from);
         let table = tables.get(&declared.from);
         let newest = table.and_then(|table| table.facts.versions.last_key_value());
         match (dataset, table, newest) {
             _ if view.backfilling => skip("it is still being filled"),
             _ if declared.definition_hash() != view.definition => skip("it has another definition"),
-            (Some((dataset, _)), Some(table), Some((version, newest))) if table.is_whole => {
+            (Some(dataset), Some(table), Some((version, newest))) if table.is_whole => {
                 wanted.views.push(View {
                     kept: view.clone(),
                     declared: declared.clone(),

@@ -113,7 +113,7 @@ fn contracts_evolve_compatibly_and_breaking_changes_are_refused() {
     let wider = EVENTS_CONTRACT
         .replace(
             "      - {name: user_id, logicalType: string, required: true}",
-            "      - {name: user_id, logicalType: string}\n      - {name: city, logicalType: string}",
+            "      - {name: user_id, logicalType: string, required: true}\n      - {name: city, logicalType: string}",
         )
         .replace("maximum: 1000", "maximum: 5000");
     std::fs::write(&contract, &wider).unwrap();
@@ -126,7 +126,7 @@ fn contracts_evolve_compatibly_and_breaking_changes_are_refused() {
     let narrower = wider.replace("      - {name: city, logicalType: string}\n", "");
     std::fs::write(&contract, &narrower).unwrap();
     let said = project.run(&["apply"]).expect(2);
-    assert!(said.stderr.contains("SW0912") && said.stderr.contains("city is gone"), "{}", said.stderr);
+    assert!(said.stderr.contains("SW0912") && said.stderr.contains("events.city is gone"), "{}", said.stderr);
     std::fs::write(&contract, narrower.replace("version: 1.0.0", "version: 2.0.0")).unwrap();
     let declarations = EVENTS_DECLARATIONS.replace("contract: events@1", "contract: events@2");
     std::fs::write(project.path().join("declarations.yaml"), declarations).unwrap();

@@ -64,7 +64,7 @@ pub(super) fn files(options: &InitOptions, sample: &Sample) -> Result<Vec<(PathB
 }
 
 /// Whether no two sampled rows share the key, and no part of it is null. Fewer than two rows show nothing.
-fn is_unique(batches: &[RecordBatch], key: &[String]) -> Result<bool> {
+pub(super) fn is_unique(batches: &[RecordBatch], key: &[String]) -> Result<bool> {
     let mut seen = HashSet::new();
     let mut rows = 0;
     for batch in batches {
@@ -84,7 +84,7 @@ fn is_unique(batches: &[RecordBatch], key: &[String]) -> Result<bool> {
     Ok(rows > 1)
 }
 
-fn no_primary_key(key: &[String]) -> Assumption {
+pub(super) fn no_primary_key(key: &[String]) -> Assumption {
     Assumption {
         path: "schema/0".to_owned(),
         text: format!(
@@ -95,7 +95,7 @@ fn no_primary_key(key: &[String]) -> Assumption {
 }
 
 /// Makes the time column a timestamp; true when the source's map must turn dates into instants first.
-fn read_time(contract: &mut Contract, time: &str, assumptions: &mut Vec<Assumption>) -> Result<bool> {
+pub(super) fn read_time(contract: &mut Contract, time: &str, assumptions: &mut Vec<Assumption>) -> Result<bool> {
     let properties = contract.schema.first_mut().map(|object| &mut object.properties);
     let property = properties.and_then(|all| all.iter_mut().enumerate().find(|(_, p)| p.name.as_deref() == Some(time)));
     let Some((index, property)) = property else {

@@ -60,6 +60,8 @@ impl<'a> Resolver<'a> {
     }
 
     fn test(&mut self, node: &Node) {
+        // Rows of a source have the columns of its producers, which its map alone knows.
+        let is_of_source = node.get("when").is_some_and(|when| when.get("source").is_some());
         for given in node.get("given").map(Node::entries).unwrap_or_default() {
             let entry = match self.contracts.dataset(&given.key) {
                 super::Found::Thing(entry) => entry,
@@ -69,7 +71,7 @@ impl<'a> Resolver<'a> {
                     continue;
                 }
             };
-            for row in given.node.items() {
+            for row in given.node.items().iter().filter(|_| !is_of_source) {
                 for value in row.entries() {
                     self.named_column(&value.key, value.key_place, entry);
                 }

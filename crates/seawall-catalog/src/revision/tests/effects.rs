@@ -211,6 +211,7 @@ fn long_lists_of_features_are_counted() {
         reason: "map changed".to_owned(),
         differences: Vec::new(),
         effect,
+        evolution: Vec::new(),
     };
     let text = plan_text(std::slice::from_ref(&change), &[]);
     assert!(text.ends_with("card@1.f6, card@1.f7 and 2 more\n"), "{text}");

@@ -122,8 +122,11 @@ pub(super) struct Place<'p> {
 
 impl Compiler {
     pub(super) fn columns(&mut self, object: &SchemaObject, path: &str, mode: Option<Mode>) -> Vec<Column> {
-        if object.properties.is_empty() {
+        // The standard lets an object describe nothing; a dataset of a project must have columns.
+        if object.properties.is_empty() && self.strict {
             self.problem(path, "SW0202", format!("{} has no properties", object.name), "describe its columns");
+        } else if object.properties.is_empty() {
+            self.skip(path, "properties", None, "the object describes no properties, so every row has its shape");
         }
         self.fields(
             &object.properties,
@@ -455,7 +458,7 @@ fn is_personal(property: &Property) -> bool {
 }
 
 /// The logical type that a physical type stands for when none is declared.
-fn logical_of_physical(physical: &str) -> Option<&'static str> {
+pub(in super::super) fn logical_of_physical(physical: &str) -> Option<&'static str> {
     let base = physical.split(['(', '<', ' ']).next().unwrap_or_default();
     Some(match base {
         "string" | "varchar" | "char" | "text" | "nvarchar" | "character" | "uuid" | "varchar2" | "nchar"

@@ -8,6 +8,8 @@ mod relationship;
 mod sla;
 mod table;
 
+pub(super) use column::logical_of_physical;
+
 use std::collections::HashMap;
 use std::sync::Arc;
 

@@ -101,9 +101,9 @@ fn changes_of_a_dataset() {
     assert_eq!(
         shown,
         [
-            "k BecameNullable true",
+            "k BecameNullable false",
             "gone Removed false",
-            "n BecameNullable true",
+            "n BecameNullable false",
             "n Int64->Float64 false",
             "o.x Int64->Utf8 false",
             "o.y AddedNullable true",

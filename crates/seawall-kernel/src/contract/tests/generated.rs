@@ -20,7 +20,7 @@ impl Dice {
         (z ^ (z >> 31)) % sides
     }
 
-    fn chance(&mut self, one_in: u64) -> bool {
+    pub(super) fn chance(&mut self, one_in: u64) -> bool {
         self.roll(one_in) == 0
     }
 
@@ -179,7 +179,7 @@ fn property_without_name(dice: &mut Dice, depth: u64) -> Value {
     property
 }
 
-fn object(dice: &mut Dice) -> Value {
+pub(super) fn object(dice: &mut Dice) -> Value {
     let mut properties =
         vec![json!({"name": "k", "logicalType": "integer", "primaryKey": true, "primaryKeyPosition": 1})];
     if dice.chance(2) {
@@ -212,7 +212,7 @@ fn object(dice: &mut Dice) -> Value {
     json!({"name": "t", "properties": properties, "quality": rules})
 }
 
-fn value(dice: &mut Dice, property: &Value) -> Value {
+pub(super) fn value(dice: &mut Dice, property: &Value) -> Value {
     if dice.chance(6) {
         return Value::Null;
     }

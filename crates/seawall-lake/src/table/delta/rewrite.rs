@@ -326,7 +326,7 @@ fn stays(selected: &BooleanArray, rows: usize) -> Result<BooleanArray> {
 
 /// The name of a file that a rewrite makes. It carries the lease, so it never meets the name of another rewrite, whose
 /// file a vacuum may be removing.
-fn merged_name(handle: &Arc<Handle>, lease: &Lease, inputs: &[Arc<DataFile>], content: &Hash) -> String {
+pub(super) fn merged_name(handle: &Arc<Handle>, lease: &Lease, inputs: &[Arc<DataFile>], content: &Hash) -> String {
     let epoch = lease.epoch().to_string();
     let mut parts: Vec<&[u8]> = vec![handle.name.as_str().as_bytes(), epoch.as_bytes(), &content.0];
     parts.extend(inputs.iter().map(|input| input.path.as_bytes()));

@@ -1,5 +1,7 @@
 //! Files: what is decoded, what is handed out as broken, what is refused.
 
+mod fuzz_corpus;
+
 use std::fs;
 use std::sync::Arc;
 

@@ -8,7 +8,7 @@ use clap::Args;
 use seawall_base::declare::FileFormat;
 use seawall_base::error::Result;
 use seawall_base::{Clock, Error, SystemClock};
-use seawall_catalog::project::{Linted, LintedObject};
+use seawall_catalog::project::LintedObject;
 use seawall_kernel::contract::{Measured, Mode, Reason};
 use serde_json::{Value, json};
 
@@ -53,7 +53,7 @@ impl Test {
                 return Ok(Exit::Breach);
             }
         };
-        let object = self.choose(&mut linted)?;
+        let object = super::choose(&mut linted, self.object.as_deref())?;
         let path = local_path(&self.data)?;
         let format = seawall_pipeline::source::files::format_of(&path)?;
         let judgement = self.judge(&object, &path, format).await?;
@@ -68,20 +68,6 @@ impl Test {
             || judgement.stopped > 0
             || self.strict && judgement.table_rules.iter().any(|m| !m.holds());
         Ok(if is_broken { Exit::Breach } else { Exit::Ok })
-    }
-
-    fn choose(&self, linted: &mut Linted) -> Result<LintedObject> {
-        let names: Vec<String> = linted.objects.iter().map(|object| object.name.clone()).collect();
-        let at = match &self.object {
-            Some(name) => names.iter().position(|known| known == name),
-            None if names.len() == 1 => Some(0),
-            None => None,
-        };
-        match at {
-            Some(at) => Ok(linted.objects.swap_remove(at)),
-            None => Err(Error::invalid("SW0252", "which object of the contract does the file hold?")
-                .hint(format!("say --object NAME; the contract has {}", names.join(", ")))),
-        }
     }
 
     async fn judge(&self, object: &LintedObject, path: &Path, format: FileFormat) -> Result<Judgement> {

@@ -1,4 +1,4 @@
-//! What changed between two versions of a dataset, and whether the table can follow by itself.
+//! What changed between two versions of a dataset's table, and whether the table can follow by itself.
 
 use arrow::datatypes::{DataType, Field, Fields};
 use seawall_base::Dataset;
@@ -101,7 +101,8 @@ fn compare_field(column: String, before: &Field, after: &Field, changes: &mut Ve
             changes.push(Change { column: column.clone(), kind: ChangeKind::BecameRequired, compatible: false });
         }
         (false, true) => {
-            changes.push(Change { column: column.clone(), kind: ChangeKind::BecameNullable, compatible: true });
+            // Whoever reads the column never met a null in it.
+            changes.push(Change { column: column.clone(), kind: ChangeKind::BecameNullable, compatible: false });
         }
         (true, true) | (false, false) => {}
     }
@@ -117,7 +118,37 @@ fn compare_types(column: String, before: &DataType, after: &DataType, changes: &
         _ if before == after => {}
         _ => {
             let kind = ChangeKind::Retyped { from: before.to_string(), to: after.to_string() };
-            changes.push(Change { column, kind, compatible: false });
+            changes.push(Change { column, kind, compatible: widens(before, after) });
         }
     }
+}
+
+/// Whether every value of `before` is a value of `after`, exactly and read alike, and the two are not the same: a table
+/// can be rewritten. That holds for decimals with more digits before the point, for nested values with further fields that
+/// may be null, and where nulls are allowed within. Names of list items do not count.
+pub fn widens(before: &DataType, after: &DataType) -> bool {
+    holds(before, after) && !holds(after, before)
+}
+
+/// Whether every value of `before` is a value of `after`.
+fn holds(before: &DataType, after: &DataType) -> bool {
+    match (before, after) {
+        (DataType::Decimal128(old_precision, old_scale), DataType::Decimal128(precision, scale)) => {
+            // With another scale the same digits are another number, also in what was computed of them.
+            scale == old_scale && precision >= old_precision
+        }
+        (DataType::Struct(old), DataType::Struct(new)) => {
+            let find = |fields: &Fields, name: &str| fields.iter().find(|field| field.name() == name).cloned();
+            let keeps = |field: &Field| find(new, field.name()).is_some_and(|after| field_holds(field, &after));
+            let is_known = |field: &Field| field.is_nullable() || find(old, field.name()).is_some();
+            old.iter().all(|field| keeps(field)) && new.iter().all(|field| is_known(field))
+        }
+        (DataType::List(old), DataType::List(new)) => field_holds(old, new),
+        _ => before == after,
+    }
+}
+
+fn field_holds(before: &Field, after: &Field) -> bool {
+    let admits_nulls = after.is_nullable() || !before.is_nullable();
+    admits_nulls && holds(before.data_type(), after.data_type())
 }
