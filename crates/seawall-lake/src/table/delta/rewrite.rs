@@ -114,7 +114,7 @@ impl DeltaStore {
         for input in inputs {
             silent.extend(file::silent_columns(input, &state.schema)?);
         }
-        let mut encoder = file::Encoder::new(&state.schema, silent)?;
+        let mut encoder = file::Encoder::new(&state.schema, silent);
         for portion in portions(inputs) {
             lease.keep().await?;
             let portion = portion.to_vec();
