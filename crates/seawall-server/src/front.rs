@@ -76,3 +76,6 @@ fn starting() -> Error {
     )
     .hint("try again in a moment; `/health` says \"ok\" once everything is answered")
 }
+
+#[cfg(test)]
+mod tests;
