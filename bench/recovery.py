@@ -10,9 +10,10 @@ timed, each on a copy of the data folder as the kill left it:
     features      without the checkpoints of the features, which are folded from the whole log
     everything    only the log is left: order, tables and features are made of all of it
 
-For each: seconds until /health answers, until a query over a table answers, until features answer, until tables and
-features hold every event; and the largest resident memory beyond that of a start that has nothing to read, and beyond
-what the online store and deduplication keep, which is what the server takes once it has settled.
+For each: seconds until /health answers, until the server is started and takes events, until a query over a table answers,
+until features answer, until tables and features hold every event; and the largest resident memory beyond that of a start
+that has nothing to read, and beyond what the online store and deduplication keep, which is what the server takes once it
+has settled.
 """
 
 import argparse
@@ -21,6 +22,7 @@ import json
 import os
 import shutil
 import signal
+import socket
 import statistics
 import subprocess
 import sys
@@ -133,8 +135,9 @@ def copy(source, target):
     return target
 
 
-def start(binary, project, data):
-    line = [binary.path, "-C", project, "--data-dir", data, "serve", "--listen", "127.0.0.1:0", "--output", "json"]
+def start(binary, project, data, port=0):
+    address = f"127.0.0.1:{port}"
+    line = [binary.path, "-C", project, "--data-dir", data, "serve", "--listen", address, "--output", "json"]
     log = open(Path(data) / "serve.log", "a")
     server = subprocess.Popen(line, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=log, text=True)
     log.close()
@@ -146,6 +149,21 @@ def listening(server, data):
     if not announced:
         raise RuntimeError(f"the server did not start: {(Path(data) / 'serve.log').read_text()}")
     return urlparse(json.loads(announced)["listening"])
+
+
+def free_port():
+    with socket.socket() as found:
+        found.bind(("127.0.0.1", 0))
+        return found.getsockname()[1]
+
+
+def answers(port):
+    """Waits until a server answers at `port`, which it does while it is still being started."""
+    while True:
+        try:
+            return ask(urlparse(f"http://127.0.0.1:{port}"), "/health")
+        except ConnectionError:
+            time.sleep(0.01)
 
 
 def ask(address, path, body=None):
@@ -211,16 +229,17 @@ class Memory(threading.Thread):
 
 
 def timed_start(binary, project, data, events):
-    began = time.perf_counter()
-    server = start(binary, project, data)
+    began, port = time.perf_counter(), free_port()
+    server = start(binary, project, data, port)
     memory = Memory(server.pid)
     memory.start()
     found = {}
     try:
-        address = listening(server, data)
         since = lambda: time.perf_counter() - began
-        status, text = ask(address, "/health")
+        status, text = answers(port)
         found["health_s"] = since() if status == 200 else None
+        address = listening(server, data)
+        found["started_s"] = since()
         query = json.dumps({"sql": "select count(*) as n from events"})
         status, text = ask(address, "/v1/query", query)
         found["query_s"] = since() if status == 200 else None

@@ -96,6 +96,11 @@ pub trait OnlineStore: Send + Sync {
     /// Takes rows of the past for one view, and moves only its cut.
     async fn backfill(&self, view: &VersionedName, rows: &RecordBatch, until: &Cut) -> Result<()>;
 
+    /// Makes everything known that is available before `known`, which must not be ahead of the clock; no later decision has
+    /// an earlier K. Rows that are available already are folded as they are received, instead of waiting for whoever asks
+    /// next.
+    async fn advance(&self, known: Instant) -> Result<()>;
+
     /// Serves values. Refuses a decision time too far behind what is known already, and a view whose backfill has not
     /// reached the store's cut.
     async fn serve(&self, request: &FeatureRequest) -> Result<ServedFeatures>;

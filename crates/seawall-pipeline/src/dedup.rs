@@ -72,6 +72,11 @@ impl DedupIndex {
         DedupIndex { primary_key: primary_key.to_vec(), horizon, ..DedupIndex::default() }
     }
 
+    /// Makes room for as many rows of a checkpoint.
+    pub fn reserve(&mut self, rows: usize) {
+        self.rows.reserve(rows);
+    }
+
     /// Takes the next row of a checkpoint, in the order of the log.
     pub fn restore(&mut self, row: Keyed) {
         self.observe(row);

@@ -205,7 +205,10 @@ impl FeatureWriter {
     }
 
     async fn take_some(&mut self) -> Result<()> {
-        for entry in self.ends.log.read(self.next_entry, ENTRIES_PER_READ).await? {
+        let entries = self.ends.log.read(self.next_entry, ENTRIES_PER_READ).await?;
+        // What arrived before now is folded as it comes, however long nobody asks for a feature.
+        self.ends.online.advance(self.ends.clock.now()).await?;
+        for entry in entries {
             self.take(&entry).await?;
             self.next_entry += 1;
         }

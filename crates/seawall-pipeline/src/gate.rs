@@ -537,18 +537,11 @@ impl Order {
         }
     }
 
-    /// Rebuilds the order from the next frame of the log, which ends at `end`; keys only of `dataset`.
-    pub(crate) fn recover(&mut self, frame: &Frame, end: Offset, dataset: Option<&DatasetGate>) -> Result<()> {
-        self.note_taken(&frame.header, end);
-        self.note(frame);
-        for rows in frame.accepted.iter().chain(&frame.quarantined) {
-            let newest = crate::revision::instants(rows, seawall_base::column::ARRIVAL)?.values().iter().max().copied();
-            self.last_arrival = self.last_arrival.max(newest.map(Instant));
-        }
-        match (&frame.accepted, dataset) {
-            (Some(rows), Some(dataset)) => self.recover_rows(dataset, rows),
-            _ => Ok(()),
-        }
+    /// Rebuilds the order from the next frame of the log, which ends at `end`. Its keys come apart.
+    pub(crate) fn recover(&mut self, header: &Header, end: Offset, newest_arrival: Option<Instant>) {
+        self.note_taken(header, end);
+        self.note_header(header);
+        self.last_arrival = self.last_arrival.max(newest_arrival);
     }
 
     /// Remembers that the log took a frame, which ends at `end`.
@@ -565,13 +558,11 @@ impl Order {
     }
 
     /// Remembers the keys of rows that are in the log or staged by a load.
-    pub(crate) fn recover_rows(&mut self, dataset: &DatasetGate, rows: &RecordBatch) -> Result<()> {
-        let keyed = keyed_rows(dataset, rows)?;
+    pub(crate) fn recover_keys(&mut self, dataset: &DatasetGate, keyed: impl IntoIterator<Item = Keyed>) {
         if !dataset.dataset.primary_key.is_empty() && !sabotage::on(Bug::SkipDedupAtRecovery) {
             let index = self.index(dataset);
             keyed.into_iter().for_each(|row| index.replay(row));
         }
-        Ok(())
     }
 }
 

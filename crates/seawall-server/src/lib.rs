@@ -5,6 +5,7 @@
 
 pub mod auth;
 pub mod flight;
+mod front;
 pub mod http;
 pub mod ingest;
 pub mod listen;
@@ -16,7 +17,8 @@ use seawall_base::{OsRng, Rng};
 use seawall_pipeline::Pipeline;
 
 pub use auth::Access;
-pub use listen::{Listen, Tls, serve};
+pub use front::Front;
+pub use listen::{Listen, Ports, Tls};
 
 /// What handlers work on.
 #[derive(Clone)]

@@ -7,16 +7,19 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
+use axum::Router;
 use axum_server::tls_rustls::{RustlsAcceptor, RustlsConfig};
 use axum_server::{Handle, Server};
 use hyper_util::rt::TokioTimer;
 use seawall_base::error::Result;
 use seawall_base::{Error, ErrorKind};
+use tokio::sync::SetOnce;
 use tracing::info;
 
 use self::crowd::Crowd;
-use crate::App;
 use crate::auth::Access;
+use crate::ingest::Counters;
+use crate::{App, Front};
 
 /// How long requests under way may take to end when the server stops.
 const GRACE: Duration = Duration::from_secs(10);
@@ -64,33 +67,49 @@ impl Listen {
     }
 }
 
-/// Serves `app` until `stop` is done: HTTP, and Flight when it has an address too. `ready` is told the addresses once the
-/// sockets listen.
-pub async fn serve(
-    app: App,
-    http: &Listen,
-    flight: Option<&Listen>,
-    ready: impl FnOnce(SocketAddr, Option<SocketAddr>),
-    stop: impl Future<Output = ()> + Send + 'static,
-) -> Result<()> {
-    let http = Port::open(&app, http, Protocol::Http).await?;
-    let flight = match flight {
-        Some(listen) => Some(Port::open(&app, listen, Protocol::Flight).await?),
-        None => None,
-    };
-    let handle = Handle::new();
-    let stopper = handle.clone();
-    tokio::spawn(async move {
-        stop.await;
-        stopper.graceful_shutdown(Some(GRACE));
-    });
-    ready(http.address, flight.as_ref().map(|flight| flight.address));
-    match flight {
-        None => http.serve(app, handle).await,
-        Some(flight) => {
-            let (first, second) = tokio::join!(http.serve(app.clone(), handle.clone()), flight.serve(app, handle));
-            first.and(second)
-        }
+/// The sockets of a server: HTTP, and Flight when it has an address too.
+pub struct Ports {
+    http: Port,
+    flight: Option<Port>,
+}
+
+impl Ports {
+    /// Listens; nothing is answered before [`Ports::serve`].
+    pub async fn open(access: &Access, http: &Listen, flight: Option<&Listen>) -> Result<Ports> {
+        let http = Port::open(access, http, Protocol::Http).await?;
+        let flight = match flight {
+            Some(listen) => Some(Port::open(access, listen, Protocol::Flight).await?),
+            None => None,
+        };
+        Ok(Ports { http, flight })
+    }
+
+    /// Where they listen: HTTP, then Flight.
+    pub fn addresses(&self) -> (SocketAddr, Option<SocketAddr>) {
+        (self.http.address, self.flight.as_ref().map(|flight| flight.address))
+    }
+
+    /// Serves what `front` leads to until `stop` is done. Flight waits for the app.
+    pub async fn serve(self, front: Front, stop: impl Future<Output = ()> + Send + 'static) -> Result<()> {
+        let handle = Handle::new();
+        let (stopper, stopped) = (handle.clone(), Arc::new(SetOnce::new()));
+        let told = stopped.clone();
+        tokio::spawn(async move {
+            stop.await;
+            // Nobody else sets it.
+            let _ = told.set(());
+            stopper.graceful_shutdown(Some(GRACE));
+        });
+        let http = self.http.serve(front.clone(), handle.clone());
+        let Some(flight) = self.flight else { return http.await };
+        let flight = async {
+            tokio::select! {
+                app = front.app() => flight.serve_app(app, handle).await,
+                () = async { stopped.wait().await; } => Ok(()),
+            }
+        };
+        let (first, second) = tokio::join!(http, flight);
+        first.and(second)
     }
 }
 
@@ -112,8 +131,8 @@ struct Port {
 }
 
 impl Port {
-    async fn open(app: &App, listen: &Listen, protocol: Protocol) -> Result<Port> {
-        listen.check(&app.access)?;
+    async fn open(access: &Access, listen: &Listen, protocol: Protocol) -> Result<Port> {
+        listen.check(access)?;
         let cannot = |error: std::io::Error| cannot_listen(listen.address, error);
         let socket = TcpListener::bind(listen.address).map_err(cannot)?;
         socket.set_nonblocking(true).map_err(cannot)?;
@@ -126,14 +145,21 @@ impl Port {
         Ok(Port { socket, address, tls, protocol })
     }
 
-    async fn serve(self, app: App, handle: Handle<SocketAddr>) -> Result<()> {
+    async fn serve(self, front: Front, handle: Handle<SocketAddr>) -> Result<()> {
+        let counters = front.counters.clone();
+        self.serve_routes(front.router(), counters, handle).await
+    }
+
+    async fn serve_app(self, app: App, handle: Handle<SocketAddr>) -> Result<()> {
+        let counters = app.counters.clone();
+        self.serve_routes(crate::flight::router(app), counters, handle).await
+    }
+
+    async fn serve_routes(self, routes: Router, counters: Arc<Counters>, handle: Handle<SocketAddr>) -> Result<()> {
         let Port { socket, address, tls, protocol } = self;
         let cannot = |error: std::io::Error| cannot_listen(address, error);
-        let crowd = Crowd::new(CONNECTIONS_MAX, app.counters.clone());
-        let service = match protocol {
-            Protocol::Http => crate::http::router(app).into_make_service(),
-            Protocol::Flight => crate::flight::router(app).into_make_service(),
-        };
+        let crowd = Crowd::new(CONNECTIONS_MAX, counters);
+        let service = routes.into_make_service();
         let server = limited(axum_server::from_tcp(socket).map_err(cannot)?, protocol).handle(handle);
         match tls {
             None => server.acceptor(crowd).serve(service).await.map_err(cannot),

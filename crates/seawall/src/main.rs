@@ -19,6 +19,10 @@ use clap::Parser;
 
 use cli::Cli;
 
+/// Requests allocate on one thread and are freed on another, thousands of times a second. See `docs/benchmarks.md`.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 fn main() -> ExitCode {
     let cli = Cli::parse();
     end_quietly_with_the_reader();

@@ -6,6 +6,7 @@
 
 #![allow(clippy::disallowed_methods, reason = "the one place that syncs")]
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
@@ -133,6 +134,25 @@ pub fn remove_file(path: &Path) -> io::Result<()> {
         Err(e) if e.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(e) => Err(e),
     }
+}
+
+/// Removes files durably, with one sync per folder; says of each whether it was there. A power cut before the return may
+/// bring back any of them.
+pub fn remove_files(paths: &[PathBuf]) -> io::Result<Vec<bool>> {
+    let mut folders: BTreeMap<Option<&Path>, &Path> = BTreeMap::new();
+    let mut were_there = Vec::with_capacity(paths.len());
+    for path in paths {
+        match fs::remove_file(path) {
+            Ok(()) => {
+                folders.insert(path.parent(), path);
+                were_there.push(true);
+            }
+            Err(e) if e.kind() == io::ErrorKind::NotFound => were_there.push(false),
+            Err(e) => return Err(e),
+        }
+    }
+    folders.values().try_for_each(|path| sync_parent(path))?;
+    Ok(were_there)
 }
 
 /// Removes a folder and all that is in it durably: no power cut brings it back.

@@ -15,6 +15,19 @@ fn a_replaced_file_has_the_new_content_and_leaves_no_temporary() {
 }
 
 #[test]
+fn removed_files_are_gone_in_every_folder_and_missing_ones_are_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = ["a/1", "b/2", "a/3", "b/none"].map(|name| folder.path().join(name));
+    for path in &paths[..3] {
+        create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(path, b"content").unwrap();
+    }
+    assert_eq!(remove_files(&paths).unwrap(), [true, true, true, false]);
+    assert!(paths.iter().all(|path| !path.exists()));
+    assert!(remove_files(&[folder.path().join("a")]).is_err(), "a folder is no file");
+}
+
+#[test]
 fn of_two_creators_one_wins_and_the_file_keeps_its_bytes() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("00.json");

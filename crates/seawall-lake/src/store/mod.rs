@@ -13,7 +13,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use async_trait::async_trait;
 use bytes::Bytes;
 use futures::StreamExt;
-use futures::stream::BoxStream;
+use futures::stream::{self, BoxStream};
 use object_store::local::LocalFileSystem;
 use object_store::path::Path;
 use object_store::{
@@ -35,6 +35,8 @@ mod tests;
 pub use home::{Home, Patience};
 
 const STORE: &str = "DurableLocal";
+/// Files that are removed before their folders are synced.
+const REMOVALS_PER_SYNC_MAX: usize = 256;
 
 /// The file system, rooted at `/`, with every write synced before it is reported.
 #[derive(Debug, Clone)]
@@ -100,12 +102,11 @@ impl ObjectStore for DurableLocal {
 
     fn delete_stream(&self, locations: BoxStream<'static, Result<Path>>) -> BoxStream<'static, Result<Path>> {
         let store = self.clone();
-        locations
-            .then(move |location| {
-                let store = store.clone();
-                async move { store.delete_durably(location?).await }
-            })
-            .boxed()
+        let removed = locations.ready_chunks(REMOVALS_PER_SYNC_MAX).then(move |some| {
+            let store = store.clone();
+            async move { stream::iter(store.delete_durably(some).await) }
+        });
+        removed.flatten().boxed()
     }
 
     fn list(&self, prefix: Option<&Path>) -> BoxStream<'static, Result<ObjectMeta>> {
@@ -136,21 +137,42 @@ impl ObjectStore for DurableLocal {
             RenameTargetMode::Create => CopyMode::Create,
         };
         self.copy_opts(from, to, CopyOptions { mode, extensions: options.extensions }).await?;
-        self.delete_durably(from.clone()).await?;
-        Ok(())
+        self.delete(from).await
     }
 }
 
 impl DurableLocal {
-    async fn delete_durably(&self, location: Path) -> Result<Path> {
-        let file = self.file(&location)?;
-        blocking(location.to_string(), move || {
-            // Unlike `durable::remove_file`, a missing object is an error here, as in every object store.
-            std::fs::metadata(&file)?;
-            durable::remove_file(&file)
-        })
-        .await?;
-        Ok(location)
+    /// Removes files with one sync per folder; what became of each.
+    async fn delete_durably(&self, locations: Vec<Result<Path>>) -> Vec<Result<Path>> {
+        let files =
+            locations.into_iter().map(|location| location.and_then(|location| Ok((self.file(&location)?, location))));
+        let (files, refused): (Vec<_>, Vec<_>) = files.partition(Result::is_ok);
+        let (files, locations): (Vec<PathBuf>, Vec<Path>) = files.into_iter().flatten().unzip();
+        let shown = locations.first().map_or_else(String::new, Path::to_string);
+        let removed = match files.is_empty() {
+            true => Ok(Vec::new()),
+            false => blocking(shown, move || durable::remove_files(&files)).await,
+        };
+        let outcomes = match removed {
+            Ok(were_there) => locations
+                .into_iter()
+                .zip(were_there)
+                .map(|(location, was_there)| outcome(location, was_there))
+                .collect(),
+            Err(error) => vec![Err(error)],
+        };
+        outcomes.into_iter().chain(refused.into_iter().filter_map(|refused| refused.err().map(Err))).collect()
+    }
+}
+
+/// A missing object is an error here, as in every object store.
+fn outcome(location: Path, was_there: bool) -> Result<Path> {
+    match was_there {
+        true => Ok(location),
+        false => Err(Error::NotFound {
+            path: location.to_string(),
+            source: std::io::Error::from(std::io::ErrorKind::NotFound).into(),
+        }),
     }
 }
 
@@ -189,7 +211,10 @@ fn put(file: &FilePath, payload: &PutPayload, create: bool) -> std::io::Result<(
 }
 
 /// Runs file operations where they cannot delay other tasks.
-async fn blocking(path: String, work: impl FnOnce() -> std::io::Result<()> + Send + 'static) -> Result<()> {
+async fn blocking<T: Send + 'static>(
+    path: String,
+    work: impl FnOnce() -> std::io::Result<T> + Send + 'static,
+) -> Result<T> {
     let done = tokio::task::spawn_blocking(work).await;
     let outcome = done.map_err(|e| Error::Generic { store: STORE, source: e.into() })?;
     outcome.map_err(|e| match e.kind() {

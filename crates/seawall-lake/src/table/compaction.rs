@@ -11,6 +11,8 @@ use seawall_base::upkeep::CompactionTargets;
 
 use super::log::{DataFile, TableState};
 
+/// Files that one run merges at most: its commit takes each of them out, and appends wait for that commit.
+const RUN_FILES_MAX: usize = 256;
 /// Bits by which the classes of size differ: eight times.
 const CLASS_BITS: u32 = 3;
 
@@ -26,7 +28,7 @@ pub(crate) fn choose(state: &TableState, targets: &CompactionTargets) -> Vec<Arc
     let bytes_max = targets.run_bytes_max.min(targets.file_bytes);
     let mut bytes = 0u64;
     let mut chosen = Vec::new();
-    for file in full {
+    for file in full.into_iter().take(RUN_FILES_MAX) {
         bytes = bytes.saturating_add(file.bytes);
         // Two are merged whatever their size: otherwise a run could do nothing for ever.
         if bytes > bytes_max && chosen.len() >= 2 {

@@ -25,8 +25,8 @@ use seawall_base::{Clock, Instant, OsRng, Permit, Rng, Span, SystemClock};
 use serde_json::json;
 
 use self::commit::{Commit, Landed, configuration, schema_lines, sorted};
-use self::horizon::Horizon;
 use super::action::{Format, Line, Metadata};
+use super::horizon::Horizon;
 use super::lease::Leases;
 use super::log::{self, DataFile, Log, TableState};
 use super::rules::{conform_all, expired_version, project, unknown_table, unknown_version};
@@ -38,7 +38,6 @@ use crate::store::{DurableLocal, Home};
 mod append;
 mod check;
 mod commit;
-mod horizon;
 mod mend;
 mod rewrite;
 #[cfg(test)]
@@ -50,8 +49,10 @@ mod widen;
 pub use check::{ExpectedFile, TableSurvey, VersionFacts};
 pub use mend::{LostCommit, Origin, Source};
 
-/// Commits between two checkpoints.
+/// Commits between two checkpoints of a table with up to [`FILES_PER_CHECKPOINT_INTERVAL`] files.
 const CHECKPOINT_INTERVAL: u64 = 20;
+/// Files for which a checkpoint may be written every [`CHECKPOINT_INTERVAL`] commits.
+const FILES_PER_CHECKPOINT_INTERVAL: usize = 200;
 /// How often a commit is decided anew when other processes take the version it wanted.
 const COMMIT_ATTEMPTS_MAX: u32 = 100;
 /// Greatest pause before a commit is decided anew; the first one is a hundredth of it.
@@ -276,7 +277,7 @@ impl DeltaStore {
     }
 
     async fn is_overtaken(&self, handle: &Arc<Handle>, state: &TableState) -> Result<bool> {
-        Ok(self.horizon(handle).await?.readable_from > state.version)
+        Ok(handle.log.horizon().await?.readable_from > state.version)
     }
 
     async fn state_at(&self, handle: &Arc<Handle>, version: TableVersion) -> Result<Arc<TableState>> {
@@ -287,7 +288,7 @@ impl DeltaStore {
         if version.0 > current.version {
             return Err(unknown_version(&handle.name, version, current.version));
         }
-        let horizon: Horizon = self.horizon(handle).await?;
+        let horizon: Horizon = handle.log.horizon().await?;
         if !horizon.shows(version.0) {
             return Err(expired_version(&handle.name, version, horizon.readable_from));
         }
@@ -317,6 +318,14 @@ impl DeltaStore {
 
     /// The bytes of a data file, when they are what was written.
     async fn read_file(&self, table: &TableName, relative: &str, size: u64, hash: Option<Hash>) -> Result<Bytes> {
+        let bytes = self.read_sized(table, relative, size).await?;
+        let Some(hash) = hash else { return Ok(bytes) };
+        let shown = self.data_file_location(table, relative)?.to_string();
+        compute(move || file::check_hash(&bytes, &hash, &shown).map(|()| bytes)).await
+    }
+
+    /// The bytes of a data file, when they are as many as were written. Whoever uses them checks their hash.
+    async fn read_sized(&self, table: &TableName, relative: &str, size: u64) -> Result<Bytes> {
         let location = self.data_file_location(table, relative)?;
         let bytes = match self.home.store().get(&location).await {
             Ok(found) => found.bytes().await,
@@ -327,12 +336,7 @@ impl DeltaStore {
         if bytes.len() as u64 != size {
             return Err(file::damaged(location.as_ref(), "has another size than the log says"));
         }
-        let shown = location.to_string();
-        compute(move || match hash {
-            Some(hash) => file::check_hash(&bytes, &hash, &shown).map(|()| bytes),
-            None => Ok(bytes),
-        })
-        .await
+        Ok(bytes)
     }
 
     async fn create(

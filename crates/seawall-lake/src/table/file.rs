@@ -5,11 +5,14 @@
 //! minimum. Columns with a NaN get none either, because Parquet leaves NaN out of minimum and maximum and a reader
 //! would then skip rows that match.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeSet, HashSet};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::datatypes::{DataType, Float32Type, Float64Type, Schema, SchemaRef};
+use arrow::compute::BatchCoalescer;
+use arrow::datatypes::{
+    DataType, Float32Type, Float64Type, Int64Type, Schema, SchemaRef, TimeUnit, TimestampMicrosecondType,
+};
 use bytes::Bytes;
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::statistics::StatisticsConverter;
@@ -27,6 +30,10 @@ use crate::types;
 
 /// Rows per row group: small enough to read one in memory, large enough to compress well.
 const ROW_GROUP_ROWS_MAX: usize = 128 * 1024;
+/// Rows that are encoded at once.
+const BATCH_ROWS: usize = 8 * 1024;
+/// Rows that are looked at to see which columns repeat their values.
+const SAMPLE_ROWS: usize = 1_024;
 /// Longest text that a statistic repeats, in bytes.
 const STATISTIC_TEXT_BYTES_MAX: usize = 64;
 const CREATED_BY: &str = "seawall";
@@ -41,43 +48,101 @@ pub(crate) struct EncodedFile {
 
 /// Encodes `batches`, which conform to `schema`.
 pub(crate) fn encode(batches: &[RecordBatch], schema: &SchemaRef, personal: &[String]) -> Result<EncodedFile> {
-    let mut encoder = Encoder::new(schema, columns_without_statistics(batches, schema, personal))?;
+    let mut encoder = Encoder::new(schema, columns_without_statistics(batches, schema, personal));
     for batch in batches {
         encoder.write(batch)?;
     }
     encoder.finish()
 }
 
-/// A data file in the making: holds what is encoded, and one row group of rows.
+/// A data file in the making: holds what is encoded, and one row group of rows. However rows are batched, they are encoded
+/// in batches of [`BATCH_ROWS`]: small ones would cost more than their rows, and the same rows give the same bytes.
 pub(crate) struct Encoder {
-    writer: ArrowWriter<Vec<u8>>,
+    schema: SchemaRef,
+    silent: BTreeSet<String>,
+    waiting: BatchCoalescer,
+    /// Made for the first batch, which tells which columns repeat their values.
+    writer: Option<ArrowWriter<Vec<u8>>>,
     rows: u64,
 }
 
 impl Encoder {
     /// A file of rows that conform to `schema`; the `silent` columns and nested ones get no statistics.
-    pub(crate) fn new(schema: &SchemaRef, silent: impl IntoIterator<Item = String>) -> Result<Self> {
+    pub(crate) fn new(schema: &SchemaRef, silent: impl IntoIterator<Item = String>) -> Self {
         let nested =
             schema.fields().iter().filter(|field| field.data_type().is_nested()).map(|field| field.name().clone());
-        let silent: BTreeSet<String> = silent.into_iter().chain(nested).collect();
-        let properties = writer_properties(schema, &silent).map_err(encoding)?;
-        let writer = ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties)).map_err(encoding)?;
-        Ok(Encoder { writer, rows: 0 })
+        let silent = silent.into_iter().chain(nested).collect();
+        let waiting = BatchCoalescer::new(Arc::clone(schema), BATCH_ROWS);
+        Encoder { schema: Arc::clone(schema), silent, waiting, writer: None, rows: 0 }
     }
 
     /// Takes rows.
     pub(crate) fn write(&mut self, batch: &RecordBatch) -> Result<()> {
-        self.writer.write(batch).map_err(encoding)?;
+        self.waiting.push_batch(batch.clone())?;
         self.rows += batch.num_rows() as u64;
-        Ok(())
+        self.encode_full()
     }
 
     /// The file.
-    pub(crate) fn finish(self) -> Result<EncodedFile> {
-        let bytes = Bytes::from(self.writer.into_inner().map_err(encoding)?);
+    pub(crate) fn finish(mut self) -> Result<EncodedFile> {
+        self.waiting.finish_buffered_batch()?;
+        self.encode_full()?;
+        let writer = match self.writer {
+            Some(writer) => writer,
+            None => writer(&self.schema, &self.silent, &BTreeSet::new())?,
+        };
+        let bytes = Bytes::from(writer.into_inner().map_err(encoding)?);
         let hash = Hash::of(&bytes);
         Ok(EncodedFile { bytes, rows: self.rows, hash })
     }
+
+    fn encode_full(&mut self) -> Result<()> {
+        while let Some(batch) = self.waiting.next_completed_batch() {
+            let writer = match &mut self.writer {
+                Some(writer) => writer,
+                None => self.writer.insert(writer(&self.schema, &self.silent, &unrepeated_columns(&batch))?),
+            };
+            writer.write(&batch).map_err(encoding)?;
+        }
+        Ok(())
+    }
+}
+
+fn writer(
+    schema: &SchemaRef,
+    silent: &BTreeSet<String>,
+    unrepeated: &BTreeSet<String>,
+) -> Result<ArrowWriter<Vec<u8>>> {
+    let properties = writer_properties(schema, silent, unrepeated).map_err(encoding)?;
+    ArrowWriter::try_new(Vec::new(), Arc::clone(schema), Some(properties)).map_err(encoding)
+}
+
+/// The columns whose values hardly repeat in the first rows: a dictionary of them would be as large as they are, and most
+/// of the time of writing them would go into it.
+fn unrepeated_columns(rows: &RecordBatch) -> BTreeSet<String> {
+    let sample = rows.slice(0, rows.num_rows().min(SAMPLE_ROWS));
+    let is_unrepeated =
+        |column: &ArrayRef| distinct_values(column).is_some_and(|values| values > sample.num_rows() * 9 / 10);
+    let schema = sample.schema();
+    let columns = schema.fields().iter().zip(sample.columns());
+    columns.filter(|(_, column)| is_unrepeated(column)).map(|(field, _)| field.name().clone()).collect()
+}
+
+/// How many values a column has, each counted once; none for types that are not counted.
+fn distinct_values(column: &ArrayRef) -> Option<usize> {
+    let count = match column.data_type() {
+        DataType::Int64 => column.as_primitive::<Int64Type>().values().iter().collect::<HashSet<_>>().len(),
+        DataType::Timestamp(TimeUnit::Microsecond, _) => {
+            column.as_primitive::<TimestampMicrosecondType>().values().iter().collect::<HashSet<_>>().len()
+        }
+        DataType::Float64 => {
+            let bits = column.as_primitive::<Float64Type>().values().iter().map(|value| value.to_bits());
+            bits.collect::<HashSet<_>>().len()
+        }
+        DataType::Utf8 => column.as_string::<i32>().iter().collect::<HashSet<_>>().len(),
+        _ => return None,
+    };
+    Some(count)
 }
 
 fn encoding(error: parquet::errors::ParquetError) -> Error {
@@ -119,6 +184,7 @@ fn has_nan(column: &ArrayRef) -> bool {
 fn writer_properties(
     schema: &Schema,
     silent: &BTreeSet<String>,
+    unrepeated: &BTreeSet<String>,
 ) -> Result<WriterProperties, parquet::errors::ParquetError> {
     let mut builder = WriterProperties::builder()
         .set_compression(Compression::ZSTD(ZstdLevel::try_new(1)?))
@@ -127,8 +193,12 @@ fn writer_properties(
         .set_statistics_truncate_length(Some(STATISTIC_TEXT_BYTES_MAX));
     let described = ArrowSchemaConverter::new().convert(schema)?;
     for leaf in described.columns() {
-        if leaf.path().parts().first().is_some_and(|root| silent.contains(root)) {
+        let Some(root) = leaf.path().parts().first() else { continue };
+        if silent.contains(root) {
             builder = builder.set_column_statistics_enabled(leaf.path().clone(), EnabledStatistics::None);
+        }
+        if unrepeated.contains(root) {
+            builder = builder.set_column_dictionary_enabled(leaf.path().clone(), false);
         }
     }
     Ok(builder.build())

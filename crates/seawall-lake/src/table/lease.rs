@@ -229,6 +229,12 @@ impl Lease {
         Ok(())
     }
 
+    /// Renews the lease when little is left of it; otherwise costs nothing. For long work before a commit, which checks.
+    pub(crate) async fn keep(&self) -> Result<()> {
+        let left = self.record.lock().expires_at.0 - self.leases.clock.now().0;
+        if left < RENEW_BELOW.0 { self.check().await } else { Ok(()) }
+    }
+
     /// Gives the lease back. A failure is no harm: the lease ends by itself.
     pub(crate) async fn release(self) {
         let record = Record { released: true, ..self.record.lock().clone() };

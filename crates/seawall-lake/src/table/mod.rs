@@ -19,6 +19,7 @@ pub mod conformance;
 mod delta;
 mod evolve;
 mod file;
+mod horizon;
 mod lease;
 mod log;
 mod memory;

@@ -130,6 +130,7 @@ impl Keys {
         for run in &self.runs {
             keys.clear();
             decode_run(&folder.read(&run.file)?, &run.file, &mut keys)?;
+            index.reserve(keys.len());
             keys.iter().for_each(|row| index.restore(*row));
         }
         Ok(index)

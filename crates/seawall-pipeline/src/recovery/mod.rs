@@ -8,6 +8,7 @@
 //! The writers of tables and features begin where their own durable state ends: [`start`] tells where that is. What nobody
 //! would read any more is retired: [`retention`] tells what that is.
 
+mod ahead;
 pub(crate) mod arrival;
 pub(crate) mod checkpoint;
 mod rebuild;
@@ -23,14 +24,14 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use seawall_base::error::Result;
-use seawall_base::{Error, ErrorKind, Extent, Log, LogEntry, Permit, Span, TableName, TableStore};
+use seawall_base::{Error, ErrorKind, Extent, Log, Permit, Span, TableName, TableStore};
 use tracing::{info, warn};
 
-use crate::frame::Frame;
-use crate::gate::Order;
+use crate::gate::{Order, keyed_rows};
 use crate::pipeline::Parts;
 use crate::restore::Withdrawn;
 use crate::revision::{DatasetGate, Revision};
+use ahead::{Ahead, Decoded};
 use checkpoint::{Body, TablePosition};
 pub(crate) use rebuild::rebuild_keys;
 pub use states::States;
@@ -67,13 +68,10 @@ async fn recover_from(sources: &Sources<'_>, states: &Arc<States>, datasets: &Da
     let extent = sources.log.extent();
     let Begun { mut recovered, mut stale } = begin(sources, states, datasets, &extent).await?;
     let from = recovered.order.entries;
-    loop {
-        let entries = sources.log.read(recovered.order.entries, ENTRIES_PER_READ).await?;
-        if entries.is_empty() {
-            break;
-        }
-        for entry in &entries {
-            replay(sources, datasets, entry, &mut recovered, &mut stale).await?;
+    let mut ahead = Ahead::new(sources.log, datasets, from);
+    while let Some(portion) = ahead.next().await? {
+        for decoded in portion {
+            replay(sources, datasets, decoded, &mut recovered, &mut stale).await?;
         }
         if writer::unwritten_rows(&recovered.order) >= UNWRITTEN_ROWS_MAX {
             let Recovered { order, withdrawn, tables } = &mut recovered;
@@ -186,26 +184,28 @@ fn take(states: &States, body: Body, datasets: &Datasets) -> Result<Begun> {
 async fn replay(
     sources: &Sources<'_>,
     datasets: &Datasets,
-    entry: &LogEntry,
+    decoded: Decoded,
     recovered: &mut Recovered,
     stale: &mut BTreeSet<String>,
 ) -> Result<()> {
-    let frame = Frame::decode(&entry.payload)?;
-    let name = &frame.header.dataset;
-    let dataset = datasets.get(name).map(Arc::as_ref).filter(|_| !stale.contains(name));
-    recovered.order.recover(&frame, entry.end(), dataset)?;
-    if let Some(restore) = &frame.header.restore {
-        let keyed = |name: &&String| datasets.get(*name).is_some_and(|d| !d.dataset.primary_key.is_empty());
-        stale.extend(restore.tables.keys().filter(keyed).cloned());
-        recovered.withdrawn.push(entry.end(), restore.clone());
+    let Decoded { header, end, newest_arrival, keyed } = decoded;
+    let dataset = datasets.get(&header.dataset).map(Arc::as_ref).filter(|_| !stale.contains(&header.dataset));
+    recovered.order.recover(&header, end, newest_arrival);
+    if let Some(dataset) = dataset {
+        recovered.order.recover_keys(dataset, keyed);
     }
-    if let (Some(load), Some(dataset)) = (&frame.header.load, dataset) {
+    if let (Some(load), Some(dataset)) = (&header.load, dataset) {
         let table = TableName::dataset(&dataset.dataset.name)?;
         for file in &load.staged {
             for rows in sources.tables.read_staged(sources.permit, &table, file).await? {
-                recovered.order.recover_rows(dataset, &rows)?;
+                recovered.order.recover_keys(dataset, keyed_rows(dataset, &rows)?);
             }
         }
+    }
+    if let Some(restore) = header.restore {
+        let keyed = |name: &&String| datasets.get(*name).is_some_and(|d| !d.dataset.primary_key.is_empty());
+        stale.extend(restore.tables.keys().filter(keyed).cloned());
+        recovered.withdrawn.push(end, restore);
     }
     Ok(())
 }

@@ -22,8 +22,7 @@ use tempfile::TempDir;
 use super::checkpoint::Taken;
 use super::*;
 use crate::dedup::{Keyed, Seen};
-use crate::frame::{Halt, Header, Load, Position, Restore, Restored, number};
-use crate::gate::keyed_rows;
+use crate::frame::{Frame, Halt, Header, Load, Position, Restore, Restored, number};
 
 const DATASETS: [&str; 2] = ["payments", "chargebacks"];
 const KEYS: [&str; 2] = ["payment_id", "chargeback_id"];

@@ -26,6 +26,7 @@ pub async fn conformance(
     rows_within_the_cut_change_nothing(make().await).await;
     driven_decisions_answer_as_if_asked_one_by_one(make().await, make().await).await;
     known_never_goes_back(make().await).await;
+    advancing_shows_what_is_available_and_nothing_else(make().await).await;
     a_late_view_is_served_after_its_backfill(make().await).await;
     wrong_requests_are_refused(make().await).await;
     a_restart_changes_no_bit(make().await, &reopen).await;
@@ -129,6 +130,27 @@ async fn known_never_goes_back(store: Arc<dyn OnlineStore>) {
     let served = store.serve(&fixture.request(&[(early, early)])).await.expect("the recent past is served");
     assert_eq!(served.known_at, [late], "what was known once stays known");
     fixture.check(&rows, &[(early, late)], &served);
+}
+
+async fn advancing_shows_what_is_available_and_nothing_else(store: Arc<dyn OnlineStore>) {
+    let fixture = Fixture::new();
+    fixture.define(store.as_ref()).await;
+    let rows = fixture.rows(300);
+    let mut newest = Instant::MIN;
+    for (step, until) in (1..=10).map(|step| (step, 30 * step)) {
+        // Beyond some rows and before others, sometimes back, and before as well as after they are received.
+        let known = after(Span(Span::MINUTE.0 * [3, 1, 7, 7, 20, 2, 31, 30, 40, 45][step - 1]));
+        store.advance(known).await.expect("the clock is told");
+        fixture.receive(store.as_ref(), &rows[until - 30..until], until).await;
+        if step % 3 == 0 {
+            store.advance(known).await.expect("the clock is told again");
+        }
+        newest = newest.max(known);
+        let early = newest - Span::MINUTE;
+        let served = store.serve(&fixture.request(&[(early, early)])).await.expect("the present is served");
+        assert_eq!(served.known_at, [newest], "no decision falls behind what is known");
+        fixture.check(&rows[..until], &[(early, newest)], &served);
+    }
 }
 
 async fn a_late_view_is_served_after_its_backfill(store: Arc<dyn OnlineStore>) {

@@ -173,6 +173,13 @@ impl Core {
         Ok(())
     }
 
+    pub fn advance(&self, known: Instant) -> Result<()> {
+        let mut state = self.state.write();
+        // Raised first, so that no decision is answered at an earlier K from what is folded here.
+        self.raise_known(known);
+        state.views.values_mut().try_for_each(|view| view.state.advance(known))
+    }
+
     pub fn stats(&self) -> Vec<ViewStats> {
         let state = self.state.read();
         let stats = |(id, view): (&VersionedName, &View)| ViewStats {

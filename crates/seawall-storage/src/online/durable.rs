@@ -8,7 +8,7 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use seawall_base::declare::FeatureView;
 use seawall_base::error::Result;
-use seawall_base::{Cut, Dataset, Error, FeatureRequest, OnlineStore, ServedFeatures, VersionedName};
+use seawall_base::{Cut, Dataset, Error, FeatureRequest, Instant, OnlineStore, ServedFeatures, VersionedName};
 
 use super::checkpoint::Folder;
 use super::core::{Core, ViewStats};
@@ -74,6 +74,10 @@ impl OnlineStore for DurableStore {
 
     async fn backfill(&self, view: &VersionedName, rows: &RecordBatch, until: &Cut) -> Result<()> {
         self.core.backfill(view, rows, until)
+    }
+
+    async fn advance(&self, known: Instant) -> Result<()> {
+        self.core.advance(known)
     }
 
     async fn serve(&self, request: &FeatureRequest) -> Result<ServedFeatures> {

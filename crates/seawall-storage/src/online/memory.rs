@@ -4,7 +4,7 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use seawall_base::declare::FeatureView;
 use seawall_base::error::Result;
-use seawall_base::{Cut, Dataset, FeatureRequest, OnlineStore, ServedFeatures, VersionedName};
+use seawall_base::{Cut, Dataset, FeatureRequest, Instant, OnlineStore, ServedFeatures, VersionedName};
 
 use super::core::{Core, ViewStats};
 use super::error;
@@ -63,6 +63,10 @@ impl OnlineStore for MemoryStore {
 
     async fn backfill(&self, view: &VersionedName, rows: &RecordBatch, until: &Cut) -> Result<()> {
         self.core.backfill(view, rows, until)
+    }
+
+    async fn advance(&self, known: Instant) -> Result<()> {
+        self.core.advance(known)
     }
 
     async fn serve(&self, request: &FeatureRequest) -> Result<ServedFeatures> {

@@ -16,15 +16,15 @@ use seawall_pipeline::pipeline::Pipeline;
 use seawall_pipeline::replay;
 use seawall_pipeline::retrainer::Approver;
 use seawall_pipeline::source::simulator::{self, Fault, Truth, World};
-use seawall_server::Listen;
 use seawall_server::auth::Access;
+use seawall_server::{Listen, Ports};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 
 use crate::assemble::{Installation, Settings, load, local_principal};
 use crate::cli::Global;
 use crate::cli::move_rows::{start_driven, streams};
-use crate::cli::serve::serve_until_told;
+use crate::cli::serve::{Site, Starting, serve_until_told};
 use crate::output::{Exit, print_json};
 use crate::progress::Bar;
 use story::Story;
@@ -160,7 +160,8 @@ impl Demo {
         let data = installation.settings.data.clone();
         let living = tokio::spawn(live::live_on(pipeline.clone(), permit, clock, options, data, Vec::new()));
         let tokens = tokens(installation).await?;
-        let listen = Listen { address: self.listen, tls: None };
+        let (access, listen) = (Access::Open(local_principal()), Listen { address: self.listen, tls: None });
+        let ports = Ports::open(&access, &listen, None).await?;
         let place = Place { home: home.to_owned() };
         place.write()?;
         let home = home.display().to_string();
@@ -176,9 +177,8 @@ impl Demo {
             eprintln!("Approve as two people:\n  SEAWALL_TOKEN={} {seawall} approve DEC-1", tokens.owner);
             eprintln!("  SEAWALL_TOKEN={} {seawall} approve DEC-1", tokens.risk);
         };
-        let served =
-            serve_until_told(installation, pipeline, Access::Open(local_principal()), (listen, None), announce, living)
-                .await;
+        let site = Site { access, ports, encrypted: false };
+        let served = serve_until_told(installation, Starting::Done(pipeline), site, announce, |_| vec![living]).await;
         place.remove();
         served
     }

@@ -2,6 +2,7 @@
 
 use std::net::SocketAddr;
 use std::path::PathBuf;
+use std::pin::pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -11,9 +12,10 @@ use seawall_base::{Error, Span, SystemClock};
 use seawall_pipeline::Pipeline;
 use seawall_pipeline::pipeline::Options;
 use seawall_server::auth::Access;
-use seawall_server::{App, Listen, Tls};
+use seawall_server::{Front, Listen, Ports, Tls};
 use seawall_storage::log;
 use serde_json::json;
+use tokio::task::JoinHandle;
 
 use crate::assemble::{Installation, declared, local_principal};
 use crate::cli::Global;
@@ -91,12 +93,11 @@ impl Serve {
         let checkpoint_interval = Duration::from_micros(self.checkpoint_interval.0.unsigned_abs());
         let options = Options { checkpoint_interval, ..Options::default() };
         let log = log::Options { segment_bytes: self.log_segment_kib << 10, ..log::Options::default() };
-        let pipeline = installation.start_at_once(Arc::new(SystemClock), options, log).await?;
-        // Few clients should meet features that are not ready, and none should wait long for the rest.
-        if let Ok(Err(stopped)) = tokio::time::timeout(FEATURES_PATIENCE, pipeline.features_ready()).await {
-            return Err(pipeline.stop().await.err().unwrap_or(stopped));
-        }
-        let pipeline = Arc::new(pipeline);
+        let ports = Ports::open(&access, &listen, flight.as_ref()).await?;
+        let starting = {
+            let installation = installation.clone();
+            tokio::spawn(async move { start(&installation, options, log).await })
+        };
         let json = global.json();
         let announce = move |running: &Running| match (json, &running.flight) {
             (true, None) => println!("{}", json!({"version": 1, "listening": running.url})),
@@ -104,51 +105,87 @@ impl Serve {
             (false, None) => println!("listening on {}; Ctrl-C ends it", running.url),
             (false, Some(flight)) => println!("listening on {}, Flight on {flight}; Ctrl-C ends it", running.url),
         };
-        let controller = tokio::spawn(control(pipeline.clone()));
-        let keeper = tokio::spawn(crate::keeper::keep(installation.clone(), Arc::new(SystemClock)));
-        let listening = (listen, flight);
-        let served = serve_until_told(&installation, pipeline, access, listening, announce, controller).await;
-        keeper.abort();
+        let work = |pipeline: &Arc<Pipeline>| {
+            let keeper = crate::keeper::keep(installation.clone(), Arc::new(SystemClock));
+            vec![tokio::spawn(control(pipeline.clone())), tokio::spawn(keeper)]
+        };
+        let site = Site { access, ports, encrypted: listen.tls.is_some() };
+        let served = serve_until_told(&installation, Starting::Under(starting), site, announce, work).await;
         installation.catalog.close().await;
         served?;
         Ok(Exit::Ok)
     }
 }
 
-/// Serves until Ctrl-C or SIGTERM, then commits and checkpoints everything.
+/// Starts the pipeline, and waits a little for its features.
+async fn start(installation: &Installation, options: Options, log: log::Options) -> Result<Pipeline> {
+    let pipeline = installation.start_at_once(Arc::new(SystemClock), options, log).await?;
+    // Few clients should meet features that are not ready, and none should wait long for the rest.
+    match tokio::time::timeout(FEATURES_PATIENCE, pipeline.features_ready()).await {
+        Ok(Err(stopped)) => Err(pipeline.stop().await.err().unwrap_or(stopped)),
+        Ok(Ok(())) | Err(_) => Ok(pipeline),
+    }
+}
+
+/// A pipeline that is to be served.
+pub enum Starting {
+    /// It runs.
+    Done(Arc<Pipeline>),
+    /// It is being started.
+    Under(JoinHandle<Result<Pipeline>>),
+}
+
+/// Where a server answers, and to whom.
+pub struct Site {
+    /// Who may ask.
+    pub access: Access,
+    /// The sockets.
+    pub ports: Ports,
+    /// Whether they speak TLS.
+    pub encrypted: bool,
+}
+
+/// Serves until Ctrl-C or SIGTERM, then commits and checkpoints everything. The ports are served from the beginning;
+/// they are announced, and `work` is begun, once the pipeline runs.
 pub async fn serve_until_told(
     installation: &Installation,
-    pipeline: Arc<Pipeline>,
-    access: Access,
-    (listen, flight): (Listen, Option<Listen>),
+    starting: Starting,
+    site: Site,
     announce: impl FnOnce(&Running),
-    work: tokio::task::JoinHandle<()>,
+    work: impl FnOnce(&Arc<Pipeline>) -> Vec<JoinHandle<()>>,
 ) -> Result<()> {
-    let marker = installation.settings.data.join("serve.json");
-    let scheme = if listen.tls.is_some() { "https" } else { "http" };
-    let app = App::new(pipeline.clone(), access);
-    let instance = app.instance.clone();
-    let flight_scheme = if listen.tls.is_some() { "grpc+tls" } else { "grpc" };
-    let ready = |address: SocketAddr, flight: Option<SocketAddr>| {
-        let running = Running {
-            url: format!("{scheme}://{address}"),
-            flight: flight.map(|address| format!("{flight_scheme}://{address}")),
-            pid: std::process::id(),
-            instance,
-        };
-        let text = serde_json::to_string(&running).expect("an address and a number always serialize");
-        if let Err(error) = std::fs::write(&marker, text) {
-            tracing::warn!(%error, "cannot tell other commands where this server listens");
-        }
-        announce(&running);
+    let Site { access, ports, encrypted } = site;
+    let front = Front::new(access);
+    let running = running(&front, &ports, encrypted);
+    let mut serving = pin!(ports.serve(front.clone(), told_to_stop()));
+    let pipeline = match starting {
+        Starting::Done(pipeline) => pipeline,
+        Starting::Under(mut starting) => tokio::select! {
+            served = &mut serving => {
+                starting.abort();
+                return served;
+            }
+            started = &mut starting => {
+                Arc::new(started.map_err(|e| Error::internal("SW0909", "the start of the pipeline died").because(e))??)
+            }
+        },
     };
-    let follower = tokio::spawn(follow_revisions(
+    front.open(pipeline.clone());
+    let marker = installation.settings.data.join("serve.json");
+    let text = serde_json::to_string(&running).expect("an address and a number always serialize");
+    if let Err(error) = std::fs::write(&marker, text) {
+        tracing::warn!(%error, "cannot tell other commands where this server listens");
+    }
+    announce(&running);
+    let mut tasks = work(&pipeline);
+    tasks.push(tokio::spawn(follow_revisions(
         installation.catalog.clone(),
         pipeline.clone(),
         installation.settings.project.clone(),
-    ));
-    let served = seawall_server::serve(app, &listen, flight.as_ref(), ready, told_to_stop()).await;
-    for task in [follower, work] {
+    )));
+    let served = serving.await;
+    drop(front);
+    for task in tasks {
         task.abort();
         // The task holds the pipeline until it has ended.
         let _ = task.await;
@@ -158,6 +195,18 @@ pub async fn serve_until_told(
     match Arc::try_unwrap(pipeline) {
         Ok(pipeline) => pipeline.stop().await,
         Err(_) => Err(Error::internal("SW0909", "the pipeline is still in use")),
+    }
+}
+
+/// How other commands find the server.
+fn running(front: &Front, ports: &Ports, encrypted: bool) -> Running {
+    let (http, grpc) = if encrypted { ("https", "grpc+tls") } else { ("http", "grpc") };
+    let (address, flight) = ports.addresses();
+    Running {
+        url: format!("{http}://{address}"),
+        flight: flight.map(|address| format!("{grpc}://{address}")),
+        pid: std::process::id(),
+        instance: front.instance.clone(),
     }
 }
 

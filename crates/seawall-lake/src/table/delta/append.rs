@@ -98,7 +98,7 @@ impl DeltaStore {
         append: &Append,
     ) -> Result<TableVersion> {
         let mut written = None;
-        for attempt in 0..COMMIT_ATTEMPTS_MAX {
+        for _ in 0..COMMIT_ATTEMPTS_MAX {
             let _writer = handle.writer.lock().await;
             let state = self.newest(handle).await?;
             if state.cut().covers(&append.until) {
@@ -111,7 +111,7 @@ impl DeltaStore {
             let commit = rows_commit(&state, append, adds, removals, now_ms)?;
             match self.land(handle, Some(state), permit, commit, Some(lease)).await? {
                 Landed::Yes(state) => return Ok(TableVersion(state.version)),
-                Landed::Taken => self.pause(attempt).await,
+                Landed::Taken => {}
             }
         }
         Err(contended(&handle.name))

@@ -142,7 +142,7 @@ impl DeltaStore {
 
     /// Which versions must be readable; a horizon that cannot be read is a finding, and everything is looked at.
     async fn readable(&self, table: &TableName, handle: &Arc<Handle>) -> (Horizon, Option<Finding>) {
-        match self.horizon(handle).await {
+        match handle.log.horizon().await {
             Ok(horizon) => (horizon, None),
             Err(error) => {
                 let means = "it is not known which versions a vacuum gave up; old versions cannot be read";
@@ -358,7 +358,7 @@ impl DeltaStore {
     /// Whether the table's owner has taken the file away since the survey, as a compaction with a vacuum does.
     async fn has_moved_on(&self, table: &TableName, expected: &ExpectedFile) -> bool {
         let Ok(handle) = self.handle(table) else { return false };
-        match (self.current(&handle).await, self.horizon(&handle).await) {
+        match (self.current(&handle).await, handle.log.horizon().await) {
             (Ok(Some(now)), Ok(horizon)) if !now.files.contains_key(&expected.path) => {
                 expected.is_current || !horizon.shows(expected.shown.1)
             }

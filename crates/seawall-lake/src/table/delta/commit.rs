@@ -17,7 +17,7 @@ use seawall_base::upkeep::VersionInfo;
 use seawall_base::{Instant, Permit};
 use serde_json::{Value, json};
 
-use super::{CHECKPOINT_INTERVAL, DeltaStore, Handle, compute};
+use super::{CHECKPOINT_INTERVAL, DeltaStore, FILES_PER_CHECKPOINT_INTERVAL, Handle, compute};
 use crate::codes;
 use crate::table::action::{self, Line, Metadata, Protocol, Remove};
 use crate::table::lease::Lease;
@@ -146,7 +146,7 @@ impl DeltaStore {
 /// Writes a checkpoint beside the commits that follow, one at a time. It is a convenience: when it fails, the commits
 /// stand and the log is read from an older one.
 async fn checkpoint_if_due(handle: &Arc<Handle>, state: &Arc<TableState>) {
-    if state.version == 0 || !state.version.is_multiple_of(CHECKPOINT_INTERVAL) {
+    if state.version == 0 || !state.version.is_multiple_of(checkpoint_interval(state.files.len())) {
         return;
     }
     handle.settled().await;
@@ -158,6 +158,13 @@ async fn checkpoint_if_due(handle: &Arc<Handle>, state: &Arc<TableState>) {
         }
     });
     *handle.checkpointing.lock() = Some(writing);
+}
+
+/// Commits between two checkpoints of a table with so many files. A checkpoint tells all of them, so a table with many has
+/// fewer: what it costs per commit stays the same.
+fn checkpoint_interval(files: usize) -> u64 {
+    let portions = (files / FILES_PER_CHECKPOINT_INTERVAL).max(1).next_power_of_two();
+    CHECKPOINT_INTERVAL * portions as u64
 }
 
 /// Writes the checkpoint of a state, then the pointer to it when it is the newest.

@@ -192,7 +192,7 @@ impl DeltaStore {
         let handle = self.handle(table)?;
         let listing = handle.log.list().await?;
         let newest = listing.newest().ok_or_else(|| unknown_table(table))?;
-        let horizon = self.horizon(&handle).await?;
+        let horizon = handle.log.horizon().await?;
         let reaches = |base: u64| (base + 1..=newest).all(|version| listing.commits.contains_key(&version));
         let begins = listing.commits.contains_key(&0) && reaches(0);
         let others = listing.checkpoints.keys().filter(|version| !versions.contains(version));

@@ -22,6 +22,11 @@ use crate::table::rules::version_moved;
 /// How long an operation that somebody asked for waits for another one.
 const OPERATION_PATIENCE: Duration = Duration::from_secs(5);
 
+/// Bytes of files that are read at once while files are merged, but for a single larger file.
+const MERGE_PORTION_BYTES: u64 = 4 << 20;
+/// Files that are merged and read at the same time.
+const MERGE_READS_INFLIGHT_MAX: usize = 8;
+
 /// What a deletion makes of a file.
 enum Remains {
     /// No row of it is selected.
@@ -72,7 +77,7 @@ impl DeltaStore {
         let name = self.write_data_file(handle, &state, &name, &merged).await?;
         let mut add = self.add(name, merged, &state.metadata.personal()?).await?;
         add.data_change = false;
-        for attempt in 0..COMMIT_ATTEMPTS_MAX {
+        for _ in 0..COMMIT_ATTEMPTS_MAX {
             let _writer = handle.writer.lock().await;
             let state = self.newest(handle).await?;
             // Only a program that knows no lease can have taken an input away; the commit would refuse it as well.
@@ -90,7 +95,8 @@ impl DeltaStore {
                         more: !compaction::choose(&state, targets).is_empty(),
                     });
                 }
-                Landed::Taken => self.pause(attempt).await,
+                // No pause: whoever took the version appends again at once, and this commit is the one that is ready.
+                Landed::Taken => {}
             }
         }
         Err(contended(&handle.name))
@@ -108,14 +114,22 @@ impl DeltaStore {
         for input in inputs {
             silent.extend(file::silent_columns(input, &state.schema)?);
         }
-        let mut encoder = file::Encoder::new(&state.schema, silent)?;
-        for input in inputs {
-            lease.check().await?;
-            let bytes = self.read_data_file(&handle.name, input).await?;
-            let (schema, shown) = (Arc::clone(&state.schema), input.path.clone());
+        let mut encoder = file::Encoder::new(&state.schema, silent);
+        for portion in portions(inputs) {
+            lease.keep().await?;
+            let portion = portion.to_vec();
+            let reads = portion.clone().into_iter();
+            let reads = reads.map(|input| async move { self.read_sized(&handle.name, &input.path, input.bytes).await });
+            let read: Vec<Bytes> = stream::iter(reads).buffered(MERGE_READS_INFLIGHT_MAX).try_collect().await?;
+            let schema = Arc::clone(&state.schema);
             encoder = compute(move || {
-                for batch in file::decode(bytes, &schema, &shown)? {
-                    encoder.write(&batch)?;
+                for (input, bytes) in portion.iter().zip(read) {
+                    if let Some(hash) = &input.hash {
+                        file::check_hash(&bytes, hash, &input.path)?;
+                    }
+                    for batch in file::decode(bytes, &schema, &input.path)? {
+                        encoder.write(&batch)?;
+                    }
                 }
                 Ok(encoder)
             })
@@ -154,7 +168,7 @@ impl DeltaStore {
         rows: &RowsToDelete,
     ) -> Result<Deletion> {
         let mut looked_at: BTreeMap<String, Remains> = BTreeMap::new();
-        for attempt in 0..COMMIT_ATTEMPTS_MAX {
+        for _ in 0..COMMIT_ATTEMPTS_MAX {
             // Files that are there already are read without keeping appends waiting; what came meanwhile is little.
             let state = self.newest(handle).await?;
             self.look_at_files(handle, lease, &state, rows, &mut looked_at).await?;
@@ -167,7 +181,7 @@ impl DeltaStore {
             }
             match self.land(handle, Some(state), permit, commit, Some(lease)).await? {
                 Landed::Yes(state) => return Ok(Deletion { version: TableVersion(state.version), ..deletion }),
-                Landed::Taken => self.pause(attempt).await,
+                Landed::Taken => {}
             }
         }
         Err(contended(&handle.name))
@@ -281,6 +295,20 @@ impl DeltaStore {
             Landed::Taken => Err(version_moved(&handle.name, expected, expected.0 + 1)),
         }
     }
+}
+
+/// The files in portions of [`MERGE_PORTION_BYTES`], in their order.
+fn portions(files: &[Arc<DataFile>]) -> Vec<&[Arc<DataFile>]> {
+    let (mut portions, mut from, mut bytes) = (Vec::new(), 0, 0u64);
+    for (at, file) in files.iter().enumerate() {
+        bytes = bytes.saturating_add(file.bytes);
+        if bytes > MERGE_PORTION_BYTES && at > from {
+            portions.push(&files[from..at]);
+            (from, bytes) = (at, file.bytes);
+        }
+    }
+    portions.push(&files[from..]);
+    portions
 }
 
 fn compaction_commit(inputs: &[Arc<DataFile>], add: &Add, targets: &CompactionTargets, now_ms: i64) -> Commit {

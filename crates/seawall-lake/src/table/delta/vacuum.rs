@@ -48,7 +48,7 @@ impl DeltaStore {
         handle.settled().await;
         let state = self.newest(handle).await?;
         let listing = handle.log.list().await?;
-        let before = self.horizon(handle).await?;
+        let before = handle.log.horizon().await?;
         let horizon = self.horizon_after(&state, &listing, &before, options);
         let plan = self.plan(handle, &state, &listing, horizon, options).await?;
         let vacuum = Vacuum {
@@ -67,7 +67,7 @@ impl DeltaStore {
             lease.check().await?;
             self.ensure_checkpoint(handle, &listing, version).await?;
         }
-        self.set_horizon(handle, &plan.horizon).await?;
+        handle.log.set_horizon(&plan.horizon).await?;
         self.remove(handle, lease, &plan.data).await?;
         self.remove(handle, lease, &plan.log).await?;
         Ok(vacuum)
@@ -198,8 +198,10 @@ impl DeltaStore {
     async fn remove(&self, handle: &Arc<Handle>, lease: &Lease, files: &[ObjectMeta]) -> Result<()> {
         for some in files.chunks(REMOVALS_PER_CHECK) {
             lease.check().await?;
-            for file in some {
-                match self.home.store().delete(&file.location).await {
+            let locations: Vec<_> = some.iter().map(|file| Ok(file.location.clone())).collect();
+            let mut removed = self.home.store().delete_stream(stream::iter(locations).boxed());
+            while let Some(outcome) = removed.next().await {
+                match outcome.map(|_| ()) {
                     Ok(()) | Err(object_store::Error::NotFound { .. }) => {}
                     Err(e) => return Err(log::storage(&format!("removing files of table {}", handle.name), e)),
                 }
@@ -215,7 +217,8 @@ struct Shown {
     given_up: BTreeSet<String>,
 }
 
-/// Log files that no kept version needs, oldest first: a log without gaps remains at every step.
+/// Log files that no kept version needs, oldest first. A power cut may leave some of each portion: the horizon tells
+/// that they were given up.
 fn log_files(listing: &Listing, horizon: &Horizon) -> Vec<ObjectMeta> {
     let mut files: BTreeMap<(u64, u8), ObjectMeta> = BTreeMap::new();
     for (version, commit) in listing.commits.range(..horizon.readable_from) {

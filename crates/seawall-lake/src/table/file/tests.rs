@@ -32,6 +32,21 @@ fn bounds_are_spelled_as_delta_spells_them() {
     assert_eq!(stats["nullCount"], json!({"n": 0, "d": 0, "t": 0, "b": 0, "f": 0}));
 }
 
+#[test]
+fn only_columns_that_repeat_their_values_get_a_dictionary() {
+    let rows = 5_000;
+    let (_, file) = encoded(vec![
+        ("id", Arc::new(Int64Array::from_iter_values(0..rows))),
+        ("name", Arc::new(StringArray::from_iter_values((0..rows).map(|n| format!("n{n}"))))),
+        ("kind", Arc::new(StringArray::from_iter_values((0..rows).map(|n| format!("k{}", n % 3))))),
+        ("day", Arc::new(Date32Array::from_iter_values((0..rows).map(|n| n as i32 / 100)))),
+    ]);
+    let footer = footer(&file.bytes, "f").unwrap();
+    let group = footer.metadata().row_group(0);
+    let dictionaries: Vec<bool> = group.columns().iter().map(|c| c.dictionary_page_offset().is_some()).collect();
+    assert_eq!(dictionaries, [false, false, true, true]);
+}
+
 proptest! {
     #[test]
     fn bounds_hold_for_every_value(

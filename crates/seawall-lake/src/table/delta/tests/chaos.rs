@@ -92,8 +92,8 @@ fn have_met(done: &Done) -> bool {
     times(0) + times(1) > 3 && times(2) > 1
 }
 
-/// Appends until the operations have met; the end that was reached. Fifty commits a second: writers that never pause
-/// take every version that an operation of another process wants.
+/// Appends until the operations have met; the end that was reached. Fifty commits a second, because every version is
+/// looked at afterwards.
 async fn append_until_met(store: DeltaStore, partition: u32, done: Done) -> u64 {
     let mut end = 0;
     while end < ROWS_MIN || (end < ROWS_MAX && !have_met(&done)) {
@@ -159,6 +159,40 @@ async fn compaction_beside_appends_and_deletions_never_repeats_or_revives_a_row(
     let newest = store.snapshot(&name("t"), None).await.unwrap();
     assert_eq!([0, 1].map(|partition| newest.cut.end(Partition(partition)).0).to_vec(), ends);
     store.verify(&name("t"), newest.version).await.unwrap();
+}
+
+/// A writer of another process that never pauses takes most versions that an operation wants, but not all of them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 4)]
+async fn operations_get_through_beside_a_writer_that_never_pauses() {
+    let folder = tempfile::tempdir().unwrap();
+    filled(folder.path(), 0).await;
+    let (done, stop) = (Done::default(), Arc::new(AtomicBool::new(false)));
+    let writer = {
+        let (store, stop) = (DeltaStore::open(folder.path()).unwrap(), Arc::clone(&stop));
+        tokio::spawn(async move {
+            let mut end = 0;
+            while !stop.load(Ordering::SeqCst) {
+                end += 3;
+                append_until(&store, 0, end).await;
+            }
+            end
+        })
+    };
+    let store = DeltaStore::open(folder.path()).unwrap();
+    while !have_met(&done) {
+        for role in [0, 2] {
+            done[role].fetch_add(usize::from(act(&store, role).await > 0), Ordering::SeqCst);
+        }
+    }
+    stop.store(true, Ordering::SeqCst);
+    let end = writer.await.unwrap() as i64;
+    let newest = store.snapshot(&name("t"), None).await.unwrap();
+    let shown = row_ids(&store, &permit(), &name("t"), newest.version).await.unwrap();
+    let left: BTreeSet<(i32, i64)> = shown.iter().copied().collect();
+    assert_eq!(left.len(), shown.len(), "a row is shown twice");
+    let missing: Vec<i64> = (0..end).filter(|id| !left.contains(&(0, *id))).collect();
+    assert!(missing.iter().all(|id| id % 7 == 3), "rows are lost: {missing:?}");
+    assert!(!missing.is_empty() && left.iter().all(|(_, id)| *id < end));
 }
 
 /// What a child process does until it is killed; run by [`killed_processes_leave_a_table_that_others_go_on_with`].

@@ -183,7 +183,7 @@ async fn a_vacuum_that_stopped_half_way_is_finished_by_the_next_one() {
     let handle = store.handle(&name("t")).unwrap();
     let state = store.newest(&handle).await.unwrap();
     write_checkpoint(&handle, Arc::clone(&state)).await.unwrap();
-    store.set_horizon(&handle, &Horizon { readable_from: 31, ..Horizon::default() }).await.unwrap();
+    handle.log.set_horizon(&Horizon { readable_from: 31, ..Horizon::default() }).await.unwrap();
     let some = files_in(&folder_of(&store), ".parquet").into_iter().next().unwrap();
     std::fs::remove_file(folder_of(&store).join(some)).unwrap();
     // Half of the files are gone: what cannot be read any more says why.
