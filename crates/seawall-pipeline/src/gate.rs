@@ -458,9 +458,6 @@ impl Order {
                     keep.push(i as u32);
                     uniqueness.fresh.push(keyed);
                 }
-                Seen::Same if sabotage::on(Bug::SkipBatchUniqueness) && keys[..i].contains(&keys[i]) => {
-                    keep.push(i as u32);
-                }
                 Seen::Same => {
                     uniqueness.deduplicated += 1;
                     let row = Some(checked.line(row));

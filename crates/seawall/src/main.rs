@@ -11,6 +11,8 @@ mod lineage;
 mod output;
 mod progress;
 mod repair;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 mod tables;
 
 use std::process::ExitCode;
@@ -20,6 +22,8 @@ use clap::Parser;
 use cli::Cli;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "sabotage")]
+    sabotage::obey();
     let cli = Cli::parse();
     end_quietly_with_the_reader();
     start_logging(cli.global.verbose);

@@ -33,6 +33,7 @@ mod syscalls;
 mod text;
 mod trace;
 mod traced;
+mod whole;
 mod zombie;
 
 pub use options::Options;
