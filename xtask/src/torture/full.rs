@@ -78,9 +78,9 @@ fn fill(session: &mut Session, server: &Server, disk: &Small, findings: &mut Fin
 }
 
 /// Refusals are 429 or 503, and say when to come back.
-fn check_refusals(seen: &Seen, findings: &mut Findings) {
+pub fn check_refusals(seen: &Seen, findings: &mut Findings) {
     for (status, times) in seen.statuses.iter().filter(|(status, _)| !matches!(status, 200 | 429 | 503)) {
-        findings.deceive(format!("{times} requests were answered with {status} while the disk was full"));
+        findings.deceive(format!("{times} requests were answered with {status} while there was no room"));
     }
     if seen.without_retry_after > 0 {
         findings.deceive(format!("{} refusals do not say when to come back", seen.without_retry_after));
