@@ -52,8 +52,8 @@ impl Bench {
         Ok(Installation { launch: self.launch(&template, &folder), folder, kept: false })
     }
 
-    /// How to run the binary on `FOLDER/data`.
-    fn launch(&self, template: &Path, folder: &Path) -> Launch {
+    /// How to run the binary on `FOLDER/data`, with the project in `TEMPLATE/project`.
+    pub fn launch(&self, template: &Path, folder: &Path) -> Launch {
         let bug = self.sabotage.map(|bug| ("SEAWALL_SABOTAGE".to_owned(), bug.to_owned()));
         Launch {
             binary: self.binary.clone(),

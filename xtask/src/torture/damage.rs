@@ -89,10 +89,19 @@ struct Damage {
     act: Act,
 }
 
+/// What is done to a file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Act {
-    Flip { byte: u64 },
-    Cut { length: u64 },
+pub enum Act {
+    /// A bit of this byte flips.
+    Flip {
+        /// The byte.
+        byte: u64,
+    },
+    /// The file is cut short.
+    Cut {
+        /// What is left of it.
+        length: u64,
+    },
 }
 
 /// Damages files until the plan, or the goal, is reached.
@@ -140,13 +149,17 @@ fn plan(bench: &Bench, kinds: &[Kind], goal: u64) -> Result<Vec<Damage>> {
     for kind in kinds {
         let file = Whole::at(bench, kind.history)?.file(*kind)?;
         let length = fs::metadata(file).context("looking at a file to be damaged")?.len();
-        let bytes = length.min(kind.bytes_max);
-        let cuts = (0..bytes).step_by(CUT_BYTES as usize).map(|length| Act::Cut { length });
-        let all: Vec<Act> = cuts.chain((0..bytes).map(|byte| Act::Flip { byte })).collect();
-        let step = (all.len() as u64).div_ceil(share).max(1) as usize;
-        plan.extend(all.into_iter().step_by(step).map(|act| Damage { kind: *kind, act }));
+        plan.extend(acts(length.min(kind.bytes_max), share).into_iter().map(|act| Damage { kind: *kind, act }));
     }
     Ok(plan)
+}
+
+/// Everything that is done to a file of `bytes` bytes, or evenly spread parts of it, `at_most` of them.
+pub fn acts(bytes: u64, at_most: u64) -> Vec<Act> {
+    let cuts = (0..bytes).step_by(CUT_BYTES as usize).map(|length| Act::Cut { length });
+    let all: Vec<Act> = cuts.chain((0..bytes).map(|byte| Act::Flip { byte })).collect();
+    let step = (all.len() as u64).div_ceil(at_most.max(1)).max(1) as usize;
+    all.into_iter().step_by(step).collect()
 }
 
 impl Whole {
@@ -231,7 +244,7 @@ impl Whole {
 }
 
 /// Changes a file in a copy of its own: its other links keep what they have.
-fn apply(file: &Path, act: Act) -> Result<()> {
+pub fn apply(file: &Path, act: Act) -> Result<()> {
     let mut bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
     match act {
         Act::Flip { byte } => bytes[byte as usize] ^= 1 << (byte % 8),

@@ -6,7 +6,9 @@ use anyhow::Result;
 
 use super::bench::{Bench, Trials, execute};
 use super::scorecard::{Row, bound_95};
-use super::{damage, full, jumps, kill, limits, memory, network, nospace, power, sim, syscalls, traced, zombie};
+use super::{
+    artifact, damage, full, jumps, kill, limits, memory, network, nospace, power, sim, syscalls, traced, zombie,
+};
 
 /// One way to break a server.
 pub struct Harness {
@@ -94,6 +96,15 @@ pub const HARNESSES: &[Harness] = &[
         long: 100_000,
         needs: &[],
         run: damage::run,
+    },
+    Harness {
+        name: "artifact",
+        fault: "a bit flips in a kept model, or its file is cut short",
+        promise: "a prediction is the one of the whole model, or an error",
+        short: 4,
+        long: 2_000,
+        needs: &[],
+        run: artifact::run,
     },
     Harness {
         name: "full",

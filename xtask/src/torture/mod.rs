@@ -4,6 +4,7 @@
 //! the continuous integration, `--long` is resumed until its goals are reached. A harness that needs what this machine
 //! lacks says so and counts nothing. Sabotage builds prove that the harnesses can fail.
 
+mod artifact;
 mod audit;
 mod bench;
 mod book;
