@@ -16,10 +16,14 @@ use super::produce::{Load, Seen};
 use super::server::Server;
 use super::session::Session;
 
-/// Room for the log's first segment and some tables, in MiB; the last has none for the second segment.
-const ROOMS_MIB: [u64; 4] = [66, 67, 68, 104];
+/// Room for the catalog and for some segments and tables, in MiB.
+const ROOMS_MIB: [u64; 4] = [6, 8, 12, 20];
+/// Small segments, so that log, tables, catalog and checkpoints compete for the last of the room.
+const SEGMENTS: [&str; 2] = ["--log-segment-kib", "256"];
+/// A disk with less than this is full: the next segment does not fit.
+const FULL_BYTES: u64 = 256 << 10;
 /// Room after somebody made some.
-const ROOM_AFTER_MIB: u64 = 900;
+const ROOM_AFTER_MIB: u64 = 400;
 /// How long the disk is given to fill up, and how long a full one is kept.
 const FILL_MAX: Duration = Duration::from_secs(40);
 const FULL: Duration = Duration::from_millis(1_500);
@@ -36,6 +40,7 @@ pub fn run(bench: &Bench, trials: &mut Trials<'_>) -> Result<()> {
         let data = disk.0.join("data");
         copy(&session.installation.launch.data, &data)?;
         session.installation.launch.data = data;
+        session.installation.launch.serve = SEGMENTS.map(str::to_owned).to_vec();
         let mut findings = Findings::default();
         if let Some(server) = session.start(&mut findings)? {
             fill(&mut session, &server, &disk, &mut findings)?;
@@ -54,7 +59,7 @@ pub fn run(bench: &Bench, trials: &mut Trials<'_>) -> Result<()> {
 fn fill(session: &mut Session, server: &Server, disk: &Small, findings: &mut Findings) -> Result<()> {
     let producers = session.produce(server);
     let watch = Stopwatch::start();
-    while watch.elapsed() < FILL_MAX && disk.free()? > (1 << 20) {
+    while watch.elapsed() < FILL_MAX && disk.free()? > FULL_BYTES {
         std::thread::sleep(Duration::from_millis(50));
     }
     std::thread::sleep(FULL);

@@ -135,7 +135,7 @@ pub const HARNESSES: &[Harness] = &[
     },
     Harness {
         name: "limits",
-        fault: "too few descriptors for 400 connections",
+        fault: "too few descriptors for 260 connections",
         promise: "nothing is lost; events are acknowledged within 5 s of the end of the pressure",
         short: 2,
         long: 60,

@@ -21,7 +21,7 @@ const LIMITS_MIB: (u64, u64) = (96, 768);
 /// With this much, a server stays. Its binary, which is built with debug assertions, is a part of it.
 const ENOUGH_MIB: u64 = 640;
 /// How long producers press.
-const RUN: Duration = Duration::from_millis(3_000);
+const RUN: Duration = Duration::from_millis(1_500);
 /// Where control groups of either version limit memory: folder, and the file with the limit.
 const HIERARCHIES: [(&str, &str); 2] =
     [("/sys/fs/cgroup/memory", "memory.limit_in_bytes"), ("/sys/fs/cgroup", "memory.max")];
