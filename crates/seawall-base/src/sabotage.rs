@@ -34,7 +34,7 @@ pub enum Bug {
     SwallowPoison,
     /// Count quarantined rows, and keep none of them.
     LoseQuarantine,
-    /// Stamp the rows of a request with arrivals that decrease.
+    /// Stamp rows with the wall clock, whatever was stamped before.
     ArrivalsBackwards,
     /// Send an append that has not been answered yet once more.
     RetryAppend,
