@@ -13,7 +13,7 @@ use serde_json::{Value, json};
 
 use super::bench::{Bench, Trials, copy, execute};
 use super::book::Findings;
-use super::damage::{Act, acts, apply};
+use super::damage::{Act, acts, apply, spread};
 use super::server::{Launch, START_MAX, Server, Started};
 
 /// Visits that the model learns from.
@@ -74,7 +74,7 @@ on_missing: {default: accept}
 pub fn run(bench: &Bench, trials: &mut Trials<'_>) -> Result<()> {
     let trained = Trained::at(bench)?;
     let length = fs::metadata(&trained.model).context("looking at the model")?.len();
-    let plan = acts(length, trials.goal);
+    let plan = spread(acts(length), trials.goal);
     let done = usize::try_from(trials.row.trials).unwrap_or(usize::MAX).min(plan.len());
     for act in &plan[done..] {
         if !trials.wanted() {

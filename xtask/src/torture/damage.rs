@@ -142,24 +142,33 @@ fn judge(bench: &Bench, whole: &Whole, damage: Damage, verdict: Verdict, trials:
     Ok(findings)
 }
 
-/// Damages in the order of kinds; no more than `goal`, spread evenly over kinds and files.
+/// Damages in the order of kinds: all of them, or `goal`, spread evenly over kinds and files.
 fn plan(bench: &Bench, kinds: &[Kind], goal: u64) -> Result<Vec<Damage>> {
-    let share = goal.div_ceil(kinds.len().max(1) as u64).max(1);
-    let mut plan = Vec::new();
+    let mut of_kinds = Vec::new();
     for kind in kinds {
         let file = Whole::at(bench, kind.history)?.file(*kind)?;
         let length = fs::metadata(file).context("looking at a file to be damaged")?.len();
-        plan.extend(acts(length.min(kind.bytes_max), share).into_iter().map(|act| Damage { kind: *kind, act }));
+        of_kinds.push((*kind, acts(length.min(kind.bytes_max))));
+    }
+    let total: usize = of_kinds.iter().map(|(_, acts)| acts.len()).sum();
+    let share = if total as u64 <= goal { total as u64 } else { goal.div_ceil(kinds.len().max(1) as u64) };
+    let mut plan = Vec::new();
+    for (kind, acts) in of_kinds {
+        plan.extend(spread(acts, share).into_iter().map(|act| Damage { kind, act }));
     }
     Ok(plan)
 }
 
-/// Everything that is done to a file of `bytes` bytes, or evenly spread parts of it, `at_most` of them.
-pub fn acts(bytes: u64, at_most: u64) -> Vec<Act> {
+/// Everything that is done to a file of `bytes` bytes.
+pub fn acts(bytes: u64) -> Vec<Act> {
     let cuts = (0..bytes).step_by(CUT_BYTES as usize).map(|length| Act::Cut { length });
-    let all: Vec<Act> = cuts.chain((0..bytes).map(|byte| Act::Flip { byte })).collect();
-    let step = (all.len() as u64).div_ceil(at_most.max(1)).max(1) as usize;
-    all.into_iter().step_by(step).collect()
+    cuts.chain((0..bytes).map(|byte| Act::Flip { byte })).collect()
+}
+
+/// Of these, evenly, no more than `at_most`.
+pub fn spread(acts: Vec<Act>, at_most: u64) -> Vec<Act> {
+    let step = (acts.len() as u64).div_ceil(at_most.max(1)).max(1) as usize;
+    acts.into_iter().step_by(step).collect()
 }
 
 impl Whole {

@@ -58,7 +58,11 @@ pub fn run(bench: &Bench, binary: &Path) -> Result<Sabotage> {
     for hunt in &HUNTS {
         let watch = Stopwatch::start();
         let outcome = look(bench, binary.to_owned(), hunt)?;
-        let verdict = if outcome.caught { "caught" } else { "NOT CAUGHT" };
+        let verdict = match (outcome.caught, outcome.skipped) {
+            (true, _) => "caught",
+            (false, true) => "SKIPPED",
+            (false, false) => "NOT CAUGHT",
+        };
         let (bug, harness, seconds) = (hunt.bug, hunt.harness, watch.elapsed().as_secs());
         eprintln!("sabotage {bug}: {verdict} by {harness} in {seconds} s: {}", outcome.finding);
         sabotage.caught += u64::from(outcome.caught);
@@ -70,9 +74,9 @@ pub fn run(bench: &Bench, binary: &Path) -> Result<Sabotage> {
 fn look(bench: &Bench, binary: PathBuf, hunt: &Hunt) -> Result<Bug> {
     let harness = HARNESSES.iter().find(|harness| harness.name == hunt.harness).context("every bug names a harness")?;
     let (name, by) = (hunt.bug.to_owned(), hunt.harness.to_owned());
-    let outcome = |caught, finding| Bug { name, harness: by, caught, finding };
+    let outcome = |caught, skipped, finding| Bug { name, harness: by, caught, skipped, finding };
     if let Some(missing) = harness.needs.iter().find_map(|need| need.missing()) {
-        return Ok(outcome(false, format!("not looked for: {missing}")));
+        return Ok(outcome(false, true, format!("not looked for: {missing}")));
     }
     let mut row = harness.row(bench.seed);
     let bench = Bench { binary, sabotage: Some(hunt.bug), part: hunt.part, ..bench.clone() };
@@ -81,7 +85,7 @@ fn look(bench: &Bench, binary: PathBuf, hunt: &Hunt) -> Result<Bug> {
     let ended = (harness.run)(&bench, &mut trials);
     let finding = row.examples.first().cloned();
     let reason = || ended.err().map_or_else(|| "nothing was found".to_owned(), |error| format!("{error:#}"));
-    Ok(outcome(row.failed > 0, finding.unwrap_or_else(reason)))
+    Ok(outcome(row.failed > 0, false, finding.unwrap_or_else(reason)))
 }
 
 #[cfg(test)]
