@@ -27,6 +27,8 @@ const ROOM_AFTER_MIB: u64 = 400;
 /// How long the disk is given to fill up, and how long a full one is kept.
 const FILL_MAX: Duration = Duration::from_secs(40);
 const FULL: Duration = Duration::from_millis(1_500);
+/// Without an acknowledgement for so long, it is full, too.
+const STANDSTILL: Duration = Duration::from_millis(800);
 /// Within this, events are acknowledged again.
 const RESUME_MAX: Duration = Duration::from_secs(5);
 
@@ -59,8 +61,10 @@ pub fn run(bench: &Bench, trials: &mut Trials<'_>) -> Result<()> {
 fn fill(session: &mut Session, server: &Server, disk: &Small, findings: &mut Findings) -> Result<()> {
     let producers = session.produce(server);
     let watch = Stopwatch::start();
-    while watch.elapsed() < FILL_MAX && disk.free()? > FULL_BYTES {
-        std::thread::sleep(Duration::from_millis(50));
+    let mut before = None;
+    while watch.elapsed() < FILL_MAX && disk.free()? > FULL_BYTES && before != Some(session.books.acknowledged()) {
+        before = Some(session.books.acknowledged());
+        std::thread::sleep(STANDSTILL);
     }
     std::thread::sleep(FULL);
     if server.query("select count(*) as n from events").is_err() || server.get("/health").is_none() {
