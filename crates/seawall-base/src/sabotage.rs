@@ -1,13 +1,14 @@
 //! Bugs planted on purpose, to prove that the harnesses of `cargo xtask torture` can fail.
 //!
-//! Only those harnesses build with the feature `sabotage`. Without it [`on`] is constantly false and the compiler
-//! removes what was planted; with it, the environment variable `SEAWALL_SABOTAGE` names the one bug to have. A bug is
-//! planted where the real code decides, as one condition, so that it does what a slip of the pen would do.
+//! A bug is planted where the real code decides, as one condition, so that it does what a slip of the pen would do. A
+//! binary that is shipped has none of them: without debug assertions [`on`] is constantly false, and the compiler removes
+//! what was planted. With them the conditions are there, and nothing in this crate makes one true: only a `seawall` that
+//! is built with its feature `sabotage` calls [`plant`], with what the environment variable `SEAWALL_SABOTAGE` names. So
+//! such a binary shares every other crate with the one that the tests run on.
 
 /// A planted bug. Its name is the one of the variant in snake case.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-#[cfg_attr(feature = "sabotage", derive(serde::Deserialize))]
-#[cfg_attr(feature = "sabotage", serde(rename_all = "snake_case"))]
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Deserialize)]
+#[serde(rename_all = "snake_case")]
 pub enum Bug {
     /// Answer appends without syncing their group.
     AckBeforeFsync,
@@ -33,27 +34,32 @@ pub enum Bug {
     SwallowPoison,
     /// Count quarantined rows, and keep none of them.
     LoseQuarantine,
-    /// Stamp the rows of a request with arrivals that decrease.
+    /// Stamp rows with the wall clock, whatever was stamped before.
     ArrivalsBackwards,
     /// Send an append that has not been answered yet once more.
     RetryAppend,
-    /// Look for known keys in earlier requests only.
-    SkipBatchUniqueness,
+    /// Give entries of the log up once one of those who need them does not any more.
+    TrimTooEarly,
 }
 
-/// Whether the running binary has this bug.
-#[cfg(not(feature = "sabotage"))]
+/// The bug of this process.
+#[cfg(debug_assertions)]
+static PLANTED: std::sync::OnceLock<Bug> = std::sync::OnceLock::new();
+
+/// Gives this process a bug, once and for all.
+#[cfg(debug_assertions)]
+pub fn plant(bug: Bug) {
+    assert!(PLANTED.set(bug).is_ok(), "a process has one planted bug at most");
+}
+
+/// Whether this process has the bug.
+#[cfg(debug_assertions)]
+pub fn on(bug: Bug) -> bool {
+    PLANTED.get() == Some(&bug)
+}
+
+/// Whether this process has the bug: what is shipped never has.
+#[cfg(not(debug_assertions))]
 pub const fn on(_bug: Bug) -> bool {
     false
-}
-
-/// Whether the running binary has this bug.
-#[cfg(feature = "sabotage")]
-pub fn on(bug: Bug) -> bool {
-    static CHOSEN: std::sync::OnceLock<Option<Bug>> = std::sync::OnceLock::new();
-    let chosen = CHOSEN.get_or_init(|| {
-        let name = std::env::var("SEAWALL_SABOTAGE").ok()?;
-        Some(serde_json::from_value(name.into()).expect("SEAWALL_SABOTAGE names a planted bug"))
-    });
-    *chosen == Some(bug)
 }

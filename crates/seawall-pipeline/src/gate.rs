@@ -414,13 +414,12 @@ impl Order {
 
     /// Arrivals, never decreasing within the partition.
     pub(crate) fn stamp(&mut self, rows: usize, given: Option<&[Instant]>, now: Instant) -> Vec<i64> {
-        let floor = self.last_arrival.unwrap_or(Instant::MIN);
+        let floor = self.last_arrival.filter(|_| !sabotage::on(Bug::ArrivalsBackwards)).unwrap_or(Instant::MIN);
         let mut newest = floor.max(if given.is_some() { floor } else { now });
         let mut arrivals = Vec::with_capacity(rows);
         for row in 0..rows {
             newest = newest.max(given.map_or(newest, |given| given[row]));
-            let back = if sabotage::on(Bug::ArrivalsBackwards) { row as i64 } else { 0 };
-            arrivals.push(newest.0 - back);
+            arrivals.push(newest.0);
         }
         self.last_arrival = Some(newest);
         arrivals
@@ -457,9 +456,6 @@ impl Order {
                 Seen::New => {
                     keep.push(i as u32);
                     uniqueness.fresh.push(keyed);
-                }
-                Seen::Same if sabotage::on(Bug::SkipBatchUniqueness) && keys[..i].contains(&keys[i]) => {
-                    keep.push(i as u32);
                 }
                 Seen::Same => {
                     uniqueness.deduplicated += 1;

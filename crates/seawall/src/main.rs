@@ -11,6 +11,8 @@ mod lineage;
 mod output;
 mod progress;
 mod repair;
+#[cfg(feature = "sabotage")]
+mod sabotage;
 mod tables;
 
 use std::process::ExitCode;
@@ -24,6 +26,8 @@ use cli::Cli;
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 fn main() -> ExitCode {
+    #[cfg(feature = "sabotage")]
+    sabotage::obey();
     let cli = Cli::parse();
     end_quietly_with_the_reader();
     start_logging(cli.global.verbose);

@@ -26,6 +26,8 @@ pub struct Bench {
     pub seed: u64,
     /// A bug that the binary is to have, when it was built with them.
     pub sabotage: Option<&'static str>,
+    /// The part of a harness that is to run, where it has parts; all of them otherwise.
+    pub part: Option<&'static str>,
 }
 
 /// A data folder of its own, removed when dropped unless it was kept.
@@ -50,8 +52,8 @@ impl Bench {
         Ok(Installation { launch: self.launch(&template, &folder), folder, kept: false })
     }
 
-    /// How to run the binary on `FOLDER/data`.
-    fn launch(&self, template: &Path, folder: &Path) -> Launch {
+    /// How to run the binary on `FOLDER/data`, with the project in `TEMPLATE/project`.
+    pub fn launch(&self, template: &Path, folder: &Path) -> Launch {
         let bug = self.sabotage.map(|bug| ("SEAWALL_SABOTAGE".to_owned(), bug.to_owned()));
         Launch {
             binary: self.binary.clone(),
@@ -60,6 +62,7 @@ impl Bench {
             log: folder.join("server.log"),
             wrap: Vec::new(),
             environment: bug.into_iter().collect(),
+            serve: Vec::new(),
         }
     }
 

@@ -57,7 +57,8 @@ pub fn write_project(folder: &Path) -> Result<()> {
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
         fs::write(&path, content).with_context(|| format!("writing {}", path.display()))
     };
-    write("seawall.yaml", "kind: project\nname: torture\n")?;
+    // Whatever nobody needs any more is given up at once.
+    write("seawall.yaml", "kind: project\nname: torture\nlog_retention: 0s\n")?;
     write("contracts/events.odcs.yaml", CONTRACT)?;
     write("declarations.yaml", DECLARATIONS)
 }

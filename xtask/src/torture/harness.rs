@@ -6,7 +6,9 @@ use anyhow::Result;
 
 use super::bench::{Bench, Trials, execute};
 use super::scorecard::{Row, bound_95};
-use super::{damage, full, jumps, kill, limits, network, power, sim, syscalls, traced, zombie};
+use super::{
+    artifact, damage, full, jumps, kill, limits, memory, network, nospace, power, sim, syscalls, traced, zombie,
+};
 
 /// One way to break a server.
 pub struct Harness {
@@ -35,6 +37,8 @@ pub enum Need {
     Strace,
     /// A library that gives a process another clock.
     Faketime,
+    /// A control group that limits memory.
+    MemoryGroup,
 }
 
 /// Every harness, in the order of the scorecard.
@@ -94,6 +98,15 @@ pub const HARNESSES: &[Harness] = &[
         run: damage::run,
     },
     Harness {
+        name: "artifact",
+        fault: "a bit flips in a kept model, or its file is cut short",
+        promise: "a prediction is the one of the whole model, or an error",
+        short: 4,
+        long: 2_000,
+        needs: &[],
+        run: artifact::run,
+    },
+    Harness {
         name: "full",
         fault: "the disk is full, then has room again",
         promise: "refusals say when to come back, reads go on, events are acknowledged within 5 s of room",
@@ -103,8 +116,26 @@ pub const HARNESSES: &[Harness] = &[
         run: full::run,
     },
     Harness {
+        name: "nospace",
+        fault: "a write, an allocation or a new name fails for want of room, at any of its calls",
+        promise: "nothing is lost; refusals say when to come back, reads go on, the next start is whole",
+        short: 4,
+        long: 200,
+        needs: &[Need::Strace],
+        run: nospace::run,
+    },
+    Harness {
+        name: "memory",
+        fault: "96 to 768 MiB of memory for a server that is pressed",
+        promise: "nothing is lost; with 640 MiB it stays",
+        short: 1,
+        long: 60,
+        needs: &[Need::MemoryGroup],
+        run: memory::run,
+    },
+    Harness {
         name: "limits",
-        fault: "too few descriptors for 400 connections",
+        fault: "too few descriptors for 260 connections",
         promise: "nothing is lost; events are acknowledged within 5 s of the end of the pressure",
         short: 2,
         long: 60,
@@ -182,7 +213,10 @@ impl Need {
                 Some("needs strace, and the right to trace".to_owned())
             }
             Need::Faketime if jumps::library().is_none() => Some("needs libfaketime".to_owned()),
-            Need::Root | Need::Strace | Need::Faketime => None,
+            Need::MemoryGroup if !memory::is_limitable() => {
+                Some("needs the right to make a control group that limits memory".to_owned())
+            }
+            Need::Root | Need::Strace | Need::Faketime | Need::MemoryGroup => None,
         }
     }
 }

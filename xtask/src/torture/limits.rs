@@ -17,7 +17,7 @@ use super::session::Session;
 /// Descriptors beyond those of a server at rest, drawn up to here.
 const DESCRIPTORS: (u64, u64) = (64, 160);
 /// Idle connections that somebody holds open.
-const CONNECTIONS: usize = 400;
+const CONNECTIONS: usize = 260;
 /// A server without descriptors accepts nobody; its queue of connections fills up.
 const CONNECT_MAX: Duration = Duration::from_millis(20);
 /// Within this, events are acknowledged once connections are let go.

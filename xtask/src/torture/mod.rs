@@ -4,6 +4,7 @@
 //! the continuous integration, `--long` is resumed until its goals are reached. A harness that needs what this machine
 //! lacks says so and counts nothing. Sabotage builds prove that the harnesses can fail.
 
+mod artifact;
 mod audit;
 mod bench;
 mod book;
@@ -16,7 +17,9 @@ mod harness;
 mod jumps;
 mod kill;
 mod limits;
+mod memory;
 mod network;
+mod nospace;
 mod options;
 mod order;
 mod power;
@@ -33,6 +36,7 @@ mod syscalls;
 mod text;
 mod trace;
 mod traced;
+mod whole;
 mod zombie;
 
 pub use options::Options;

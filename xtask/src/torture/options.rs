@@ -41,6 +41,9 @@ pub struct Options {
     /// The binary under test; built when it is not given
     #[arg(long, value_name = "PATH")]
     pub binary: Option<PathBuf>,
+    /// The commit that the given binary was built from
+    #[arg(long, value_name = "NAME", requires = "binary")]
+    pub commit: Option<String>,
     /// A binary built with `--features seawall/sabotage`; built when neither binary is given
     #[arg(long, value_name = "PATH")]
     pub sabotage_binary: Option<PathBuf>,

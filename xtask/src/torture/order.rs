@@ -8,7 +8,7 @@
 //!
 //! Events are found by their notes, whatever the formats of wire and log are.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, HashSet};
 use std::path::Path;
 
 use serde_json::Value;
@@ -32,9 +32,28 @@ pub struct Audited {
 pub fn audit(calls: &[Call], data: &Path, notes: &[String]) -> Audited {
     let mut audited = Audited::default();
     let files = Files::of(calls);
-    check_answers(calls, &files, notes, &mut audited);
+    check_answers(calls, &files, &Notes::of(notes), &mut audited);
     check_names(calls, &files, data, &mut audited);
     audited
+}
+
+/// The notes of all events, which have one length.
+struct Notes<'a> {
+    all: HashSet<&'a [u8]>,
+    length: usize,
+}
+
+impl<'a> Notes<'a> {
+    fn of(notes: &'a [String]) -> Notes<'a> {
+        let length = notes.first().map_or(1, |note| note.len().max(1));
+        Notes { all: notes.iter().map(String::as_bytes).collect(), length }
+    }
+
+    /// The notes in `bytes`, in their order.
+    fn within<'b>(&'b self, bytes: &'b [u8]) -> impl Iterator<Item = &'a [u8]> + 'b {
+        let may_be = |window: &&[u8]| window[0].is_ascii_alphanumeric() && window[self.length - 1] != 0;
+        bytes.windows(self.length).filter(may_be).filter_map(|window| self.all.get(window).copied())
+    }
 }
 
 /// Writes, syncs and names, by path.
@@ -79,23 +98,24 @@ fn is_socket(call: &Call) -> bool {
 }
 
 /// Follows each event from the socket to the log and back.
-fn check_answers(calls: &[Call], files: &Files<'_>, notes: &[String], audited: &mut Audited) {
+fn check_answers(calls: &[Call], files: &Files<'_>, notes: &Notes<'_>, audited: &mut Audited) {
     let logged = logged(files, notes);
-    let mut asked: HashMap<&str, &String> = HashMap::new();
+    let mut asked: HashMap<&str, &[u8]> = HashMap::new();
     for call in calls.iter().filter(|call| is_socket(call)) {
         let socket = call.path.as_deref().unwrap_or_default();
         let bytes = call.strings().concat();
         match call.name.as_str() {
-            "recvfrom" | "read" | "readv" | "recvmsg" => {
+            "recvfrom" | "recvmsg" => {
                 // A request may come in pieces; the piece with the note names it.
-                if let Some(note) = note_in(&bytes, notes) {
+                if let Some(note) = notes.within(&bytes).next() {
                     asked.insert(socket, note);
                 }
             }
             "sendto" | "write" | "writev" | "sendmsg" if bytes.starts_with(b"HTTP/1.1 2") => {
                 let Some(note) = asked.remove(socket) else { continue };
                 audited.answers += 1;
-                check_answer(call, note, logged.get(note.as_str()), files, &mut audited.findings);
+                let name = String::from_utf8_lossy(note);
+                check_answer(call, &name, logged.get(note), files, &mut audited.findings);
             }
             _ => {}
         }
@@ -118,13 +138,12 @@ fn check_answer(answer: &Call, note: &str, written: Option<&&Call>, files: &File
 }
 
 /// The first write to a segment of the log that holds each note.
-fn logged<'a>(files: &Files<'a>, notes: &'a [String]) -> HashMap<&'a str, &'a Call> {
-    let mut logged: HashMap<&str, &Call> = HashMap::new();
+fn logged<'a>(files: &Files<'a>, notes: &Notes<'a>) -> HashMap<&'a [u8], &'a Call> {
+    let mut logged: HashMap<&[u8], &Call> = HashMap::new();
     for (_, writes) in files.writes.iter().filter(|(path, _)| path.contains("/log/")) {
         for write in writes {
-            let bytes = write.strings().concat();
-            for note in notes.iter().filter(|note| holds(&bytes, note)) {
-                let first = logged.entry(note.as_str()).or_insert(write);
+            for note in notes.within(&write.strings().concat()) {
+                let first = logged.entry(note).or_insert(write);
                 if write.begun < first.begun {
                     *first = write;
                 }
@@ -132,14 +151,6 @@ fn logged<'a>(files: &Files<'a>, notes: &'a [String]) -> HashMap<&'a str, &'a Ca
         }
     }
     logged
-}
-
-fn note_in<'a>(bytes: &[u8], notes: &'a [String]) -> Option<&'a String> {
-    notes.iter().find(|note| holds(bytes, note))
-}
-
-fn holds(bytes: &[u8], text: &str) -> bool {
-    bytes.windows(text.len()).any(|window| window == text.as_bytes())
 }
 
 /// A name that a link or a rename made.

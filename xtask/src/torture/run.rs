@@ -35,7 +35,7 @@ pub fn run(root: &Path, options: &Options) -> Result<ExitCode> {
     // Absolute, because the processes under test work elsewhere.
     let work = work.canonicalize().with_context(|| format!("finding {}", work.display()))?;
     let (binary, simulation) = (binary(root, options)?, simulation(root, options)?);
-    let bench = Bench { binary, simulation, work, seed: options.seed, sabotage: None };
+    let bench = Bench { binary, simulation, work, seed: options.seed, sabotage: None, part: None };
     let _ = fs::remove_dir_all(bench.work.join("template"));
     let form = if options.long { "long" } else { "short" };
     let mut card = Scorecard {
@@ -51,7 +51,7 @@ pub fn run(root: &Path, options: &Options) -> Result<ExitCode> {
         rows: Vec::new(),
         sabotage: Sabotage::default(),
     };
-    let commit = commit(root);
+    let commit = commit(root, options);
     for harness in chosen {
         let row = run_one(harness, &bench, &commit, options)?;
         let unseen = row.commits.iter().filter(|commit| !card.commits.contains(commit));
@@ -121,8 +121,7 @@ fn run_one(harness: &Harness, bench: &Bench, commit: &str, options: &Options) ->
     let kept = bench.work.join(format!("long-{}.json", harness.name));
     let mut row = harness.row(options.seed);
     if options.long && !options.fresh && kept.exists() {
-        let text = fs::read_to_string(&kept).with_context(|| format!("reading {}", kept.display()))?;
-        row = serde_json::from_str(&text).with_context(|| format!("reading {}", kept.display()))?;
+        row = kept_row(&kept, row, commit, options)?;
     }
     if let Some(missing) = harness.needs.iter().find_map(|need| need.missing()) {
         eprintln!("SKIPPED {}: {missing}", harness.name);
@@ -147,6 +146,18 @@ fn run_one(harness: &Harness, bench: &Bench, commit: &str, options: &Options) ->
     outcome?;
     eprintln!("{}: {} of {} trials failed, {} s", harness.name, row.failed, row.trials, row.seconds);
     Ok(row)
+}
+
+/// The kept results; `fresh` when they are of another commit, and more are wanted: trials count for one binary only.
+fn kept_row(kept: &Path, fresh: Row, commit: &str, options: &Options) -> Result<Row> {
+    let text = fs::read_to_string(kept).with_context(|| format!("reading {}", kept.display()))?;
+    let row: Row = serde_json::from_str(&text).with_context(|| format!("reading {}", kept.display()))?;
+    let same = row.commits.iter().all(|of| of == commit);
+    if same || options.budget == Some(0) {
+        return Ok(row);
+    }
+    eprintln!("{}: {} kept trials of {} do not count for {commit}", row.name, row.trials, row.commits.join(", "));
+    Ok(fresh)
 }
 
 /// The binary under test: the one given, or the one that cargo builds in the profile of the tests.
@@ -206,8 +217,17 @@ fn today() -> String {
     jiff::Timestamp::from_second(now).map_or_else(|_| String::new(), |now| now.to_string()[..10].to_owned())
 }
 
-/// The short name of the checked-out commit, marked when the tree differs from it.
-fn commit(root: &Path) -> String {
+/// The commit that the binary under test was built from: the one that was told with a binary, or the short name of the
+/// checked-out one, marked when the tree differs from it.
+fn commit(root: &Path, options: &Options) -> String {
+    match (&options.commit, &options.binary) {
+        (Some(commit), _) => commit.clone(),
+        (None, Some(_)) => "unknown".to_owned(),
+        (None, None) => checked_out(root),
+    }
+}
+
+fn checked_out(root: &Path) -> String {
     let output = Command::new("git").current_dir(root).args(["describe", "--always", "--dirty"]).output();
     let said = output.ok().filter(|output| output.status.success());
     said.map_or_else(|| "unknown".to_owned(), |output| String::from_utf8_lossy(&output.stdout).trim().to_owned())

@@ -96,6 +96,9 @@ pub struct Bug {
     pub harness: String,
     /// Whether that turned red.
     pub caught: bool,
+    /// Whether the machine lacks what that harness needs, so that it did not run.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub skipped: bool,
     /// The first finding, or why there is none.
     pub finding: String,
 }
@@ -121,10 +124,11 @@ impl Scorecard {
         (self.silent, self.acknowledged) = (sum(|row| row.silent), sum(|row| row.acknowledged));
     }
 
-    /// Whether nothing is wrong: nothing lost, doubled or silent, and every bug caught that was planted.
+    /// Whether nothing is wrong: nothing lost, doubled or silent, and every bug caught that was looked for.
     pub fn is_clean(&self) -> bool {
         let failed: u64 = self.rows.iter().map(|row| row.failed).sum();
-        self.lost + self.duplicated + self.silent + failed == 0 && self.sabotage.planted == self.sabotage.caught
+        let missed = self.sabotage.bugs.iter().any(|bug| !bug.caught && !bug.skipped);
+        self.lost + self.duplicated + self.silent + failed == 0 && !missed
     }
 }
 

@@ -60,6 +60,8 @@ pub struct Launch {
     pub wrap: Vec<String>,
     /// Environment variables.
     pub environment: Vec<(String, String)>,
+    /// Further arguments of `serve`.
+    pub serve: Vec<String>,
 }
 
 impl Launch {
@@ -88,6 +90,7 @@ impl Launch {
         let log: File = log.with_context(|| format!("opening {}", self.log.display()))?;
         let errors = log.try_clone().context("sharing the log of the server")?;
         let mut command = self.command(&["serve", "--listen", "127.0.0.1:0", "--output", "json"]);
+        command.args(&self.serve);
         let mut child = command.stdout(Stdio::piped()).stderr(errors).spawn().context("starting the server")?;
         let stdout = child.stdout.take().expect("it was asked for");
         Ok(Starting { child, output: Some((stdout, log)), data: self.data.clone() })
@@ -212,8 +215,13 @@ impl Server {
     }
 
     /// Ends the process as a service manager would; its exit status.
-    pub fn terminate(mut self) -> Result<ExitStatus> {
+    pub fn terminate(self) -> Result<ExitStatus> {
         self.signal(Signal::Terminate)?;
+        self.ends()
+    }
+
+    /// Waits for the end of a process that was told to; its exit status.
+    pub fn ends(mut self) -> Result<ExitStatus> {
         let watch = Stopwatch::start();
         while watch.elapsed() < CATCH_UP_MAX {
             if let Some(status) = self.ended()? {

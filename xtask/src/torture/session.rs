@@ -43,6 +43,12 @@ impl Session {
         })
     }
 
+    /// Lets the log roll and be given up all the time: small segments, and a checkpoint as often as one may be written.
+    pub fn tighten(&mut self) {
+        let arguments = ["--log-segment-kib", "16", "--checkpoint-interval", "100ms"];
+        self.installation.launch.serve = arguments.map(str::to_owned).to_vec();
+    }
+
     /// Starts the server and checks what it recovered; none when it does not start, which is a finding.
     pub fn start(&mut self, findings: &mut Findings) -> Result<Option<Server>> {
         match self.installation.launch.spawn()?.listening(START_MAX)? {

@@ -2,7 +2,8 @@
 //! renames and links of the durable path there is a trial that ends exactly there.
 //!
 //! `strace` counts calls per thread. Rare calls are swept from the first on; frequent ones are drawn. A run that ends
-//! without meeting its point counts no trial.
+//! without meeting its point counts no trial, and no later point of the session lies behind it. Every other session has a
+//! log of small segments, so that there are more names to make and to remove.
 
 use std::time::Duration;
 
@@ -32,10 +33,10 @@ const CALLS: [Call; 9] = [
     Call { names: "fsync", nth_max: 6 },
     Call { names: "pwrite64", nth_max: 40 },
     Call { names: "write", nth_max: 60 },
-    Call { names: "rename,renameat,renameat2", nth_max: 2 },
-    Call { names: "link,linkat", nth_max: 2 },
-    Call { names: "unlink,unlinkat", nth_max: 3 },
-    Call { names: "mkdir,mkdirat,ftruncate,fallocate", nth_max: 1 },
+    Call { names: "rename,renameat,renameat2", nth_max: 6 },
+    Call { names: "link,linkat", nth_max: 4 },
+    Call { names: "unlink,unlinkat", nth_max: 6 },
+    Call { names: "mkdir,mkdirat,ftruncate,fallocate", nth_max: 3 },
     Call { names: "openat", nth_max: 120 },
 ];
 
@@ -43,11 +44,17 @@ const CALLS: [Call; 9] = [
 pub fn run(bench: &Bench, trials: &mut Trials<'_>) -> Result<()> {
     while trials.wanted() {
         let mut session = Session::begin(bench, trials, Load { batch_max: 20, ..Load::default() })?;
+        if (trials.row.trials / TRIALS_PER_SESSION).is_multiple_of(2) {
+            session.tighten();
+        }
+        let mut reach = CALLS.map(|call| call.nth_max);
         let (mut met, mut misses) = (0, 0);
         while met < TRIALS_PER_SESSION && misses < 4 * TRIALS_PER_SESSION && trials.wanted() {
-            let (names, nth) = point(&mut session.draw);
-            let Some(mut findings) = kill_at(&mut session, names, nth)? else {
+            let call = session.draw.below(CALLS.len() as u64) as usize;
+            let nth = nth(&mut session.draw, reach[call]);
+            let Some(mut findings) = kill_at(&mut session, CALLS[call].names, nth)? else {
                 misses += 1;
+                reach[call] = nth.saturating_sub(1).max(1);
                 continue;
             };
             met += 1;
@@ -61,10 +68,9 @@ pub fn run(bench: &Bench, trials: &mut Trials<'_>) -> Result<()> {
     Ok(())
 }
 
-fn point(draw: &mut Seeded) -> (&'static str, u64) {
-    let call = &CALLS[draw.below(CALLS.len() as u64) as usize];
-    // The lower of two, because late calls are met less often.
-    (call.names, 1 + draw.below(call.nth_max).min(draw.below(call.nth_max)))
+/// The lower of two, because late calls are met less often.
+fn nth(draw: &mut Seeded, nth_max: u64) -> u64 {
+    1 + draw.below(nth_max).min(draw.below(nth_max))
 }
 
 /// Runs a server that dies at the `nth` call of `names`; none when it did not come to that.

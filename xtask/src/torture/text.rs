@@ -49,7 +49,8 @@ pub fn scorecard(card: &Scorecard) -> String {
         None => writeln!(text, "sabotage: {} of {} planted bugs caught", card.sabotage.caught, card.sabotage.planted),
     };
     for bug in card.sabotage.bugs.iter().filter(|bug| !bug.caught) {
-        let _ = writeln!(text, "           NOT CAUGHT {} by {}: {}", bug.name, bug.harness, bug.finding);
+        let verdict = if bug.skipped { "SKIPPED" } else { "NOT CAUGHT" };
+        let _ = writeln!(text, "           {verdict} {} by {}: {}", bug.name, bug.harness, bug.finding);
     }
     text
 }

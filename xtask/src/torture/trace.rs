@@ -83,9 +83,10 @@ fn path_of(arguments: &str) -> Option<String> {
     Some(if path.starts_with("\\x") { String::from_utf8_lossy(&unhex(path)).into_owned() } else { path.to_owned() })
 }
 
-/// The bytes of `\x41\x42`.
+/// The bytes of `\x41\x42`; every byte is four characters.
 fn unhex(text: &str) -> Vec<u8> {
-    text.split("\\x").skip(1).filter_map(|hex| u8::from_str_radix(hex.get(..2)?, 16).ok()).collect()
+    let digit = |digit: u8| char::from(digit).to_digit(16).unwrap_or_default() as u8;
+    text.as_bytes().chunks_exact(4).map(|byte| digit(byte[2]) << 4 | digit(byte[3])).collect()
 }
 
 #[cfg(test)]

@@ -14,9 +14,9 @@ use super::server::{START_MAX, Started};
 use super::session::Session;
 use super::trace;
 
-/// What is traced: everything that makes bytes, names and answers.
+/// What is traced: everything that makes bytes, names and answers, and what sockets receive.
 const TRACED: &str = "trace=write,pwrite64,writev,pwritev,fsync,fdatasync,link,linkat,rename,renameat,renameat2,\
-                      sendto,sendmsg,recvfrom,recvmsg,read,readv";
+                      sendto,sendmsg,recvfrom,recvmsg";
 /// How long a run takes events: several commits of tables.
 const RUN: Duration = Duration::from_millis(3_500);
 /// Syncs of one thread until one fails, at most.

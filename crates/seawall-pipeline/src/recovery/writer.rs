@@ -26,6 +26,9 @@ use crate::{feature_writer, table_writer};
 /// How often the writer looks whether a checkpoint is due.
 const LOOK_INTERVAL: Duration = Duration::from_millis(500);
 
+/// How long a checkpoint waits for the log: a disk that is full must not keep a server from ending.
+const DURABLE_PATIENCE: Duration = Duration::from_secs(10);
+
 /// What the writer works on.
 pub(crate) struct OrderWriter {
     pub log: Arc<dyn Log>,
@@ -173,10 +176,16 @@ pub(super) async fn write(
     }
 }
 
-/// The offset after the first `entries` entries, once they are durable.
+/// The offset after the first `entries` entries, once they are durable; `Unavailable` when that takes too long.
 async fn end_of(log: &dyn Log, entries: u64) -> Result<Offset> {
     let Some(last) = entries.checked_sub(1) else { return Ok(Offset(0)) };
-    log.wait_beyond(last).await?;
+    match tokio::time::timeout(DURABLE_PATIENCE, log.wait_beyond(last)).await {
+        Ok(reached) => reached?,
+        Err(_) => {
+            let message = "the log has no room for entries that a checkpoint of the order speaks of";
+            return Err(Error::new(ErrorKind::Unavailable, "SW0441", message).hint("make room on the disk"));
+        }
+    }
     let read = log.read(last, 1).await?;
     read.first().map(|entry| entry.end()).ok_or_else(|| Error::internal("SW0441", "a durable entry cannot be read"))
 }

@@ -1,6 +1,7 @@
 //! `POST /v1/datasets/{dataset}/events`: NDJSON, a JSON array or an Arrow IPC stream, plain, gzip or zstd.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use axum::Json;
 use axum::body::Bytes;
@@ -8,11 +9,11 @@ use axum::extract::{Path, Query, Request, State};
 use axum::http::{HeaderMap, HeaderName, HeaderValue, header};
 use axum::response::{IntoResponse, Response};
 use seawall_base::error::Result;
-use seawall_base::{Error, Permit};
+use seawall_base::{Error, ErrorKind, Permit};
 use seawall_catalog::policy::Action;
-use seawall_pipeline::Incoming;
 use seawall_pipeline::receipt::Verdicts;
 use seawall_pipeline::revision::Revision;
+use seawall_pipeline::{Incoming, Receipt};
 use serde::Deserialize;
 use serde_json::Value;
 
@@ -28,6 +29,9 @@ const IDEMPOTENCY_REPLAYED: HeaderName = HeaderName::from_static("idempotency-re
 
 /// Stands for a header that is no text; nothing that a header may say.
 const UNREADABLE: &str = "\u{fffd}";
+
+/// How long a request waits for its rows to be durable: far longer than any disk that works needs.
+const DURABLE_PATIENCE: Duration = Duration::from_secs(20);
 
 /// `?verdicts=...`.
 #[derive(Debug, Deserialize)]
@@ -52,7 +56,7 @@ pub(super) async fn push(
         }
     };
     let bytes = body::read(body, stated, Patience::default(), &mut room, &app.counters).await?;
-    let receipt = take_in(&app, &permit, form, bytes, room).await?;
+    let receipt = durable(tokio::spawn(take_in(app.clone(), permit, form, bytes, room))).await?;
     let replayed = receipt.repeated;
     let mut response = Json(receipt).into_response();
     if replayed {
@@ -133,14 +137,23 @@ impl Form {
     }
 }
 
+/// Waits for the receipt. The rows of a request that waits too long go on into the log, and keep their room until they
+/// are there: so a disk without room for the log ends in refusals, and not in memory that grows.
+async fn durable(taking: tokio::task::JoinHandle<Result<Receipt>>) -> Result<Receipt> {
+    match tokio::time::timeout(DURABLE_PATIENCE, taking).await {
+        Ok(taken) => taken.map_err(|e| Error::internal("SW0887", "taking the request in failed").because(e))?,
+        Err(_) => {
+            let message = format!("the rows were not durable within {} s", DURABLE_PATIENCE.as_secs());
+            Err(Error::new(ErrorKind::Unavailable, "SW1213", message).hint(
+                "send the same rows again after the time that Retry-After tells: they may have become durable meanwhile, \
+                 and are then deduplicated by their key",
+            ))
+        }
+    }
+}
+
 /// Decodes a body and takes its rows in; `room` is given back when they are durable.
-async fn take_in(
-    app: &App,
-    permit: &Permit,
-    form: Form,
-    packed: Bytes,
-    mut room: Taken,
-) -> Result<seawall_pipeline::Receipt> {
+async fn take_in(app: App, permit: Permit, form: Form, packed: Bytes, mut room: Taken) -> Result<Receipt> {
     let inline = form.encoding == Encoding::Identity && packed.len() <= INLINE_BYTES_MAX;
     let source = form.source.clone();
     let read_rows = move || (form.rows(packed, &mut room), room);
@@ -155,7 +168,7 @@ async fn take_in(
         "SW0889" => app.counters.cut_off(CutOff::Oversized),
         _ => {}
     })?;
-    app.pipeline.ingest(permit, &source, incoming).await
+    app.pipeline.ingest(&permit, &source, incoming).await
 }
 
 pub(super) async fn resume(

@@ -14,7 +14,7 @@ pub(super) fn io(doing: &str, path: &Path, cause: io::Error) -> Error {
 pub(super) fn poisoned(folder: &Path, reason: &str) -> Error {
     let message = format!("the log in {} takes no entries since a write failed: {reason}", folder.display());
     Error::new(ErrorKind::Unavailable, "SW0402", message)
-        .hint("remove the cause (disk full or failing?) and restart: opening the log finds out what is durable")
+        .hint("remove the cause (a failing disk?) and restart: opening the log finds out what is durable")
 }
 
 /// A segment contradicts itself or its neighbours.

@@ -259,8 +259,11 @@ pub(super) fn scan(
             break;
         };
         let Some(tip) = Tip::after(&header) else { break };
-        let behind = || Header::read(owner.id, &bytes[body + header.padded()..]);
-        if sabotage::on(Bug::TruncateWholeTail) && behind().is_none() {
+        let is_last = || {
+            let behind = Header::read(owner.id, &bytes[body + header.padded()..]);
+            behind.is_none_or(|behind| behind.kind == Kind::Mark)
+        };
+        if sabotage::on(Bug::TruncateWholeTail) && is_last() {
             break;
         }
         if header.group_back == 0 {

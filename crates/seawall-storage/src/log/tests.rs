@@ -429,3 +429,25 @@ async fn footers_that_are_missing_or_damaged_are_written_again() {
         assert!(fs::read(path).unwrap() == whole[path], "{}", path.display());
     }
 }
+
+#[test]
+fn a_full_disk_is_waited_for_and_a_failing_one_is_not() {
+    let check = |failures: Vec<io::ErrorKind>, closed: bool, expected: std::result::Result<usize, io::ErrorKind>| {
+        let (sender, queue) = tokio::sync::mpsc::channel(1);
+        let sender = (!closed).then_some(sender);
+        let mut failures = failures.into_iter();
+        let mut tries = 0;
+        let done = writer::when_room(Path::new("/log"), &queue, || {
+            tries += 1;
+            failures.next().map_or(Ok(tries), |kind| Err(kind.into()))
+        });
+        assert_eq!(done.map_err(|e| e.kind()), expected);
+        drop(sender);
+    };
+    use io::ErrorKind::{PermissionDenied, QuotaExceeded, StorageFull};
+    check(vec![], false, Ok(1));
+    check(vec![StorageFull, QuotaExceeded], false, Ok(3));
+    check(vec![StorageFull, PermissionDenied], false, Err(PermissionDenied));
+    // Nobody is left who could append: the folder is given back.
+    check(vec![StorageFull], true, Err(StorageFull));
+}

@@ -2,16 +2,19 @@
 //!
 //! Order of effects for a group: write the frames, sync, show the entries to readers, answer the callers. A failed
 //! write or sync poisons the log: the state of the file is unknown, so nothing is retried and every later append is
-//! refused until the log is opened again. The next segment is prepared by a helper thread while this one fills.
+//! refused until the log is opened again. The next segment is prepared by a helper thread while this one fills. A full
+//! disk is no failed write: segments are filled with zeros before they hold anything, so that room is missing for the
+//! next segment only. The writer waits for it, and whoever appends waits along.
 
 use std::collections::VecDeque;
 use std::fs::File;
 use std::io;
 use std::os::unix::fs::FileExt;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
+use std::time::Duration;
 
 use bytes::Bytes;
 use parking_lot::{Mutex, RwLock};
@@ -27,6 +30,9 @@ use super::index::Index;
 use super::ownership::Epoch;
 use super::recover::OpenSegment;
 use super::{GROUP_BYTES_MAX, error, segment};
+
+/// Between two looks at a disk that is full.
+const ROOM_PAUSE: Duration = Duration::from_millis(200);
 
 /// Syncs the data of a file: `durable::sync_data`, but for tests that make it fail.
 pub(super) type Sync = Box<dyn FnMut(&File) -> io::Result<()> + Send>;
@@ -86,7 +92,7 @@ impl Writer {
         let shared = self.shared.clone();
         let _stopped = OnExit(shared.clone());
         while let Some(group) = self.next_group(&mut queue) {
-            if let Err((cause, refused)) = self.commit(group) {
+            if let Err((cause, refused)) = self.commit(group, &queue) {
                 return refuse(&shared, &cause, refused, &mut queue);
             }
         }
@@ -119,12 +125,16 @@ impl Writer {
     }
 
     /// Makes a group durable and answers it; on failure gives back the cause and the jobs not answered.
-    fn commit(&mut self, mut waiting: VecDeque<Job>) -> std::result::Result<(), (String, VecDeque<Job>)> {
+    fn commit(
+        &mut self,
+        mut waiting: VecDeque<Job>,
+        queue: &mpsc::Receiver<Job>,
+    ) -> std::result::Result<(), (String, VecDeque<Job>)> {
         while let Some(next) = waiting.front() {
             let next_bytes = next.payload.len();
             let written = self.encode(&mut waiting);
             if written.is_empty() {
-                if let Err(cause) = self.roll(next_bytes) {
+                if let Err(cause) = self.roll(next_bytes, queue) {
                     return Err((format!("adding a segment: {cause}"), waiting));
                 }
                 continue;
@@ -213,24 +223,26 @@ impl Writer {
     }
 
     /// Continues in a new segment that has room for a payload of `payload` bytes.
-    fn roll(&mut self, payload: usize) -> io::Result<()> {
+    fn roll(&mut self, payload: usize, queue: &mpsc::Receiver<Job>) -> io::Result<()> {
         let number = self.segment.number + 1;
         let length = segment::length_for(self.segment_bytes, payload);
-        let folder = &self.shared.folder;
+        let shared = self.shared.clone();
+        let folder = &shared.folder;
         let prepared = self.spare.take().map(|thread| thread.join());
         let file = match prepared {
             Some(Ok(Ok(file))) if length == self.segment_bytes => file,
             // No spare, or of the wrong length, or it failed: begun anew, it holds nothing yet that could be lost.
-            _ => durable::create_zeroed(&segment::spare_path(folder), length)?,
+            _ => when_room(folder, queue, || create_spare(&segment::spare_path(folder), length))?,
         };
         let header =
             segment::Header { partition: self.owner.partition, id: self.owner.id, number, length, start: self.tip };
         segment::install(&file, folder, &header)?;
-        {
-            let mut epoch = self.shared.epoch.lock();
+        // Locked anew each time, because giving segments up makes room and needs the epoch, too.
+        when_room(folder, queue, || {
+            let mut epoch = shared.epoch.lock();
             epoch.last_segment = number;
-            epoch.write(folder)?;
-        }
+            epoch.write(folder)
+        })?;
         self.seal();
         self.shared.index.write().begin_segment(number, length, self.tip);
         self.segment = OpenSegment { file, number, length, at: segment::HEADER_BYTES as u64 };
@@ -269,7 +281,7 @@ impl Writer {
         let (path, bytes) = (segment::spare_path(&self.shared.folder), self.segment_bytes);
         let thread = std::thread::Builder::new().name("log-spare".to_owned());
         // Without a thread the segment is created when it is needed.
-        self.spare = thread.spawn(move || durable::create_zeroed(&path, bytes)).ok();
+        self.spare = thread.spawn(move || create_spare(&path, bytes)).ok();
     }
 }
 
@@ -284,6 +296,44 @@ impl Drop for Writer {
             let _ = spare.join();
         }
     }
+}
+
+/// A file of zeros for a segment; when it does not come to that, the room that a part of it took is given back.
+fn create_spare(path: &Path, bytes: u64) -> io::Result<File> {
+    durable::create_zeroed(path, bytes).inspect_err(|_| {
+        // What failed first is what the caller must hear of.
+        let _ = std::fs::remove_file(path);
+    })
+}
+
+/// Does what may be done again, until the disk has room for it. Gives up once nobody can append any more.
+pub(super) fn when_room<T>(
+    folder: &Path,
+    queue: &mpsc::Receiver<Job>,
+    mut act: impl FnMut() -> io::Result<T>,
+) -> io::Result<T> {
+    let mut waits = false;
+    loop {
+        match act() {
+            Err(cause) if is_full(&cause) && !queue.is_closed() => {
+                if !waits {
+                    error_event!(folder = %folder.display(), %cause, "no room for the log, appends wait for it");
+                    waits = true;
+                }
+                std::thread::sleep(ROOM_PAUSE);
+            }
+            done => {
+                if waits && done.is_ok() {
+                    warn!(folder = %folder.display(), "there is room for the log again");
+                }
+                return done;
+            }
+        }
+    }
+}
+
+fn is_full(cause: &io::Error) -> bool {
+    matches!(cause.kind(), io::ErrorKind::StorageFull | io::ErrorKind::QuotaExceeded)
 }
 
 /// Poisons the log, then refuses everything that waits until the queue is closed.

@@ -24,14 +24,14 @@ fn snake(name: &str) -> String {
 fn every_planted_bug_is_hunted_and_no_other() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR")).parent().expect("xtask lies in the repository");
     let source = std::fs::read_to_string(root.join("crates/seawall-base/src/sabotage.rs")).expect("the bugs");
-    let hunted: BTreeSet<String> = BUGS.iter().map(|(bug, _)| (*bug).to_owned()).collect();
+    let hunted: BTreeSet<String> = HUNTS.iter().map(|hunt| hunt.bug.to_owned()).collect();
     assert_eq!(variants(&source), hunted);
-    assert_eq!(hunted.len(), BUGS.len());
+    assert_eq!(hunted.len(), HUNTS.len());
 }
 
 #[test]
 fn every_hunter_exists() {
-    for (bug, harness) in BUGS {
-        assert!(HARNESSES.iter().any(|known| known.name == harness), "{bug} is to be found by {harness}");
+    for Hunt { bug, harness, .. } in &HUNTS {
+        assert!(HARNESSES.iter().any(|known| known.name == *harness), "{bug} is to be found by {harness}");
     }
 }

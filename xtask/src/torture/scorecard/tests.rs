@@ -58,3 +58,20 @@ fn a_trial_that_found_something_makes_the_card_red() {
     assert!(!card.is_clean());
     assert_eq!((card.lost, card.acknowledged), (1, 7));
 }
+
+#[test]
+fn a_bug_that_was_looked_for_and_not_found_makes_the_card_red() {
+    let check = |caught, skipped, clean| {
+        let bug = Bug { name: "b".into(), harness: "kill".into(), caught, skipped, finding: String::new() };
+        let sabotage = Sabotage { planted: 1, caught: u64::from(caught), bugs: vec![bug], skipped: None };
+        let json = serde_json::json!({
+            "version": 1, "form": "short", "date": "", "commits": [], "machine": "", "lost": 0, "duplicated": 0,
+            "silent": 0, "acknowledged": 0, "rows": [], "sabotage": sabotage,
+        });
+        let card: Scorecard = serde_json::from_value(json).expect("a scorecard");
+        assert_eq!(card.is_clean(), clean, "caught {caught}, skipped {skipped}");
+    };
+    check(true, false, true);
+    check(false, false, false);
+    check(false, true, true);
+}
