@@ -129,6 +129,10 @@ impl World {
         States::open(&self.catalog.path().join("state"))
     }
 
+    pub fn open_keys(&self) -> seawall_base::Result<KeyRing> {
+        KeyRing::open(&self.catalog.path().join("keys"), Arc::new(SeededRng::new(self.lives)))
+    }
+
     /// The project, parsed.
     pub fn declared() -> Result<Declared> {
         let files = [

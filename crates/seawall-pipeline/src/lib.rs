@@ -1,7 +1,7 @@
 //! The running system, one file per stage in the order of the journey.
 //!
-//! A row enters through [`source`] or the server, is decided on by [`gate`], becomes part of a [`frame`] in the log,
-//! and reaches its table through [`table_writer`] and the online store through [`feature_writer`]. [`serving`] answers
+//! A row enters through [`source`] or the server, is decided on by [`gate`], becomes part of a [`frame`] in the log with its
+//! personal fields under a [`sealing`], and reaches its table through [`table_writer`] and the online store through [`feature_writer`]. [`serving`] answers
 //! requests for features and records what was served, [`scoring`] scores it with a model's champion; `monitor` watches
 //! what comes in, what is served and how good models are, [`retrainer`] decides about them, `control` asks both once per
 //! tick; [`account`] tells what a prediction rests on; [`replay`] drives all of it on a simulated clock; [`verify`]
@@ -35,6 +35,7 @@ pub mod restore;
 pub mod retrainer;
 pub mod revision;
 pub mod scoring;
+pub mod sealing;
 pub mod serving;
 pub mod source;
 pub mod table_writer;

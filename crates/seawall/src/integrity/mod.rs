@@ -92,6 +92,8 @@ pub struct Places {
     pub online: PathBuf,
     /// The models.
     pub models: PathBuf,
+    /// The keys of sealed fields.
+    pub keys: PathBuf,
 }
 
 impl Places {
@@ -102,6 +104,11 @@ impl Places {
         }
         let home = crate::tables::home(&self.data, None)?;
         Ok(Some(DeltaStore::at(home, Arc::new(SystemClock))))
+    }
+
+    /// The keys of sealed fields, as they are now.
+    pub fn key_ring(&self) -> Result<KeyRing> {
+        KeyRing::look(&self.keys, Arc::new(OsRng))
     }
 
     /// The parts of `data`; `NotFound` when there is no such folder.
@@ -120,6 +127,7 @@ impl Places {
             log: part("log"),
             online: part("online"),
             models: part("models"),
+            keys: part(KEYS),
         })
     }
 }
