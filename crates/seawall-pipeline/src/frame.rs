@@ -328,7 +328,10 @@ impl Draft {
         quarantined: Option<&RecordBatch>,
         seal: Option<&SealedRows<'_>>,
     ) -> Result<Bytes> {
-        assert!(quarantined.is_none() || self.is_sealed == seal.is_some(), "a frame is sealed as a whole or not at all");
+        assert!(
+            quarantined.is_none() || self.is_sealed == seal.is_some(),
+            "a frame is sealed as a whole or not at all"
+        );
         match (seal, self.is_sealed) {
             // The form asks for both parts, also when there are no such rows.
             (None, true) => self.bytes.extend_from_slice(&[0; 8]),

@@ -171,6 +171,7 @@ impl Pipeline {
         let Recovered { order, withdrawn, tables } = recovery::recover(&parts, &revision, &permit).await?;
         let (order, withdrawn) = (Arc::new(tokio::sync::Mutex::new(order)), Arc::new(withdrawn));
         crate::training::resolve_intents(&parts).await?;
+        crate::erasure::resolve_intents(&parts).await?;
         let ends = table_writer::Ends {
             log: parts.log.clone(),
             tables: parts.tables.clone(),

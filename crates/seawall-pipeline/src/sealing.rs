@@ -26,8 +26,9 @@ use seawall_base::{Dataset, Error, Rng};
 use seawall_storage::keys::{KeyRing, Subject, SubjectKey};
 
 use cells::Source;
+pub use open::newest_key;
 pub(crate) use open::open;
-pub use open::{Erased, ERASED_RULE};
+pub use open::{ERASED_RULE, Erased};
 pub use open_log::{OpenLog, open_entry};
 
 /// Columns of a quarantined row that show what it was.
@@ -70,12 +71,15 @@ impl<'a> Seal<'a> {
     /// `accepted_rows` are `accepted` with their types.
     pub async fn keys(&self, accepted: &RecordBatch, accepted_rows: &[u32], raw: &RecordBatch) -> Result<RowKeys> {
         let mut subjects = vec![whole_dataset(self.ring, self.dataset)];
-        let mut of_row = self.subjects_of(raw, &mut subjects)?;
-        let mut known: HashMap<Subject, u32> = HashMap::new();
-        let typed = self.subjects_of(accepted, &mut subjects)?;
-        for (row, index) in accepted_rows.iter().zip(typed) {
-            of_row[*row as usize] = index;
+        let mut of_row: Vec<Option<u32>> = vec![None; raw.num_rows()];
+        for (place, index) in self.subjects_of(accepted, 0..accepted.num_rows(), &mut subjects)?.into_iter().enumerate()
+        {
+            of_row[accepted_rows[place] as usize] = Some(index);
         }
+        let others: Vec<usize> = (0..raw.num_rows()).filter(|row| of_row[*row].is_none()).collect();
+        let named = self.subjects_of(raw, others.iter().copied(), &mut subjects)?;
+        others.iter().zip(named).for_each(|(row, index)| of_row[*row] = Some(index));
+        let mut known: HashMap<Subject, u32> = HashMap::new();
         // Many rows of a request may be about the same person.
         let mut distinct = Vec::with_capacity(subjects.len());
         let mut place = Vec::with_capacity(subjects.len());
@@ -85,7 +89,7 @@ impl<'a> Seal<'a> {
                 (distinct.len() - 1) as u32
             }));
         }
-        of_row.iter_mut().for_each(|index| *index = place[*index as usize]);
+        let of_row = of_row.into_iter().map(|index| place[index.unwrap_or(0) as usize]).collect();
         let keys = self.ring.ensure(&distinct).await?;
         Ok(RowKeys { ring: self.ring.clone(), columns: self.columns.clone(), keys, of_row })
     }
@@ -96,12 +100,17 @@ impl<'a> Seal<'a> {
         self.keys(rows, &all, rows).await
     }
 
-    /// Index in `subjects` of each row's subject; 0, the dataset as a whole, where there is none.
-    fn subjects_of(&self, rows: &RecordBatch, subjects: &mut Vec<Subject>) -> Result<Vec<u32>> {
-        let named = self.subject.and_then(|name| Some((name, rows.column_by_name(name)?)));
-        let Some((name, column)) = named else { return Ok(vec![0; rows.num_rows()]) };
-        let mut of_row = Vec::with_capacity(rows.num_rows());
-        for row in 0..rows.num_rows() {
+    /// Index in `subjects` of the subject of each of these rows; 0, the dataset as a whole, where there is none.
+    fn subjects_of(
+        &self,
+        batch: &RecordBatch,
+        rows: impl ExactSizeIterator<Item = usize>,
+        subjects: &mut Vec<Subject>,
+    ) -> Result<Vec<u32>> {
+        let named = self.subject.and_then(|name| Some((name, batch.column_by_name(name)?)));
+        let Some((name, column)) = named else { return Ok(vec![0; rows.len()]) };
+        let mut of_row = Vec::with_capacity(rows.len());
+        for row in rows {
             match subject_text(column, row)? {
                 None => of_row.push(0),
                 Some(id) => {

@@ -58,6 +58,23 @@ pub(crate) fn open(payload: &Bytes, ring: &KeyRing) -> Result<Bytes> {
     draft.finish(&header, quarantined.as_ref(), None)
 }
 
+/// The newest key that a payload is sealed with; none when nothing in it is sealed, or it is damaged.
+pub fn newest_key(payload: &[u8]) -> Option<KeyNumber> {
+    let parts = SealedParts::of(payload).ok()??;
+    let newest_of = |seal| {
+        let mut reader = Reader(seal);
+        reader.take::<8>()?;
+        reader.columns(usize::from(u16::MAX))?;
+        let boxes = reader.number()?;
+        let mut newest = None;
+        for _ in 0..boxes {
+            newest = newest.max(Some(reader.next_box()?.key));
+        }
+        newest
+    };
+    newest_of(parts.accepted_seal).max(newest_of(parts.quarantined_seal))
+}
+
 impl Erased {
     fn note(&mut self, opened: &Opening, rows: impl Fn(&mut Erased) -> &mut u64) {
         *rows(self) += opened.erased_rows;

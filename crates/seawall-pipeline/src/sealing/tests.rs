@@ -33,12 +33,8 @@ fn dataset(schema: &SchemaRef, personal: &[&str], subject: Option<&str>) -> Data
 }
 
 fn header() -> Header {
-    let record = PermitRecord {
-        id: "p".into(),
-        principal: "t".into(),
-        action: "ingest".into(),
-        resource: "visits".into(),
-    };
+    let record =
+        PermitRecord { id: "p".into(), principal: "t".into(), action: "ingest".into(), resource: "visits".into() };
     Header::new("visits", "visits", &Permit::issued_by_policy(record), crate::Counts::default())
 }
 
@@ -111,7 +107,8 @@ async fn what_is_sealed_is_not_in_the_frame_and_comes_back() {
 async fn a_destroyed_key_takes_its_rows_fields_and_nothing_else() {
     let folder = tempfile::tempdir().unwrap();
     let ring = ring(folder.path());
-    let payload = sealed(&ring, &visits(&[(Some("ada"), EMAIL), (Some("bob"), "bob@x"), (Some("ada"), EMAIL)]), 2).await;
+    let payload =
+        sealed(&ring, &visits(&[(Some("ada"), EMAIL), (Some("bob"), "bob@x"), (Some("ada"), EMAIL)]), 2).await;
     let at = Instant(1_000_000);
     assert_eq!(ring.destroy(&[ring.subject("person", "ada")], at).unwrap().len(), 1);
     let frame = opened(&payload, &ring);
@@ -167,7 +164,10 @@ fn subjects_have_one_text_for_every_type() {
     let texts: ArrayRef = Arc::new(StringArray::from(vec![Some("42"), Some(" 42 "), Some(" "), None]));
     let numbers: ArrayRef = Arc::new(Int64Array::from(vec![Some(42), None]));
     let text = |column: &ArrayRef, row| subject_text(column, row).unwrap();
-    assert_eq!((0..4).map(|row| text(&texts, row)).collect::<Vec<_>>(), [Some("42".into()), Some("42".into()), None, None]);
+    assert_eq!(
+        (0..4).map(|row| text(&texts, row)).collect::<Vec<_>>(),
+        [Some("42".into()), Some("42".into()), None, None]
+    );
     assert_eq!((0..2).map(|row| text(&numbers, row)).collect::<Vec<_>>(), [Some("42".into()), None]);
 }
 
@@ -189,7 +189,8 @@ fn the_event_time_is_not_sealed_and_the_subject_is() {
 fn arbitrary(rows: usize) -> impl Strategy<Value = RecordBatch> {
     let cells = || prop::collection::vec(prop::option::of(any::<i64>()), rows);
     let texts = prop::collection::vec(prop::option::of(".{0,12}"), rows);
-    let lists = prop::collection::vec(prop::option::of(prop::collection::vec(prop::option::of(any::<i32>()), 0..4)), rows);
+    let lists =
+        prop::collection::vec(prop::option::of(prop::collection::vec(prop::option::of(any::<i32>()), 0..4)), rows);
     (cells(), cells(), texts, lists, 0..rows).prop_map(move |(numbers, others, texts, lists, from)| {
         let floats: Float64Array = others.iter().map(|cell| cell.map(|n| f64::from_bits(n as u64 >> 2))).collect();
         let booleans: BooleanArray = others.iter().map(|cell| cell.map(|n| n % 2 == 0)).collect();

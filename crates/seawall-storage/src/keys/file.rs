@@ -108,12 +108,17 @@ pub(super) fn put(out: &mut Vec<u8>, record: &Record, installation: &Installatio
 /// Reads the file with the installation key that it names. A torn end is left out: no key in it was ever used.
 pub(super) fn read(path: &Path, installation: &mut Installation) -> Result<Contents> {
     let bytes = std::fs::read(path).map_err(|e| unavailable("read", path, e))?;
+    parse(path, &bytes, installation)
+}
+
+/// Like [`read`], of bytes that were read from `path`.
+pub(super) fn parse(path: &Path, bytes: &[u8], installation: &mut Installation) -> Result<Contents> {
     let damaged = |what: String| {
         Error::corrupt("SW1502", format!("the key ring {} {what}", path.display()))
             .in_file(path, None)
             .hint("put the folder `keys` back as it was, from the data folder or a backup of it")
     };
-    let header = read_header(&bytes).map_err(damaged)?;
+    let header = read_header(bytes).map_err(damaged)?;
     if !installation.choose(header.wrapped_by) {
         return Err(damaged("is wrapped by another installation key than the one beside it".to_owned()));
     }

@@ -40,17 +40,23 @@ impl Installation {
 
     pub(super) fn load(folder: &Path) -> Result<Installation> {
         let path = folder.join(NAME);
-        let text = std::fs::read_to_string(&path).map_err(|e| unavailable("read", &path, e))?;
+        let text = std::fs::read(&path).map_err(|e| unavailable("read", &path, e))?;
         refuse_shared(&path)?;
+        Installation::parse(&path, &text)
+    }
+
+    /// The keys that were read from `path`.
+    pub(super) fn parse(path: &Path, text: &[u8]) -> Result<Installation> {
         let damaged = || {
             Error::corrupt("SW1502", format!("{} is not what was written", path.display()))
                 .hint("put the folder `keys` back as it was, from the data folder or a backup of it")
         };
+        let text = std::str::from_utf8(text).map_err(|_| damaged())?;
         let mut words = text.split_ascii_whitespace();
         if words.next() != Some(FORMAT) {
             return Err(damaged());
         }
-        let keys: Option<Vec<[u8; 32]>> = words.map(parse).collect();
+        let keys: Option<Vec<[u8; 32]>> = words.map(key_of).collect();
         match keys.as_deref() {
             Some([index, keys @ ..]) if (1..=2).contains(&keys.len()) => {
                 Ok(Installation { index: *index, keys: keys.to_vec() })
@@ -135,7 +141,7 @@ fn hex(bytes: &[u8; 32]) -> String {
     bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn parse(text: &str) -> Option<[u8; 32]> {
+fn key_of(text: &str) -> Option<[u8; 32]> {
     let mut key = [0; 32];
     if text.len() != 64 || !text.is_ascii() {
         return None;

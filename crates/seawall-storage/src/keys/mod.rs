@@ -9,8 +9,9 @@
 //! - a number of a key is never used twice. An unknown one is damage, never taken for a destroyed one.
 //!
 //! All keys are held in memory, about 120 bytes each, so that sealing asks nobody. The files are described in
-//! `docs/formats.md`; copies of them elsewhere must be replaced by whoever made them.
+//! `docs/formats.md`; a copy elsewhere ([`copy`]) must be replaced by whoever made it.
 
+mod copy;
 mod file;
 mod installation;
 mod seal;
@@ -27,6 +28,7 @@ use parking_lot::{Mutex, RwLock};
 use seawall_base::error::Result;
 use seawall_base::{Error, ErrorKind, Instant, Rng, durable};
 
+pub use copy::{copy, restore};
 use file::{Contents, Record};
 use installation::Installation;
 pub use seal::{SubjectKey, TAG_BYTES};
@@ -241,17 +243,21 @@ impl KeyRing {
         self.inner.rng.as_ref()
     }
 
-    /// The files of a ring, for whoever keeps a copy elsewhere: names within the folder.
-    pub fn files() -> [&'static str; 2] {
-        [installation::NAME, file::NAME]
+    /// The subject in a form that can be put on record: whoever has the ring can tell whether it is a given one.
+    pub fn mark(subject: Subject) -> String {
+        subject.0.iter().map(|byte| format!("{byte:02x}")).collect()
     }
 }
 
 impl Inner {
     fn writer(&self) -> Result<&Mutex<Writer>> {
         self.writer.as_ref().ok_or_else(|| {
-            Error::new(ErrorKind::Unavailable, "SW0400", format!("{} belongs to another process", self.folder.display()))
-                .hint("ask that process, or stop it first")
+            Error::new(
+                ErrorKind::Unavailable,
+                "SW0400",
+                format!("{} belongs to another process", self.folder.display()),
+            )
+            .hint("ask that process, or stop it first")
         })
     }
 
@@ -346,7 +352,9 @@ impl Known {
     fn records(&self) -> Vec<Record> {
         let subjects: HashMap<KeyNumber, Subject> = self.numbers.iter().map(|(one, number)| (*number, *one)).collect();
         let records = (0..).map(KeyNumber).zip(&self.keys);
-        records.map(|(number, key)| Record { number, subject: subjects.get(&number).copied(), key: key.clone() }).collect()
+        records
+            .map(|(number, key)| Record { number, subject: subjects.get(&number).copied(), key: key.clone() })
+            .collect()
     }
 }
 

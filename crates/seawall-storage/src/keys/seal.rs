@@ -57,8 +57,9 @@ impl SubjectKey {
         let opened = cipher(&self.secret)?.open_in_place(Nonce::assume_unique_for_key(nonce), Aad::from(about), sealed);
         opened.map_err(|_| {
             let message = format!("a sealed field is not what key {} sealed", self.number.0);
-            Error::corrupt("SW1505", message)
-                .hint("the folder `keys` belongs to another log, or the bytes were changed; `seawall verify data` tells more")
+            Error::corrupt("SW1505", message).hint(
+                "the folder `keys` belongs to another log, or the bytes were changed; `seawall verify data` tells more",
+            )
         })
     }
 }

@@ -165,7 +165,7 @@ async fn the_files_are_private_and_tell_no_subject() {
     let ring = open(folder.path()).unwrap();
     ring.ensure(&subjects(&ring, &["ada@example.org"])).await.unwrap();
     drop(ring);
-    for name in KeyRing::files() {
+    for name in ["ring", "installation.key"] {
         let path = folder.path().join(name);
         assert_eq!(fs::metadata(&path).unwrap().permissions().mode() & 0o777, 0o600, "{name}");
         let bytes = fs::read(&path).unwrap();
@@ -176,6 +176,34 @@ async fn the_files_are_private_and_tell_no_subject() {
     assert_eq!(open(folder.path()).unwrap_err().code(), "SW1501");
     fs::remove_file(&key).unwrap();
     assert_eq!(open(folder.path()).unwrap_err().code(), "SW1502");
+}
+
+#[tokio::test]
+async fn a_copy_is_replaced_as_a_whole_and_restores() {
+    let folder = tempfile::tempdir().unwrap();
+    let (keys, file) = (folder.path().join("keys"), folder.path().join("copy"));
+    assert!(!copy(&keys, &file).unwrap());
+    let ring = open(&keys).unwrap();
+    let ids = subjects(&ring, &["ada", "bob"]);
+    let made = ring.ensure(&ids).await.unwrap();
+    assert!(copy(&keys, &file).unwrap());
+    assert!(restore(&file, &folder.path().join("first")).unwrap());
+    assert_eq!(open(&folder.path().join("first")).unwrap().count(), Count { kept: 2, destroyed: 0 });
+    ring.destroy(&ids[..1], Instant(1)).unwrap();
+    assert!(copy(&keys, &file).unwrap());
+    assert!(restore(&file, &folder.path().join("second")).unwrap());
+    let second = open(&folder.path().join("second")).unwrap();
+    assert_eq!(second.count(), Count { kept: 1, destroyed: 1 });
+    assert_eq!(kept(&second, made[1].number()).secret(), made[1].secret());
+    assert!(!restore(&folder.path().join("none"), &folder.path().join("third")).unwrap());
+    let whole = fs::read(&file).unwrap();
+    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
+    for at in (0..whole.len()).step_by(7) {
+        let mut bytes = whole.clone();
+        bytes[at] ^= 1;
+        fs::write(&file, &bytes).unwrap();
+        assert_eq!(restore(&file, &folder.path().join("third")).unwrap_err().code(), "SW1507", "byte {at}");
+    }
 }
 
 proptest! {

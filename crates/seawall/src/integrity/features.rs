@@ -11,6 +11,7 @@ use seawall_catalog::integrity::Records;
 use seawall_catalog::policy::{Action, Policy};
 use seawall_lake::table::DeltaStore;
 use seawall_pipeline::integrity::{Gather, Gathered, check_view, in_schema, plan_of};
+use seawall_storage::keys::KeyRing;
 use seawall_storage::online::KeptView;
 
 use super::tables::Table;
