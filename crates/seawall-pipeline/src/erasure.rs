@@ -3,13 +3,14 @@
 //! An erasure is announced to the catalog first, without the person's id: a keyed hash stands for it. Then the key is
 //! destroyed, which takes the personal fields out of the log and of every copy of it at once; then every table with a
 //! column of that name loses the person's rows under its lease, quarantined ones included, and gives up the versions that
-//! still show them. Here an erasure outranks what is bound to those versions; the catalog records which were. What is cut
+//! still show them; features over them are folded anew. Here an erasure outranks what is bound to those versions; the catalog records which were. What is cut
 //! off is done by running it again: nothing of it does harm twice.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use arrow::array::{AsArray, BooleanArray, RecordBatch};
+use seawall_base::declare::FeatureView;
 use seawall_base::error::Result;
 use seawall_base::upkeep::{RowsToDelete, SelectRows, StagedFiles, VacuumOptions};
 use seawall_base::{Error, Permit, Span, TableName, TableVersion};
@@ -20,7 +21,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use crate::pipeline::{Parts, Pipeline};
+use crate::pipeline::{Parts, Pipeline, define_views};
 use crate::sealing::{subject_text, whole_dataset};
 use crate::upkeep::Tables;
 
@@ -32,8 +33,7 @@ const ERASURE: &str = "erasure";
 /// How the name of a quarantine's table ends.
 const QUARANTINE: &str = "__quarantine";
 /// What an erasure of this release leaves.
-const NOT_REACHED: [&str; 4] = [
-    "states of features until their rows leave their windows",
+const NOT_REACHED: [&str; 3] = [
     "models that were trained on the rows",
     "tables in backups that were taken before: prune those backups",
     "copies that were made outside of Seawall",
@@ -125,6 +125,7 @@ impl Pipeline {
             Whom::Subject { column, id } => self.erase_rows(permit, column, id.trim()).await?,
             Whom::Unnamed { .. } => Vec::new(),
         };
+        self.rebuild_features(&tables).await?;
         let not_reached = NOT_REACHED.map(str::to_owned).to_vec();
         let (subject, intent_id) = (subject_mark, intent.to_string());
         let keys_destroyed = destroyed.len() as u64;
@@ -132,6 +133,27 @@ impl Pipeline {
         self.parts.catalog.resolve_intent(permit, &intent, &json!({"done": true, "erasure": erasure})).await?;
         info!(subject = erasure.subject, tables = erasure.tables.len(), "a subject was erased");
         Ok(erasure)
+    }
+
+    /// Folds the features of tables that lost rows anew, from what the tables still show.
+    async fn rebuild_features(&self, erased: &[ErasedTable]) -> Result<()> {
+        let revision = self.revision();
+        let lost_rows = |view: &&FeatureView| erased.iter().any(|table| table.rows > 0 && table.table == view.from);
+        let views: Vec<_> = revision.views.iter().filter(lost_rows).map(FeatureView::id).collect();
+        if views.is_empty() {
+            return Ok(());
+        }
+        let online = &self.parts.online;
+        let order = self.order.lock().await;
+        let (entries, _) = self.parts.log.durable_end();
+        self.feature_writer.wait_for(entries).await?;
+        for view in &views {
+            online.forget(view)?;
+        }
+        define_views(&self.parts, &revision, &self.table_writer, &self.permit).await?;
+        drop(order);
+        // So that no older checkpoint is what a start takes.
+        online.checkpoint().await
     }
 
     /// A typing error must not pass for an erasure.

@@ -641,7 +641,7 @@ fn is_longer(horizon: Option<Span>, other: Option<Span>) -> bool {
 
 /// Defines every view in the online store. A view that the store did not keep yet is filled from its table, up to the
 /// store's cut, so that it continues from there like the others.
-async fn define_views(
+pub(crate) async fn define_views(
     parts: &Parts,
     revision: &Revision,
     tables: &table_writer::Handle,

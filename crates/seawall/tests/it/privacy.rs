@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use serde_json::{Value, json};
 
-use crate::integrity::{data, verify};
-use crate::support::{Project, run};
+use crate::integrity::{data, now, verify};
+use crate::support::{Project, Server, run};
 
 const CONTRACT: &str = "\
 apiVersion: v3.2.0
@@ -56,9 +56,9 @@ fn project() -> Project {
     project
 }
 
-fn visit(id: &str, person: &str, pages: i64) -> String {
+fn visit(server: &Server, id: &str, person: &str, pages: i64) -> String {
     let mail = format!("{person}-{SECRET}@example.org");
-    let row = json!({"visit_id": id, "seen_at": "2026-01-05T10:00:00Z", "person_id": format!("{person}-{SECRET}"),
+    let row = json!({"visit_id": id, "seen_at": now(server), "person_id": format!("{person}-{SECRET}"),
         "email": mail, "born": "1990-02-03", "pages": pages});
     format!("{row}\n")
 }
@@ -100,9 +100,13 @@ fn an_erased_person_is_in_no_log_no_table_and_no_backup_of_the_log() {
     let kept = project.path().join("kept");
     let backup = ["backup", "create", "--to", kept.to_str().unwrap(), "--output", "json"];
     let server = project.serve(&[]);
-    let body: String =
-        [visit("v1", "ada", 3), visit("v2", "bob", 4), visit("v3", "ada", -1), "{broken zanzibar\n".to_owned()]
-            .concat();
+    let body: String = [
+        visit(&server, "v1", "ada", 3),
+        visit(&server, "v2", "bob", 4),
+        visit(&server, "v3", "ada", -1),
+        "{broken zanzibar\n".to_owned(),
+    ]
+    .concat();
     let (status, receipt) = server.post("/v1/datasets/visits/events", &body);
     assert_eq!((status, &receipt["counts"]["quarantined"]), (200, &json!(2)), "{receipt}");
     server.folded();
@@ -131,7 +135,7 @@ fn an_erased_person_is_in_no_log_no_table_and_no_backup_of_the_log() {
     assert_eq!(gone, [("visits", 1), ("visits__quarantine", 1)], "{told}");
     let again = project.run(&["erase", &person, "--reason", "to be sure", "--output", "json"]).expect(0).json();
     assert_eq!((&again["erasure"]["keys_destroyed"], &again["erasure"]["tables"]), (&json!(0), &json!([])), "{again}");
-    let (status, receipt) = server.post("/v1/datasets/visits/events", &visit("v4", "ada", 5));
+    let (status, receipt) = server.post("/v1/datasets/visits/events", &visit(&server, "v4", "ada", 5));
     assert_eq!((status, &receipt["counts"]["accepted"]), (200, &json!(1)), "a new row begins anew: {receipt}");
     server.terminate();
 
@@ -173,7 +177,7 @@ fn keys_are_durable_before_rows_are_acknowledged() {
         for number in 0..20 {
             let id = format!("v{life}-{number}");
             let (status, receipt) =
-                server.post("/v1/datasets/visits/events", &visit(&id, &format!("p{life}-{number}"), 1));
+                server.post("/v1/datasets/visits/events", &visit(&server, &id, &format!("p{life}-{number}"), 1));
             assert_eq!((status, &receipt["counts"]["accepted"]), (200, &json!(1)), "{receipt}");
             acknowledged.push(id);
         }
@@ -194,7 +198,7 @@ fn keys_are_durable_before_rows_are_acknowledged() {
 fn a_lost_ring_is_damage_and_no_erasure() {
     let project = project();
     let server = project.serve(&[]);
-    server.post("/v1/datasets/visits/events", &visit("v1", "ada", 3));
+    server.post("/v1/datasets/visits/events", &visit(&server, "v1", "ada", 3));
     server.folded();
     server.terminate();
     let keys = data(&project).join("keys");
