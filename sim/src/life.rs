@@ -123,6 +123,7 @@ impl<'a> Life<'a> {
             models: Arc::new(Missing),
             catalog: Arc::new(catalog),
             states: Arc::new(world.open_states().map_err(|error| anyhow::anyhow!("opening the checkpoints: {error}"))?),
+            keys: world.open_keys().map_err(|error| anyhow::anyhow!("opening the keys: {error}"))?,
             folder: std::path::PathBuf::new(),
         };
         let declared = World::declared()?;

@@ -9,6 +9,7 @@ use seawall_catalog::Catalog;
 use seawall_catalog::project::{LoadOptions, parse_sources};
 use seawall_pipeline::recovery::States;
 use seawall_pipeline::revision::Declared;
+use seawall_storage::keys::KeyRing;
 use seawall_storage::log::MemoryLog;
 use serde::Serialize;
 
@@ -127,6 +128,11 @@ impl World {
     /// Opens the checkpoints, as each process does.
     pub fn open_states(&self) -> seawall_base::Result<States> {
         States::open(&self.catalog.path().join("state"))
+    }
+
+    /// The keys as the next life opens them.
+    pub fn open_keys(&self) -> seawall_base::Result<KeyRing> {
+        KeyRing::open(&self.catalog.path().join("keys"), Arc::new(SeededRng::new(self.lives)))
     }
 
     /// The project, parsed.

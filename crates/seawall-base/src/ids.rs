@@ -177,6 +177,8 @@ pub struct Dataset {
     pub event_time: Option<String>,
     /// Columns with personal data: kept out of statistics, partition paths and logs.
     pub personal: Vec<String>,
+    /// Column that tells whom the personal data of a row is about; absent when the contract names none.
+    pub subject: Option<String>,
 }
 
 impl Dataset {

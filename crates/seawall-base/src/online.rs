@@ -80,6 +80,9 @@ pub trait OnlineStore: Send + Sync {
     /// feeds the rows of the past through `backfill`.
     async fn define(&self, view: &FeatureView, dataset: &Dataset) -> Result<()>;
 
+    /// Stops keeping `view`, and leaves it out of the next checkpoint; `NotFound` when it is not kept.
+    fn forget(&self, view: &VersionedName) -> Result<()>;
+
     /// The views kept, ordered.
     fn views(&self) -> Vec<VersionedName>;
 

@@ -4,6 +4,8 @@ use std::path::{Path, PathBuf};
 
 use seawall_base::{Checked, Damage, Finding, Hash, Severity};
 
+use crate::retire::retired;
+
 /// Digests of the models that lie in `folder`.
 pub fn kept(folder: &Path) -> std::io::Result<Vec<Hash>> {
     let mut digests = Vec::new();
@@ -33,6 +35,9 @@ pub fn check(folder: &Path, digest: Hash, used_by: &str) -> Checked {
     let (bytes, damage, what) = match std::fs::read(&path) {
         Ok(bytes) if Hash::of(&bytes) == digest => return Checked { bytes: bytes.len() as u64, findings: Vec::new() },
         Ok(bytes) => (bytes.len() as u64, Damage::Altered, "the model's bytes do not have its digest".to_owned()),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound && retired(folder, digest).is_some() => {
+            return Checked::default();
+        }
         Err(e) if e.kind() == std::io::ErrorKind::NotFound => (0, Damage::Missing, "the model is missing".to_owned()),
         Err(e) => (0, Damage::Unreadable, e.to_string()),
     };

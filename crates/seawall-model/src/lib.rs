@@ -16,6 +16,7 @@ mod engine;
 mod forest;
 mod group;
 mod onnx;
+pub mod retire;
 mod scorer;
 mod store;
 #[cfg(test)]

@@ -2,7 +2,8 @@
 //!
 //! A frame holds the accepted rows of one request, the quarantined rows beside them, the counts that make the
 //! accounting add up, and the permit that allowed it; or it references the staged files of a bulk load. Rows carry no
-//! identity of their own in a frame: the log numbers them, accepted rows first, then quarantined ones.
+//! identity of their own in a frame: the log numbers them, accepted rows first, then quarantined ones. Personal fields are
+//! sealed, see [`crate::sealing`].
 //! The layout is documented in `docs/formats.md`.
 
 use std::collections::BTreeMap;
@@ -19,12 +20,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::receipt::RowVerdict;
 use crate::revision::with_times;
+use crate::sealing::{Erased, SealedRows};
 
 #[cfg(test)]
 mod tests;
 
 /// Frames that are written: rows first, so that they can be encoded before the header is known.
 const MAGIC: &[u8; 4] = b"SWF2";
+/// Frames with sealed fields: like the others, with the boxes of each batch behind it.
+const MAGIC_SEALED: &[u8; 4] = b"SWF3";
 /// Frames of earlier releases: header first, and every batch of rows has its time columns.
 const MAGIC_1: &[u8; 4] = b"SWF1";
 
@@ -63,6 +67,9 @@ pub struct Header {
     /// The answer that is given again to a repeat of this request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,
+    /// What could not be opened any more. Never written to the log: only frames that were opened have it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub erased: Option<Erased>,
 }
 
 impl Header {
@@ -81,6 +88,7 @@ impl Header {
             restore: None,
             arrival: None,
             answer: None,
+            erased: None,
         }
     }
 }
@@ -186,13 +194,30 @@ impl Frame {
         self.accepted.as_ref().map_or(0, RecordBatch::num_rows)
     }
 
-    /// The payload of the log entry.
+    /// The payload of the log entry, with nothing sealed: for frames without personal fields.
     pub fn encode(&self) -> Result<Bytes> {
-        Draft::of(self.accepted.as_ref())?.finish(&self.header, self.quarantined.as_ref())
+        self.encode_sealed(&FrameSeal::default())
     }
 
-    /// Reads back a payload.
+    /// The payload of the log entry.
+    pub fn encode_sealed(&self, seal: &FrameSeal<'_>) -> Result<Bytes> {
+        // When there is only one of the two batches, its seal makes the whole frame a sealed one.
+        let accepted = seal.accepted.as_ref().or(seal.quarantined.as_ref());
+        let draft = Draft::of(self.accepted.as_ref(), accepted)?;
+        draft.finish(&self.header, self.quarantined.as_ref(), seal.quarantined.as_ref())
+    }
+
+    /// Reads back a payload that was opened.
     pub fn decode(payload: &[u8]) -> Result<Frame> {
+        if is_sealed(payload) {
+            let message = "a sealed log frame was to be read as if it were open";
+            return Err(Error::internal("SW0828", message).hint("please report this as a bug"));
+        }
+        Frame::decode_public(payload)
+    }
+
+    /// Reads back a payload without what is sealed in it: those columns are null.
+    pub(crate) fn decode_public(payload: &[u8]) -> Result<Frame> {
         let parts = Parts::of(payload)?;
         let header = parts.header()?;
         let accepted = match (decode_batch(parts.accepted)?, header.arrival) {
@@ -227,6 +252,20 @@ impl Frame {
         };
         Ok(Some(number(rows, partition, first)?))
     }
+}
+
+/// What of a frame is sealed, and with which keys.
+#[derive(Default)]
+pub struct FrameSeal<'k> {
+    /// Of its accepted rows.
+    pub accepted: Option<SealedRows<'k>>,
+    /// Of its quarantined rows.
+    pub quarantined: Option<SealedRows<'k>>,
+}
+
+/// Whether a payload has sealed fields.
+pub(crate) fn is_sealed(payload: &[u8]) -> bool {
+    payload.starts_with(MAGIC_SEALED)
 }
 
 /// Inserts `_partition` and `_lsn` before the last two columns (`_arrival`, `_available_at`).
@@ -269,26 +308,50 @@ const ROW_BYTES: usize = 100;
 #[derive(Debug)]
 pub(crate) struct Draft {
     bytes: Vec<u8>,
+    is_sealed: bool,
 }
 
 impl Draft {
-    /// Encodes accepted rows; without time columns when the header is to tell their arrival.
-    pub fn of(accepted: Option<&RecordBatch>) -> Result<Draft> {
+    /// Encodes accepted rows; without time columns when the header is to tell their arrival. A frame of which anything is
+    /// sealed begins with a seal, also when it has no accepted rows.
+    pub fn of(accepted: Option<&RecordBatch>, seal: Option<&SealedRows<'_>>) -> Result<Draft> {
         let mut bytes = Vec::with_capacity(1024 + ROW_BYTES * accepted.map_or(0, RecordBatch::num_rows));
-        bytes.extend_from_slice(MAGIC);
-        put_batch(&mut bytes, accepted)?;
-        Ok(Draft { bytes })
+        bytes.extend_from_slice(if seal.is_some() { MAGIC_SEALED } else { MAGIC });
+        put_rows(&mut bytes, accepted, seal)?;
+        Ok(Draft { bytes, is_sealed: seal.is_some() })
     }
 
     /// The whole payload.
-    pub fn finish(self, header: &Header, quarantined: Option<&RecordBatch>) -> Result<Bytes> {
-        let Draft { mut bytes } = self;
-        put_batch(&mut bytes, quarantined)?;
-        put_part(&mut bytes, |bytes| {
+    pub fn finish(
+        mut self,
+        header: &Header,
+        quarantined: Option<&RecordBatch>,
+        seal: Option<&SealedRows<'_>>,
+    ) -> Result<Bytes> {
+        assert!(
+            quarantined.is_none() || self.is_sealed == seal.is_some(),
+            "a frame is sealed as a whole or not at all"
+        );
+        match (seal, self.is_sealed) {
+            // The form asks for both parts, also when there are no such rows.
+            (None, true) => self.bytes.extend_from_slice(&[0; 8]),
+            _ => put_rows(&mut self.bytes, quarantined, seal)?,
+        }
+        put_part(&mut self.bytes, |bytes| {
             serde_json::to_writer(bytes, header)
                 .map_err(|e| Error::internal("SW0801", "cannot encode a frame header").because(e))
         })?;
-        Ok(bytes.into())
+        Ok(self.bytes.into())
+    }
+
+    /// The whole payload, not sealed, with a header that is encoded already.
+    pub fn finish_with(mut self, header: &[u8], quarantined: Option<&RecordBatch>) -> Result<Bytes> {
+        put_batch(&mut self.bytes, quarantined)?;
+        put_part(&mut self.bytes, |bytes| {
+            bytes.extend_from_slice(header);
+            Ok(())
+        })?;
+        Ok(self.bytes.into())
     }
 }
 
@@ -301,6 +364,10 @@ struct Parts<'p> {
 
 impl<'p> Parts<'p> {
     fn of(payload: &'p [u8]) -> Result<Parts<'p>> {
+        if let Some(sealed) = SealedParts::of(payload)? {
+            let SealedParts { header, accepted, quarantined, .. } = sealed;
+            return Ok(Parts { header, accepted, quarantined });
+        }
         let (magic, rest) = payload.split_first_chunk::<4>().ok_or_else(|| damaged("it is cut off"))?;
         let (first, rest) = take_part(rest).ok_or_else(|| damaged("its first part is cut off"))?;
         let (second, rest) = take_part(rest).ok_or_else(|| damaged("its second part is cut off"))?;
@@ -311,13 +378,48 @@ impl<'p> Parts<'p> {
         match magic {
             MAGIC => Ok(Parts { accepted: first, quarantined: second, header: third }),
             MAGIC_1 => Ok(Parts { header: first, accepted: second, quarantined: third }),
-            _ => Err(damaged("it begins with neither SWF2 nor SWF1")),
+            _ => Err(damaged("it begins with none of SWF3, SWF2 and SWF1")),
         }
     }
 
     fn header(&self) -> Result<Header> {
-        serde_json::from_slice(self.header).map_err(|e| damaged("its header is not JSON").because(e))
+        parse_header(self.header)
     }
+}
+
+/// A sealed payload, taken apart.
+pub(crate) struct SealedParts<'p> {
+    pub header: &'p [u8],
+    pub accepted: &'p [u8],
+    pub accepted_seal: &'p [u8],
+    pub quarantined: &'p [u8],
+    pub quarantined_seal: &'p [u8],
+}
+
+impl<'p> SealedParts<'p> {
+    /// None when nothing is sealed in it.
+    pub fn of(payload: &'p [u8]) -> Result<Option<SealedParts<'p>>> {
+        let Some(mut rest) = payload.strip_prefix(MAGIC_SEALED) else { return Ok(None) };
+        let mut next = || -> Result<&'p [u8]> {
+            let (part, behind) = take_part(rest).ok_or_else(|| damaged("one of its parts is cut off"))?;
+            rest = behind;
+            Ok(part)
+        };
+        let (accepted, accepted_seal, quarantined, quarantined_seal, header) =
+            (next()?, next()?, next()?, next()?, next()?);
+        if !rest.is_empty() {
+            return Err(damaged("bytes follow its end"));
+        }
+        Ok(Some(SealedParts { header, accepted, accepted_seal, quarantined, quarantined_seal }))
+    }
+
+    pub fn header(&self) -> Result<Header> {
+        parse_header(self.header)
+    }
+}
+
+fn parse_header(bytes: &[u8]) -> Result<Header> {
+    serde_json::from_slice(bytes).map_err(|e| damaged("its header is not JSON").because(e))
 }
 
 fn damaged(what: &str) -> Error {
@@ -334,6 +436,26 @@ fn put_part(out: &mut Vec<u8>, write: impl FnOnce(&mut Vec<u8>) -> Result<()>) -
     Ok(())
 }
 
+/// Rows, and their boxes behind them when they are sealed.
+fn put_rows(out: &mut Vec<u8>, batch: Option<&RecordBatch>, seal: Option<&SealedRows<'_>>) -> Result<()> {
+    match (batch, seal) {
+        (_, None) => put_batch(out, batch),
+        (None, Some(_)) => {
+            out.extend_from_slice(&[0; 8]);
+            Ok(())
+        }
+        (Some(batch), Some(seal)) => {
+            let mut boxes = Vec::new();
+            let emptied = seal.put(batch, &mut boxes)?;
+            put_batch(out, Some(&emptied))?;
+            put_part(out, |out| {
+                out.extend_from_slice(&boxes);
+                Ok(())
+            })
+        }
+    }
+}
+
 fn put_batch(out: &mut Vec<u8>, batch: Option<&RecordBatch>) -> Result<()> {
     put_part(out, |out| {
         let Some(batch) = batch else { return Ok(()) };
@@ -348,7 +470,7 @@ fn take_part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(u32::from_le_bytes(*length) as usize)
 }
 
-fn decode_batch(bytes: &[u8]) -> Result<Option<RecordBatch>> {
+pub(crate) fn decode_batch(bytes: &[u8]) -> Result<Option<RecordBatch>> {
     if bytes.is_empty() {
         return Ok(None);
     }

@@ -19,13 +19,15 @@ use seawall_base::{Appended, Cut, Error, ErrorKind, Hash, Instant, Log, Offset, 
 use seawall_catalog::{Counts, RuleFailures};
 use seawall_kernel::contract::{self, Input, Quarantined, Reason};
 use seawall_kernel::feature::key_hashes;
+use seawall_storage::keys::KeyRing;
 use serde::{Deserialize, Serialize};
 
 use crate::dedup::{DedupIndex, Keyed, Seen};
-use crate::frame::{Answer, Draft, Frame, Halt, Header, Position, quarantine_schema};
+use crate::frame::{Answer, Draft, Frame, FrameSeal, Halt, Header, Position, quarantine_schema};
 use crate::idempotency::{Answers, RequestKey};
 use crate::receipt::{Outcome, RowVerdict, VERDICTS_MAX, Verdicts};
 use crate::revision::{DatasetGate, SourceMap, with_times};
+use crate::sealing::{RowKeys, Seal, SealedRows};
 
 /// Rows on their way in.
 #[derive(Debug, Clone)]
@@ -139,6 +141,8 @@ pub(crate) struct Checked {
     pub identities: Option<Identities>,
     /// The accepted rows as the frame will hold them, when all of them arrive and are available at once.
     pub draft: Option<Draft>,
+    /// The keys of all rows of `raw`, when the dataset has personal fields.
+    pub keys: Option<RowKeys>,
 }
 
 /// What uniqueness is decided by, one per row.
@@ -160,6 +164,7 @@ pub const REQUEST_ROWS_MAX: usize = 262_144;
 pub(crate) async fn check_request(
     source: &SourceMap,
     dataset: &DatasetGate,
+    ring: &KeyRing,
     incoming: &Incoming,
     now: Instant,
 ) -> Result<Checked> {
@@ -175,6 +180,7 @@ pub(crate) async fn check_request(
     if checked.raw.num_rows() > REQUEST_ROWS_MAX {
         return Err(too_many(checked.raw.num_rows()));
     }
+    checked.find_keys(dataset, ring).await?;
     checked.prepare(dataset, incoming)?;
     Ok(checked)
 }
@@ -207,6 +213,7 @@ pub(crate) async fn check(
         lines: incoming.lines.clone().filter(|_| source.source.map.is_none()),
         identities: None,
         draft: None,
+        keys: None,
     };
     for column in incoming.unknown_columns.iter().filter(|column| !checked.unknown_columns.contains(column)) {
         checked.warnings.push(format!("unknown_column: the contract has no column {column}; its values were not kept"));
@@ -280,9 +287,38 @@ impl Checked {
             self.identities = Some(Identities::of(&self.accepted, key)?);
         }
         if incoming.arrivals.is_none() && self.declared.is_none() {
-            self.draft = Some(Draft::of(Some(&self.accepted))?);
+            self.draft = Some(Draft::of(Some(&self.accepted), self.sealed_accepted().as_ref())?);
         }
         Ok(())
+    }
+
+    /// Finds the keys of all rows, which are durable from here on: no frame may be sealed with one that a crash takes away.
+    pub(crate) async fn find_keys(&mut self, dataset: &DatasetGate, ring: &KeyRing) -> Result<()> {
+        if self.rejected.is_some() || self.halt.is_some() {
+            return Ok(());
+        }
+        if let Some(seal) = Seal::of(ring, &dataset.dataset) {
+            self.keys = Some(seal.keys(&self.accepted, &self.accepted_rows, &self.raw).await?);
+        }
+        Ok(())
+    }
+
+    fn sealed_accepted(&self) -> Option<SealedRows<'_>> {
+        self.keys.as_ref().map(|keys| keys.accepted(&self.accepted_rows))
+    }
+
+    /// The rows and lines of [`quarantined_rows`]: rows of the request, then how many lines.
+    fn stopped(&self) -> (Vec<u32>, usize) {
+        (self.quarantined.iter().map(|quarantined| quarantined.row).collect(), self.broken.len())
+    }
+
+    /// The keys of the rows and lines of [`quarantined_rows`] alone, made durably where they are missing; none when the
+    /// dataset has no personal fields.
+    pub(crate) async fn stopped_keys(&self, dataset: &DatasetGate, ring: &KeyRing) -> Result<Option<RowKeys>> {
+        let Some(seal) = Seal::of(ring, &dataset.dataset) else { return Ok(None) };
+        let (rows, broken) = self.stopped();
+        let keys = seal.keys_of(&take_record_batch(&self.raw, &UInt32Array::from(rows))?).await?;
+        Ok(Some(keys.of_stopped(broken)))
     }
 
     fn received(&self) -> u64 {
@@ -308,7 +344,7 @@ pub(crate) struct Admitted {
 
 impl Admitted {
     fn control(header: Header, verdicts: Vec<RowVerdict>, refusal: Option<Error>) -> Result<Admitted> {
-        let payload = Draft::of(None)?.finish(&header, None)?;
+        let payload = Draft::of(None, None)?.finish(&header, None, None)?;
         Ok(Admitted { header, payload, rows: 0, verdicts, refusal })
     }
 }
@@ -360,15 +396,23 @@ impl Order {
         let draft = match checked.draft.take() {
             Some(draft) => draft,
             // Rows that were there already left the batch, so it is encoded again.
-            None if uniform && counts.accepted > 0 => Draft::of(Some(&checked.accepted))?,
-            None => Draft::of(accepted_rows(source, &checked, &arrivals)?.as_ref())?,
+            None if uniform && counts.accepted > 0 => {
+                Draft::of(Some(&checked.accepted), checked.sealed_accepted().as_ref())?
+            }
+            None => {
+                let rows = accepted_rows(source, &checked, &arrivals)?;
+                Draft::of(rows.as_ref(), checked.sealed_accepted().as_ref())?
+            }
         };
+        let keys = checked.keys.take();
+        let (stopped, broken) = checked.stopped();
         tell_quarantined(&mut checked, &mut verdicts);
         let mut header = header(source, dataset, permit, counts, &mut checked, incoming);
         header.arrival = (uniform && counts.accepted > 0).then_some(arrived);
         header.answer = answer(permit, &checked, incoming, &verdicts, arrived);
         self.note_header(&header);
-        let payload = draft.finish(&header, quarantined.as_ref());
+        let seal = keys.as_ref().map(|keys| keys.quarantined(&stopped, broken));
+        let payload = draft.finish(&header, quarantined.as_ref(), seal.as_ref().filter(|_| quarantined.is_some()));
         let payload = payload.inspect_err(|error| self.diverged = Some(error.to_string()))?;
         let offsets = checked.accepted.num_rows() + quarantined.as_ref().map_or(0, RecordBatch::num_rows);
         let rows = u32::try_from(offsets).expect("a request has at most REQUEST_ROWS_MAX rows");
@@ -618,9 +662,10 @@ impl PendingAppend {
 pub(crate) async fn append_in_order(
     log: &Arc<dyn Log>,
     frame: &Frame,
+    seal: &FrameSeal<'_>,
     mut order: impl DerefMut<Target = Order>,
 ) -> Result<PendingAppend> {
-    let payload = frame.encode().inspect_err(|error| order.diverged = Some(error.to_string()))?;
+    let payload = frame.encode_sealed(seal).inspect_err(|error| order.diverged = Some(error.to_string()))?;
     hand_over(log, &frame.header, payload, frame.live_rows(), order).await
 }
 

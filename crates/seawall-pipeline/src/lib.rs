@@ -1,12 +1,12 @@
 //! The running system, one file per stage in the order of the journey.
 //!
-//! A row enters through [`source`] or the server, is decided on by [`gate`], becomes part of a [`frame`] in the log,
-//! and reaches its table through [`table_writer`] and the online store through [`feature_writer`]. [`serving`] answers
+//! A row enters through [`source`] or the server, is decided on by [`gate`], becomes part of a [`frame`] in the log with its
+//! personal fields under a [`sealing`], and reaches its table through [`table_writer`] and the online store through [`feature_writer`]. [`serving`] answers
 //! requests for features and records what was served, [`scoring`] scores it with a model's champion; `monitor` watches
 //! what comes in, what is served and how good models are, [`retrainer`] decides about them, `control` asks both once per
 //! tick; [`account`] tells what a prediction rests on; [`replay`] drives all of it on a simulated clock; [`verify`]
 //! proves that served and recomputed values are equal, [`integrity`] that what is kept agrees; [`backup`] keeps copies,
-//! [`upkeep`] keeps tables small. Whatever can be away or slow is called through a [`dependency`], and [`freshness`] says
+//! [`upkeep`] keeps tables small, [`erasure`] takes a person out of everything. Whatever can be away or slow is called through a [`dependency`], and [`freshness`] says
 //! how old is what is read meanwhile; [`recovery`] writes down what a start needs, so that it need not read the whole log.
 //! [`pipeline`] assembles the stages and owns their tasks.
 
@@ -16,6 +16,7 @@ pub mod backup;
 mod control;
 pub mod dedup;
 pub mod dependency;
+pub mod erasure;
 pub mod explain;
 pub mod feature_writer;
 pub mod frame;
@@ -35,6 +36,7 @@ pub mod restore;
 pub mod retrainer;
 pub mod revision;
 pub mod scoring;
+pub mod sealing;
 pub mod serving;
 pub mod source;
 pub mod table_writer;

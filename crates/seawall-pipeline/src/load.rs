@@ -14,10 +14,11 @@ use seawall_kernel::contract::{self, Input, Reason};
 use serde::Serialize;
 
 use crate::dedup::Keyed;
-use crate::frame::{Frame, Header, Load, number};
+use crate::frame::{Frame, FrameSeal, Header, Load, number};
 use crate::gate::{self, Broken, Incoming};
 use crate::pipeline::Pipeline;
 use crate::revision::{DatasetGate, SourceMap};
+use crate::sealing::RowKeys;
 use crate::source::files::{self, BrokenLine, FileToRead};
 
 /// Rows gated at once.
@@ -86,12 +87,13 @@ impl Pipeline {
             self.forget(dataset, &staging.keys).await;
             return Err(error);
         }
-        let Staging { files: staged, rows, counts, rules, quarantined, keys, .. } = staging;
+        let Staging { files: staged, rows, counts, rules, quarantined, stopped, keys: fresh, .. } = staging;
         let quarantined = match quarantined.first() {
             Some(first) => Some(concat_batches(&first.schema(), &quarantined)?),
             None => None,
         };
         let end = Offset(rows + quarantined.as_ref().map_or(0, RecordBatch::num_rows) as u64);
+        let keys = RowKeys::join(stopped);
         let header = Header {
             rules,
             load: Some(Load { partition, file: file.hash, staged, end, staged_rows: rows }),
@@ -99,9 +101,10 @@ impl Pipeline {
         };
         let frame = Frame { header, accepted: None, quarantined };
         let mut order = self.order.lock().await;
-        order.confirm(&dataset.dataset.name, keys);
+        order.confirm(&dataset.dataset.name, fresh);
         order.note(&frame);
-        gate::append_in_order(&self.parts.log, &frame, order).await?.durable().await?;
+        let seal = FrameSeal { accepted: None, quarantined: keys.as_ref().map(RowKeys::all) };
+        gate::append_in_order(&self.parts.log, &frame, &seal, order).await?.durable().await?;
         Ok(counts)
     }
 
@@ -169,6 +172,7 @@ impl Pipeline {
         staging.counts.quarantined += (checked.quarantined.len() + checked.broken.len()) as u64;
         if let Some(rows) = gate::quarantined_rows(source, dataset, &checked, &arrivals, staging.arrival)? {
             staging.quarantined.push(rows);
+            staging.stopped.extend(checked.stopped_keys(dataset, &self.parts.keys).await?);
         }
         if let Some(rows) = gate::accepted_rows(source, &checked, &arrivals)? {
             staging.waiting_rows += rows.num_rows();
@@ -205,6 +209,8 @@ struct Staging {
     waiting: Vec<RecordBatch>,
     waiting_rows: usize,
     quarantined: Vec<RecordBatch>,
+    /// The keys of their rows, when the dataset has personal fields.
+    stopped: Vec<RowKeys>,
     counts: Counts,
     rules: Vec<RuleFailures>,
     keys: Vec<Keyed>,
@@ -220,6 +226,7 @@ impl Staging {
             waiting: Vec::new(),
             waiting_rows: 0,
             quarantined: Vec::new(),
+            stopped: Vec::new(),
             counts: Counts::default(),
             rules: Vec::new(),
             keys: Vec::new(),

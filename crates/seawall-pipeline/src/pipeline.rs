@@ -18,6 +18,7 @@ use seawall_catalog::Catalog;
 use seawall_catalog::policy::Action;
 use seawall_kernel::contract;
 use seawall_kernel::feature::ViewPlan;
+use seawall_storage::keys::KeyRing;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::info;
@@ -26,7 +27,7 @@ use crate::control::Control;
 use crate::dependency::persist::Patience;
 use crate::dependency::{Dependencies, GuardedEngine, GuardedModels, GuardedTables, GuardedUpkeep, scope};
 use crate::feature_writer::{self, FeatureWriter};
-use crate::frame::{Frame, Halt, Header};
+use crate::frame::{Frame, FrameSeal, Halt, Header};
 use crate::gate::{self, Incoming, Order};
 use crate::idempotency::Given;
 use crate::receipt::{Omitted, Receipt, Verdicts};
@@ -36,6 +37,7 @@ use crate::recovery::{self, Recovered, Sources, States};
 use crate::restore::Withdrawn;
 use crate::revision::{Declared, Revision};
 use crate::scoring::Champions;
+use crate::sealing::OpenLog;
 use crate::table_writer::{self, TableWriter};
 use crate::upkeep::Upkeep;
 
@@ -68,12 +70,14 @@ pub struct Parts {
     pub catalog: Arc<Catalog>,
     /// Checkpoints of what a start would otherwise read from the log.
     pub states: Arc<States>,
+    /// Keys that personal fields are sealed with in the log.
+    pub keys: KeyRing,
     /// Folder that the declarations' relative paths start from.
     pub folder: PathBuf,
 }
 
 impl Parts {
-    /// The same components, with every call to a dependency guarded.
+    /// The same components, with every call to a dependency guarded, and a log that is opened as it is read.
     fn guarded(self, dependencies: &Dependencies) -> Parts {
         let tables = GuardedTables {
             inner: self.tables,
@@ -92,6 +96,7 @@ impl Parts {
             models: dependencies.models.clone(),
         };
         Parts {
+            log: Arc::new(OpenLog::of(self.log, self.keys.clone())),
             tables: Arc::new(tables),
             upkeep: Arc::new(upkeep),
             engine: Arc::new(engine),
@@ -167,6 +172,7 @@ impl Pipeline {
         let Recovered { order, withdrawn, tables } = recovery::recover(&parts, &revision, &permit).await?;
         let (order, withdrawn) = (Arc::new(tokio::sync::Mutex::new(order)), Arc::new(withdrawn));
         crate::training::resolve_intents(&parts).await?;
+        crate::erasure::resolve_intents(&parts).await?;
         let ends = table_writer::Ends {
             log: parts.log.clone(),
             tables: parts.tables.clone(),
@@ -311,6 +317,7 @@ impl Pipeline {
             revision: self.revision(),
             order: self.order.clone(),
             log: self.parts.log.clone(),
+            keys: self.parts.keys.clone(),
             permit: permit.clone(),
             now: self.parts.clock.now(),
         };
@@ -349,7 +356,7 @@ impl Pipeline {
         let header = Header { halt: Some(halt), ..Header::new(dataset, source, permit, crate::Counts::default()) };
         let frame = Frame { header, accepted: None, quarantined: None };
         order.note(&frame);
-        gate::append_in_order(&self.parts.log, &frame, order).await?.durable().await?;
+        gate::append_in_order(&self.parts.log, &frame, &FrameSeal::default(), order).await?.durable().await?;
         Ok(())
     }
 
@@ -424,6 +431,7 @@ struct Door {
     revision: Arc<Revision>,
     order: Arc<tokio::sync::Mutex<Order>>,
     log: Arc<dyn Log>,
+    keys: KeyRing,
     permit: Permit,
     now: seawall_base::Instant,
 }
@@ -431,10 +439,10 @@ struct Door {
 impl Door {
     /// Checks rows, decides on their order and hands them to the log.
     async fn admit(self, source: &str, incoming: Incoming) -> Result<PendingReceipt> {
-        let Door { revision, order, log, permit, now } = self;
+        let Door { revision, order, log, keys, permit, now } = self;
         let source = revision.source(source)?;
         let dataset = revision.dataset(&source.source.dataset)?;
-        let checked = gate::check_request(source, dataset, &incoming, now).await?;
+        let checked = gate::check_request(source, dataset, &keys, &incoming, now).await?;
         let warnings = checked.warnings.clone();
         let unknown_columns = checked.unknown_columns.clone();
 
@@ -642,7 +650,7 @@ fn is_longer(horizon: Option<Span>, other: Option<Span>) -> bool {
 
 /// Defines every view in the online store. A view that the store did not keep yet is filled from its table, up to the
 /// store's cut, so that it continues from there like the others.
-async fn define_views(
+pub(crate) async fn define_views(
     parts: &Parts,
     revision: &Revision,
     tables: &table_writer::Handle,

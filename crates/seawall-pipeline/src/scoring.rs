@@ -14,19 +14,22 @@ use arrow::compute::{filter_record_batch, take_record_batch};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use seawall_base::declare::MissingAction;
 use seawall_base::error::Result;
-use seawall_base::{Contribution, Cut, Error, ErrorKind, Hash, Instant, Permit, Scorer, TableName, column};
+use seawall_base::{Contribution, Cut, Error, ErrorKind, Hash, Instant, Permit, Scorer, column};
 use seawall_catalog::Counts;
 use seawall_catalog::policy::Action;
 use serde::Serialize;
 
-use crate::frame::{Frame, Header, Position};
+use crate::frame::{Frame, FrameSeal, Header, Position};
 use crate::gate;
 use crate::pipeline::Pipeline;
 use crate::revision::{DeclaredModel, Revision, all_nullable, project, with_times};
+use crate::sealing::{self, RowKeys};
 use crate::serving::{Answer, Decisions};
 
 /// Reason codes kept with a prediction.
 const REASONS_MAX: usize = 4;
+/// Columns of a prediction that tell nothing of the person whom it is about.
+const IMPERSONAL: [&str; 4] = ["prediction_id", "model_version", "model_digest", "status"];
 
 /// A model version that answers.
 #[derive(Clone)]
@@ -160,7 +163,7 @@ impl Pipeline {
         let Some(champion) = self.champion(&model.model.name) else { return Ok(None) };
         let predictions = score(model, &champion, served)?;
         let rows = prediction_rows(model, &champion, served, &predictions)?;
-        let cut = self.record_rows(permit, &model.table, rows, &served.known_at, position).await?;
+        let cut = self.record_rows(permit, model, rows, &served.known_at, position).await?;
         Ok(Some((champion.version, predictions, cut)))
     }
 
@@ -168,19 +171,22 @@ impl Pipeline {
     async fn record_rows(
         &self,
         permit: &Permit,
-        table: &TableName,
+        model: &DeclaredModel,
         rows: RecordBatch,
         known_at: &[Instant],
         position: Option<Position>,
     ) -> Result<Cut> {
+        let table = model.table.as_str();
+        let keys = sealing::derived_keys(&self.parts.keys, table, &model.set.spine, &rows, &IMPERSONAL).await?;
         let mut order = self.order.lock().await;
         let arrivals = order.stamp(rows.num_rows(), None, known_at.last().copied().unwrap_or(Instant::MIN));
         let count = rows.num_rows() as u64;
         let counts = Counts { received: count, accepted: count, ..Counts::default() };
-        let header = Header { position, ..Header::new(table.as_str(), "scoring", permit, counts) };
+        let header = Header { position, ..Header::new(table, "scoring", permit, counts) };
         let frame = Frame { header, accepted: Some(with_times(&rows, arrivals.clone(), arrivals)?), quarantined: None };
         order.note(&frame);
-        let end = gate::append_in_order(&self.parts.log, &frame, order).await?.durable().await?;
+        let seal = FrameSeal { accepted: keys.as_ref().map(RowKeys::all), quarantined: None };
+        let end = gate::append_in_order(&self.parts.log, &frame, &seal, order).await?.durable().await?;
         Ok(gate::live_cut(end))
     }
 

@@ -13,10 +13,11 @@ use seawall_base::{Cut, Error, FeatureRequest, Instant, Permit, ServedFeatures, 
 use seawall_catalog::Counts;
 use seawall_kernel::feature::key_hashes;
 
-use crate::frame::{Frame, Header, Position};
+use crate::frame::{Frame, FrameSeal, Header, Position};
 use crate::gate;
 use crate::pipeline::Pipeline;
 use crate::revision::{ServedSet, all_nullable, project, with_times};
+use crate::sealing::{self, RowKeys};
 
 /// Decisions to serve for one training set.
 #[derive(Debug, Clone)]
@@ -116,16 +117,19 @@ impl Pipeline {
         answer: &Answer,
         position: Option<Position>,
     ) -> Result<()> {
+        let table = set.served_table.as_str();
+        let keys = sealing::derived_keys(&self.parts.keys, table, &set.spine, &answer.rows, &[]).await?;
         let mut order = self.order.lock().await;
         let arrivals =
             order.stamp(answer.rows.num_rows(), None, answer.known_at.last().copied().unwrap_or(Instant::MIN));
         let rows = answer.rows.num_rows() as u64;
         let counts = Counts { received: rows, accepted: rows, ..Counts::default() };
-        let header = Header { position, ..Header::new(set.served_table.as_str(), "serving", permit, counts) };
+        let header = Header { position, ..Header::new(table, "serving", permit, counts) };
         let accepted = with_times(&answer.rows, arrivals.clone(), arrivals)?;
         let frame = Frame { header, accepted: Some(accepted), quarantined: None };
         order.note(&frame);
-        gate::append_in_order(&self.parts.log, &frame, order).await?.durable().await?;
+        let seal = FrameSeal { accepted: keys.as_ref().map(RowKeys::all), quarantined: None };
+        gate::append_in_order(&self.parts.log, &frame, &seal, order).await?.durable().await?;
         Ok(())
     }
 }

@@ -9,7 +9,7 @@ use std::time::Duration;
 
 use seawall_base::declare::TableSettings;
 use seawall_base::error::Result;
-use seawall_base::upkeep::{Compaction, CompactionTargets, StagedFiles, Vacuum, VacuumOptions};
+use seawall_base::upkeep::{Compaction, CompactionTargets, Deletion, RowsToDelete, StagedFiles, Vacuum, VacuumOptions};
 use seawall_base::{Clock, Error, ErrorKind, Instant, Permit, Span, TableName, TableStore, TableUpkeep};
 use seawall_catalog::policy::Action;
 use seawall_catalog::{Catalog, Effect};
@@ -70,6 +70,17 @@ impl Tables {
         self.catalog.resolve_intent(permit, &intent, &json!(vacuum)).await?;
         info!(%table, files = vacuum.data_files, from = vacuum.readable_from.0, "old versions given up");
         Ok(vacuum)
+    }
+
+    /// Deletes rows, recorded in the ledger with the hashes of the files that it wrote. Older versions keep them.
+    pub async fn delete(&self, permit: &Permit, table: &TableName, rows: &RowsToDelete) -> Result<Deletion> {
+        let deletion = self.upkeep.delete_rows(permit, table, rows).await?;
+        if deletion.rows > 0 {
+            let snapshot = self.tables.snapshot(table, Some(deletion.version)).await?;
+            self.catalog.record_table_version(permit, &table_commit(table, &snapshot, self.clock.now())).await?;
+            info!(%table, version = deletion.version.0, rows = deletion.rows, reason = rows.reason, "rows deleted");
+        }
+        Ok(deletion)
     }
 
     /// A vacuum that a crash cut off is finished by the next one, which lists what is left.

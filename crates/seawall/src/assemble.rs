@@ -2,7 +2,7 @@
 //! move rows.
 //!
 //! The data folder: `catalog/` (SQLite and the signing key), `tables/` (Delta) or `tables.location`, `log/` (segments),
-//! `online/` (checkpoints), `state/` (checkpoints of what a start would read from the log), `models/` (artifacts by
+//! `keys/` (of sealed fields), `online/` (checkpoints), `state/` (checkpoints of what a start would read from the log), `models/` (artifacts by
 //! content), `serve.json` while a server runs.
 
 use std::collections::BTreeMap;
@@ -24,8 +24,12 @@ use seawall_pipeline::pipeline::Options;
 use seawall_pipeline::recovery::States;
 use seawall_pipeline::revision::Declared;
 use seawall_pipeline::{Parts, Pipeline};
+use seawall_storage::keys::KeyRing;
 use seawall_storage::log::DurableLog;
 use seawall_storage::online::DurableStore;
+
+/// Folder of the keys of sealed fields within the data folder.
+pub const KEYS: &str = "keys";
 
 /// Where things are.
 #[derive(Debug, Clone)]
@@ -198,6 +202,7 @@ impl Installation {
             models: self.models.clone(),
             catalog: self.catalog.clone(),
             states: Arc::new(States::open(&data.join("state"))?),
+            keys: KeyRing::open(&data.join(KEYS), Arc::new(OsRng))?,
             folder: self.settings.project.clone(),
         })
     }

@@ -7,6 +7,7 @@ mod client;
 mod governance;
 mod integrity;
 mod keeper;
+mod lifecycle;
 mod lineage;
 mod output;
 mod progress;

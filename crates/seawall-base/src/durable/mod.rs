@@ -161,6 +161,34 @@ pub fn remove_dir_all(folder: &Path) -> io::Result<()> {
     sync_parent(folder)
 }
 
+/// Replaces the content of `path` atomically, readable and writable by its owner only, and then overwrites with zeros what
+/// the file held before, where it lay: what was taken out must not be found on the disk. A file system that copies on
+/// write, or a disk that moves blocks, may keep it all the same.
+pub fn replace_private(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    use std::os::unix::fs::OpenOptionsExt;
+    let before = match File::options().write(true).open(path) {
+        Ok(before) => Some(before),
+        Err(e) if e.kind() == io::ErrorKind::NotFound => None,
+        Err(e) => return Err(e),
+    };
+    let mut name = path.file_name().ok_or_else(|| io::Error::other("a file needs a name"))?.to_owned();
+    name.push(".tmp");
+    let temporary = path.with_file_name(name);
+    let mut file = File::options().write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+    file.write_all(bytes)?;
+    file.sync_all()?;
+    fs::rename(&temporary, path)?;
+    sync_parent(path)?;
+    match before {
+        Some(mut before) => {
+            let length = before.metadata()?.len();
+            io::copy(&mut io::Read::take(io::repeat(0), length), &mut before)?;
+            before.sync_all()
+        }
+        None => Ok(()),
+    }
+}
+
 /// Creates `path` with `bytes`, readable and writable by its owner only; an existing file is left as it is. Of several
 /// callers one creates the file, and whoever returns afterwards finds it whole.
 pub fn create_private(path: &Path, bytes: &[u8]) -> io::Result<()> {

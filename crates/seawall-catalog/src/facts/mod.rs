@@ -144,7 +144,8 @@ impl Catalog {
 }
 
 /// Who writes facts about tables.
-const WRITERS: &[Action] = &[Action::WriteTable, Action::Ingest, Action::BuildTrainingSet, Action::ReleaseQuarantine];
+const WRITERS: &[Action] =
+    &[Action::WriteTable, Action::Ingest, Action::BuildTrainingSet, Action::ReleaseQuarantine, Action::Administer];
 
 async fn table_version(
     connection: &mut Connection,

@@ -140,6 +140,16 @@ impl Catalog {
         Ok(ModelVersion { version, trained: new.clone(), recorded_at, permit: permit.id().to_owned() })
     }
 
+    /// Every version of every model, also of those that are not declared any more.
+    pub async fn every_model_version(&self) -> Result<Vec<ModelVersion>> {
+        let mut reader = self.read().await?;
+        let rows = sqlx::query("SELECT version, body, recorded_at, permit FROM model_version ORDER BY model, version")
+            .fetch_all(&mut *reader)
+            .await
+            .during("listing model versions")?;
+        rows.iter().map(ModelVersion::from_row).collect()
+    }
+
     /// The versions of `model`, oldest first; none for an unknown model.
     pub async fn model_versions(&self, model: &str) -> Result<Vec<ModelVersion>> {
         let mut reader = self.read().await?;

@@ -1,5 +1,7 @@
-//! What a project declares about recovery: objectives, backups, and the check in the background.
+//! What a project declares about recovery (objectives, backups, the check in the background) and about lifecycle: what is
+//! given up when.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
 use seawall_base::{Error, Result, Span};
@@ -72,10 +74,95 @@ impl Recovery {
     }
 }
 
+/// How often a lifecycle is carried out when it does not say.
+const LIFECYCLE_INTERVAL: Span = Span::DAY;
+
+/// A class of what is kept.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, serde::Serialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Class {
+    /// What came in: datasets and quarantines.
+    Raw,
+    /// Datasets that transforms make.
+    Derived,
+    /// Served vectors and training sets.
+    Features,
+    /// Predictions and artifacts.
+    Models,
+}
+
+impl Class {
+    /// Every class.
+    pub const ALL: [Class; 4] = [Class::Raw, Class::Derived, Class::Features, Class::Models];
+
+    /// Its word in declarations.
+    pub fn as_str(self) -> &'static str {
+        match self {
+            Class::Raw => "raw",
+            Class::Derived => "derived",
+            Class::Features => "features",
+            Class::Models => "models",
+        }
+    }
+}
+
+/// What is given up when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Lifecycle {
+    /// How often a server carries it out.
+    pub every: Span,
+    /// How long older versions stay, by class; those of other classes stay as long as the project's tables say.
+    keep_versions: BTreeMap<Class, Span>,
+    /// How long stopped rows are kept.
+    pub quarantine: Option<Span>,
+    /// How long an artifact is kept while nothing uses it.
+    pub unused_models: Option<Span>,
+    /// Where such artifacts go; they are removed when absent. One that is not absolute starts from the project's folder.
+    pub move_models_to: Option<PathBuf>,
+}
+
+impl Lifecycle {
+    /// What `project` declares, if it does.
+    pub fn of(project: &Project) -> Result<Option<Lifecycle>> {
+        let declared = project.other.iter().find(|other| other.kind == "lifecycle");
+        declared.map(|declared| Lifecycle::read(&declared.body)).transpose()
+    }
+
+    /// Reads the body of a declaration whose shape was found right.
+    pub(crate) fn read(body: &Value) -> Result<Lifecycle> {
+        let mut keep_versions = BTreeMap::new();
+        for class in Class::ALL {
+            let keep = body.get(class.as_str()).map(|rules| span(rules, "keep_versions")).transpose()?;
+            keep_versions.extend(keep.flatten().map(|keep| (class, keep)));
+        }
+        let rule = |class: Class, key| body.get(class.as_str()).map(|rules| span(rules, key)).transpose();
+        let to = body.get("models").and_then(|models| models.get("move_to"));
+        let to = to.map(|to| to.as_str().map(PathBuf::from).ok_or_else(unreadable)).transpose()?;
+        Ok(Lifecycle {
+            every: span(body, "every")?.unwrap_or(LIFECYCLE_INTERVAL),
+            keep_versions,
+            quarantine: rule(Class::Raw, "quarantine")?.flatten(),
+            unused_models: rule(Class::Models, "unused")?.flatten(),
+            move_models_to: to,
+        })
+    }
+
+    /// How long older versions of a class's tables stay, when it says so.
+    pub fn keep_versions(&self, class: Class) -> Option<Span> {
+        self.keep_versions.get(&class).copied()
+    }
+}
+
+/// The datasets that the transforms of `project` make.
+pub fn derived_datasets(project: &Project) -> BTreeSet<String> {
+    let transforms = project.other.iter().filter(|other| other.kind == "transform");
+    transforms.filter_map(|transform| transform.body.get("to")?.as_str().map(str::to_owned)).collect()
+}
+
 fn span(body: &Value, key: &str) -> Result<Option<Span>> {
     body.get(key).map(|span| span.as_str().ok_or_else(unreadable)?.parse()).transpose()
 }
 
 fn unreadable() -> Error {
-    Error::corrupt("SW1443", "the declaration of recovery cannot be read").hint("run `seawall check`")
+    Error::corrupt("SW1443", "a declaration of recovery or lifecycle cannot be read").hint("run `seawall check`")
 }

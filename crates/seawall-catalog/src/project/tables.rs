@@ -8,7 +8,7 @@ mod model;
 mod watch;
 
 pub(crate) use contract::CONTRACT;
-use keep::RECOVERY;
+use keep::{LIFECYCLE, RECOVERY};
 use model::MODEL;
 use watch::{CORRECTION, MONITOR, VIEW};
 
@@ -26,6 +26,7 @@ pub(crate) static KINDS: &[(&str, &Record)] = &[
     ("live_view", &LIVE_VIEW),
     ("test", &TEST),
     ("recovery", &RECOVERY),
+    ("lifecycle", &LIFECYCLE),
 ];
 
 /// Name under which the schema of contracts is asked for.

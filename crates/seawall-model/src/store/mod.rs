@@ -8,6 +8,7 @@ use bytes::Bytes;
 use seawall_base::{Error, ErrorKind as Kind, Hash, Result, durable};
 
 use crate::artifact::ARTIFACT_BYTES_MAX;
+use crate::retire::{Retired, retired};
 
 #[cfg(test)]
 mod tests;
@@ -49,6 +50,13 @@ impl Store {
         let file = match File::open(self.path(digest)) {
             Ok(file) => file,
             Err(e) if e.kind() == ErrorKind::NotFound => {
+                if let Some(Retired { at, to }) = retired(&self.folder, digest) {
+                    let message = format!("model {} was retired at {at}", digest.short());
+                    return Err(Error::not_found("SW1010", message).hint(match to {
+                        Some(to) => format!("nothing used it; copy {} back into the folder of models", to.display()),
+                        None => "nothing used it; restore it from a backup, or train again".to_owned(),
+                    }));
+                }
                 return Err(Error::not_found("SW1010", format!("no model {} is kept", digest.short()))
                     .hint("it was kept by another data folder, or its file was removed; restore it from a backup"));
             }

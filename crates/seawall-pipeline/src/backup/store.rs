@@ -64,6 +64,11 @@ impl Store {
         self.folder.join("tmp")
     }
 
+    /// The copy of the keys that the log of every backup in here is sealed with.
+    pub fn keys(&self) -> PathBuf {
+        self.folder.join("keys")
+    }
+
     /// Where it lies.
     pub fn folder(&self) -> &Path {
         &self.folder

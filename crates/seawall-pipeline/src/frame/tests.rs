@@ -22,6 +22,7 @@ fn header(counts: Counts) -> Header {
         restore: None,
         arrival: None,
         answer: None,
+        erased: None,
     }
 }
 
@@ -77,7 +78,7 @@ fn an_arrival_in_the_header_stands_for_the_time_columns() {
     let whole = frame.accepted.take().unwrap();
     frame.header.arrival = Some(Instant(5));
     let own = whole.project(&[0]).unwrap();
-    let payload = Draft::of(Some(&own)).unwrap().finish(&frame.header, frame.quarantined.as_ref()).unwrap();
+    let payload = Draft::of(Some(&own), None).unwrap().finish(&frame.header, frame.quarantined.as_ref(), None).unwrap();
     assert_eq!(Frame::decode(&payload).unwrap().accepted, Some(whole));
 }
 

@@ -6,8 +6,10 @@
 use arrow::array::RecordBatch;
 use seawall_base::error::Result;
 use seawall_base::{Cut, LogEntry, Offset, Partition, StagedFile};
+use seawall_storage::keys::KeyRing;
 
 use crate::frame::Frame;
+use crate::sealing::open_entry;
 
 /// What is looked for, and what was found of it.
 #[derive(Debug, Clone)]
@@ -43,7 +45,7 @@ impl Gathered {
         self.until.end(partition) > self.from.end(partition)
     }
 
-    fn take(&mut self, entry: &LogEntry) -> Result<()> {
+    fn take(&mut self, entry: &LogEntry, keys: Option<&KeyRing>) -> Result<()> {
         let header = Frame::decode_header(&entry.payload)?;
         if header.dataset != self.dataset {
             return Ok(());
@@ -56,7 +58,10 @@ impl Gathered {
         if !is_within {
             return Ok(());
         }
-        let frame = Frame::decode(&entry.payload)?;
+        let frame = match keys {
+            Some(keys) => Frame::decode(&open_entry(entry, keys)?.payload)?,
+            None => Frame::decode(&entry.payload)?,
+        };
         let rows = match self.is_quarantine {
             true => frame.numbered_quarantined(entry)?,
             false => frame.numbered_accepted(entry)?,
@@ -70,8 +75,10 @@ impl Gathered {
 }
 
 /// A walk over the log that gathers rows for several commits at once.
-#[derive(Debug, Default)]
+#[derive(Debug)]
 pub struct Gather {
+    /// Absent when they cannot be read: what is sealed is then missing.
+    keys: Option<KeyRing>,
     wanted: Vec<Gathered>,
     first: Option<Offset>,
     end: Offset,
@@ -79,9 +86,9 @@ pub struct Gather {
 }
 
 impl Gather {
-    /// To gather all of `wanted`.
-    pub fn of(wanted: Vec<Gathered>) -> Gather {
-        Gather { wanted, ..Gather::default() }
+    /// To gather all of `wanted` from a log that is sealed with `keys`.
+    pub fn of(wanted: Vec<Gathered>, keys: Option<KeyRing>) -> Gather {
+        Gather { keys, wanted, first: None, end: Offset(0), failed: false }
     }
 
     /// Takes the next entry of the log.
@@ -89,7 +96,7 @@ impl Gather {
         self.first.get_or_insert(entry.first);
         self.end = entry.end();
         for wanted in &mut self.wanted {
-            self.failed |= wanted.take(entry).is_err();
+            self.failed |= wanted.take(entry, self.keys.as_ref()).is_err();
         }
     }
 

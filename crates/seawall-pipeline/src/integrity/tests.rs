@@ -43,6 +43,7 @@ fn header(dataset: &str, counts: Counts) -> Header {
         restore: None,
         arrival: None,
         answer: None,
+        erased: None,
     }
 }
 

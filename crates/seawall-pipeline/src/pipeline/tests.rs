@@ -48,6 +48,8 @@ struct Installation {
     revision: Arc<Revision>,
     log: Arc<MemoryLog>,
     order: Arc<tokio::sync::Mutex<Order>>,
+    keys: KeyRing,
+    _folder: tempfile::TempDir,
 }
 
 impl Installation {
@@ -78,7 +80,10 @@ impl Installation {
         };
         let engine: Arc<dyn Engine> = Arc::new(NoEngine);
         let revision = Arc::new(Revision::compile(&declared, &engine).await.expect("it compiles"));
-        Installation { revision, log: Arc::new(MemoryLog::new(seawall_base::Partition::LIVE)), order: Arc::default() }
+        let log = Arc::new(MemoryLog::new(seawall_base::Partition::LIVE));
+        let folder = tempfile::tempdir().unwrap();
+        let keys = KeyRing::open(folder.path(), Arc::new(seawall_base::SeededRng::new(1))).unwrap();
+        Installation { revision, log, order: Arc::default(), keys, _folder: folder }
     }
 
     /// Forgets everything but the log.
@@ -117,6 +122,7 @@ impl Installation {
             revision: self.revision.clone(),
             order: self.order.clone(),
             log: self.log.clone(),
+            keys: self.keys.clone(),
             permit,
             now: Instant(now),
         };

@@ -32,7 +32,7 @@ fn newest(entry: &LogEntry) -> Result<Option<Instant>> {
     if entry.rows == 0 || Frame::decode_header(&entry.payload)?.load.is_some() {
         return Ok(None);
     }
-    let frame = Frame::decode(&entry.payload)?;
+    let frame = Frame::decode_public(&entry.payload)?;
     let mut newest = None;
     for rows in frame.accepted.iter().chain(&frame.quarantined) {
         newest = newest.max(crate::revision::instants(rows, column::ARRIVAL)?.values().iter().max().copied());

@@ -372,6 +372,7 @@ fn header(dataset: &str) -> Header {
         restore: None,
         arrival: None,
         answer: None,
+        erased: None,
     }
 }
 

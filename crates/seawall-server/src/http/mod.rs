@@ -3,6 +3,7 @@
 mod answer;
 mod body;
 mod deadline;
+mod erasures;
 pub mod error;
 mod events;
 mod features;
@@ -59,6 +60,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/incidents", get(incidents::list))
         .route("/v1/incidents/{id}", get(incidents::show))
         .route("/v1/incidents/{id}/close", post(incidents::close))
+        .route("/v1/erasures", post(erasures::erase))
         .fallback(error::unknown_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))
         .layer(middleware::from_fn_with_state(app.clone(), deadline::keep))

@@ -179,6 +179,15 @@ async fn a_late_view_is_served_after_its_backfill(store: Arc<dyn OnlineStore>) {
     fixture.receive(store.as_ref(), &rows[100..], 200).await;
     let served = store.serve(&fixture.request(&decisions)).await.expect("the view goes on");
     fixture.check(&rows, &decisions, &served);
+    // What is forgotten begins anew, with nothing of what it held.
+    store.forget(&id).expect("the view is kept");
+    assert_eq!(store.forget(&id).expect_err("it is not kept any more").kind(), ErrorKind::NotFound);
+    store.define(&late, fixture.dataset()).await.expect("a view is defined");
+    let refused = store.serve(&fixture.request(&decisions)).await.expect_err("rows of the past are missing");
+    assert_eq!(refused.kind(), ErrorKind::Unavailable, "a view without its past is refused");
+    backfill(&fixture, &store, &id, &rows, 200).await;
+    let served = store.serve(&fixture.request(&decisions)).await.expect("the view has caught up");
+    fixture.check(&rows, &decisions, &served);
 }
 
 async fn backfill(fixture: &Fixture, store: &Arc<dyn OnlineStore>, view: &VersionedName, rows: &[Row], until: usize) {

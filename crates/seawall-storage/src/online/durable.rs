@@ -41,17 +41,16 @@ impl DurableStore {
     pub fn stats(&self) -> Vec<ViewStats> {
         self.core.stats()
     }
-
-    /// Stops keeping `view`, and leaves it out of the next checkpoint.
-    pub fn forget(&self, view: &VersionedName) -> Result<()> {
-        self.core.forget(view)
-    }
 }
 
 #[async_trait]
 impl OnlineStore for DurableStore {
     async fn define(&self, view: &FeatureView, dataset: &Dataset) -> Result<()> {
         self.core.define(view, dataset)
+    }
+
+    fn forget(&self, view: &VersionedName) -> Result<()> {
+        self.core.forget(view)
     }
 
     fn views(&self) -> Vec<VersionedName> {

@@ -24,11 +24,6 @@ impl MemoryStore {
     pub fn stats(&self) -> Vec<ViewStats> {
         self.core.stats()
     }
-
-    /// Stops keeping `view`.
-    pub fn forget(&self, view: &VersionedName) -> Result<()> {
-        self.core.forget(view)
-    }
 }
 
 impl Default for MemoryStore {
@@ -41,6 +36,10 @@ impl Default for MemoryStore {
 impl OnlineStore for MemoryStore {
     async fn define(&self, view: &FeatureView, dataset: &Dataset) -> Result<()> {
         self.core.define(view, dataset)
+    }
+
+    fn forget(&self, view: &VersionedName) -> Result<()> {
+        self.core.forget(view)
     }
 
     fn views(&self) -> Vec<VersionedName> {

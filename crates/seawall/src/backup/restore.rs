@@ -14,12 +14,13 @@ use seawall_base::{Clock, Error, ErrorKind, Finding, Instant, OsRng, durable};
 use seawall_catalog::policy::{Action, Principal};
 use seawall_catalog::{Catalog, MaintenanceKind};
 use seawall_pipeline::backup::{KeptFile, Manifest, Store, arrival_of, clear, write_file};
-use seawall_storage::log;
+use seawall_storage::{keys, log};
 use serde::Serialize;
 use serde_json::json;
 
 use super::take::milliseconds;
 use super::{LOG, TABLES};
+use crate::assemble::KEYS;
 use crate::integrity::{self, Pace, Places};
 
 /// What to restore.
@@ -76,6 +77,7 @@ pub async fn restore(
         tokio::task::block_in_place(|| write_file(store, file, &staging))?;
         pace.read(&file.path, file.bytes).await;
     }
+    keys::restore(&store.keys(), &staging.join(KEYS))?;
     let entries = finish_log(&staging.join(LOG), chosen, wanted)?;
     let places = Places::of(&staging)?;
     let (report, _) = integrity::check(&places, pace).await?;

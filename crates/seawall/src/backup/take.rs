@@ -14,17 +14,18 @@ use seawall_base::{Clock, Error, Instant, Offset, TableName, TableStore, durable
 use seawall_catalog::Catalog;
 use seawall_lake::table::DeltaStore;
 use seawall_pipeline::backup::{Item, Manifest, Store, Taken, Taking, clear};
-use seawall_storage::{log, online};
+use seawall_storage::{keys, log, online};
 use serde::Serialize;
 
 use super::{CATALOG, LOG, ONLINE, STATE, TABLES};
+use crate::assemble::KEYS;
 use crate::integrity::{Pace, Places, STATES};
 
 /// How often a table or a checkpoint that changed while it was read is read again.
 const ATTEMPTS_MAX: usize = 5;
 /// Folders and files of the data folder that are taken in their own way, or are of no use elsewhere.
-const APART: [&str; 10] =
-    [STATE, CATALOG, TABLES, LOG, ONLINE, "models", "damaged", "inject", "serve.json", "scrub.json"];
+const APART: [&str; 11] =
+    [KEYS, STATE, CATALOG, TABLES, LOG, ONLINE, "models", "damaged", "inject", "serve.json", "scrub.json"];
 
 /// What a backup read and wrote.
 #[derive(Debug, Clone, Serialize)]
@@ -71,6 +72,8 @@ pub async fn take(
     for name in &names {
         take_staged(places, name, &mut taking, pace).await?;
     }
+    // After the log, so that no frame of it is sealed with a key that the copy lacks.
+    keys::copy(&places.keys, &store.keys())?;
     let (read_bytes, new_bytes) = (taking.read_bytes, taking.new_bytes);
     let elapsed_ms = milliseconds(taken_at, clock.now());
     let manifest = taking.finish(taken_at, elapsed_ms, entries, end)?;
@@ -225,6 +228,10 @@ async fn take_models(places: &Places, taking: &mut Taking<'_>, pace: &Pace) -> R
         let expected = Some((metadata.len(), digest));
         let path = format!("models/{digest}.model");
         take_one(taking, &Item { expected, is_immutable: true, ..Item::whole(path, from) }, pace).await?;
+    }
+    for note in seawall_model::retire::notes(&places.models)? {
+        let from = places.models.join(&note);
+        take_one(taking, &Item::whole(format!("models/{note}"), from), pace).await?;
     }
     Ok(())
 }

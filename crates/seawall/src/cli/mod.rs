@@ -6,11 +6,13 @@ mod bench;
 mod check;
 mod contract;
 mod demo;
+mod erase;
 mod explain;
 mod features;
 mod incident;
 mod ingest;
 mod init;
+mod lifecycle;
 mod look;
 mod model;
 mod move_rows;
@@ -186,6 +188,11 @@ pub enum Command {
     Backup(backup::Backup),
     /// Restore a data folder from a backup
     Restore(backup::Restore),
+    /// Take a person out of the log and of the tables
+    Erase(erase::Erase),
+    /// What the project's rules give up when: a plan, or do it
+    #[command(subcommand)]
+    Lifecycle(lifecycle::Lifecycle),
     /// Tokens for people and services
     #[command(subcommand)]
     Token(token::Token),
@@ -230,6 +237,8 @@ pub async fn run(cli: &Cli) -> Result<Exit> {
         Command::Repair(command) => command.run(global).await,
         Command::Backup(command) => command.run(global).await,
         Command::Restore(command) => command.run(global).await,
+        Command::Erase(command) => command.run(global).await,
+        Command::Lifecycle(command) => command.run(global).await,
         Command::Token(command) => command.run(global).await,
         Command::Demo(command) => command.run(global).await,
         Command::Bench(command) => command.run(global).await,

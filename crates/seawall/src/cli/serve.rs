@@ -40,6 +40,7 @@ Endpoints:
   POST /v1/query                      {\"sql\": ..., \"rows_max\": ..., \"versions\": {...}}; Arrow when accepted
   POST /v1/training-sets/NAME/build   and /verify
   GET  /v1/training-sets/NAME         its builds with their fingerprints
+  POST /v1/erasures                   {\"whom\": {\"subject\": {\"column\": ..., \"id\": ...}}, \"reason\": ...}
   GET  /v1/tables /v1/tables/NAME/versions
   GET  /v1/status /v1/datasets /v1/datasets/NAME/quarantine /v1/lineage /metrics /health
 

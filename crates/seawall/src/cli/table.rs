@@ -146,7 +146,8 @@ async fn versions(global: &Global, installation: &Installation, name: &str, limi
     Ok(Exit::Ok)
 }
 
-fn tables(installation: &Installation) -> Tables {
+/// What looks after the tables of an installation.
+pub(super) fn tables(installation: &Installation) -> Tables {
     Tables {
         tables: installation.tables.clone(),
         upkeep: installation.tables.clone(),

@@ -11,6 +11,7 @@ use seawall_catalog::integrity::Records;
 use seawall_catalog::policy::{Action, Policy};
 use seawall_lake::table::DeltaStore;
 use seawall_pipeline::integrity::{Gather, Gathered, check_view, in_schema, plan_of};
+use seawall_storage::keys::KeyRing;
 use seawall_storage::online::KeptView;
 
 use super::tables::Table;
@@ -74,7 +75,7 @@ pub fn wanted(
 
 impl Wanted {
     /// What the walk over the log is to gather: rows that the tables do not hold yet.
-    pub fn gather(&self) -> Gather {
+    pub fn gather(&self, keys: Option<KeyRing>) -> Gather {
         let mut tails: BTreeMap<&str, (Offset, Offset)> = BTreeMap::new();
         for view in &self.views {
             let end = view.kept.cut.end(Partition::LIVE);
@@ -83,7 +84,7 @@ impl Wanted {
         }
         let live = |end: Offset| Cut::of(Partition::LIVE, end);
         let wanted = tails.iter().map(|(dataset, tail)| Gathered::wanted(dataset, false, live(tail.0), live(tail.1)));
-        Gather::of(wanted.collect())
+        Gather::of(wanted.collect(), keys)
     }
 
     /// Folds every view anew from its table and the gathered tails.

@@ -6,6 +6,7 @@
 //! `seawall_pipeline::integrity`. What could not be looked at is said.
 
 mod features;
+mod keys;
 mod pace;
 mod tables;
 
@@ -18,8 +19,12 @@ use seawall_base::{Checked, Error, Finding, Hash, OsRng, SystemClock};
 use seawall_catalog::integrity::Records;
 use seawall_lake::table::DeltaStore;
 use seawall_pipeline::integrity::{Gather, Gathered, Tally};
+use seawall_pipeline::sealing::newest_key;
+use seawall_storage::keys::KeyRing;
 use seawall_storage::log;
 use serde::Serialize;
+
+use crate::assemble::KEYS;
 
 /// The states whose checkpoints lie in `state/`.
 pub const STATES: [&str; 2] = ["order", "monitor"];
@@ -92,6 +97,8 @@ pub struct Places {
     pub online: PathBuf,
     /// The models.
     pub models: PathBuf,
+    /// The keys of sealed fields.
+    pub keys: PathBuf,
 }
 
 impl Places {
@@ -102,6 +109,11 @@ impl Places {
         }
         let home = crate::tables::home(&self.data, None)?;
         Ok(Some(DeltaStore::at(home, Arc::new(SystemClock))))
+    }
+
+    /// The keys of sealed fields, as they are now.
+    pub fn key_ring(&self) -> Result<KeyRing> {
+        KeyRing::look(&self.keys, Arc::new(OsRng))
     }
 
     /// The parts of `data`; `NotFound` when there is no such folder.
@@ -120,6 +132,7 @@ impl Places {
             log: part("log"),
             online: part("online"),
             models: part("models"),
+            keys: part(KEYS),
         })
     }
 }
@@ -138,7 +151,10 @@ pub async fn check(places: &Places, pace: &Pace) -> Result<(Report, Known)> {
     let mut wanted = features::wanted(known.records.as_ref(), &known.tables, &views, &mut report);
     let mut tally = Tally::default();
     tables::announce(&mut tally, known.records.as_ref(), &known.tables);
-    let (tally, tails) = check_log(places, tally, wanted.gather(), &mut report, pace).await?;
+    let mut ring = keys::Ring::of(places);
+    let gather = wanted.gather(ring.keys());
+    let (tally, tails) = check_log(places, tally, gather, &mut ring, &mut report, pace).await?;
+    ring.report(&mut report);
     match tally {
         Some(tally) => {
             known.log_is_whole = true;
@@ -175,6 +191,7 @@ async fn check_log(
     places: &Places,
     mut tally: Tally,
     mut gather: Gather,
+    ring: &mut keys::Ring,
     report: &mut Report,
     pace: &Pace,
 ) -> Result<(Option<Tally>, Vec<Gathered>)> {
@@ -191,14 +208,17 @@ async fn check_log(
         }
         let of = survey.clone();
         let walk = move || {
+            let mut newest = None;
             let segment = of.check(number, &mut |ordinal, entry| {
                 tally.take(ordinal, entry);
                 gather.take(entry);
+                newest = newest.max(newest_key(&entry.payload));
             });
-            (segment, tally, gather)
+            (segment, tally, gather, newest)
         };
-        let (segment, walked, gathered) = blocking(walk).await?;
+        let (segment, walked, gathered, newest) = blocking(walk).await?;
         (tally, gather) = (walked, gathered);
+        ring.used(newest);
         pace.read("log", segment.checked.bytes).await;
         checked.add(segment.checked);
         pace.finished(&unit);

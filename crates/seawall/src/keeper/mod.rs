@@ -1,10 +1,11 @@
 //! The keeper: what a server does in the background so that what it keeps stays whole and can be brought back.
 //!
 //! It follows the declaration of recovery of the applied project: [`backups`] are taken at their interval, [`scrub`] reads
-//! everything again at a bounded rate. Both look at what is on record of the last run, so a restart neither skips nor
+//! everything again at a bounded rate, [`lifecycle`] gives up what the project's rules say. All look at what is on record of the last run, so a restart neither skips nor
 //! repeats one. A failure is logged and tried again at the next look.
 
 mod backups;
+mod lifecycle;
 mod scrub;
 mod state;
 
@@ -25,7 +26,11 @@ const LOOK_INTERVAL: Duration = Duration::from_secs(5);
 
 /// Keeps until the task is ended.
 pub async fn keep(installation: Arc<Installation>, clock: Arc<dyn Clock>) {
-    tokio::join!(backups::run(&installation, clock.as_ref()), scrub::run(&installation, clock.as_ref()));
+    tokio::join!(
+        backups::run(&installation, clock.as_ref()),
+        scrub::run(&installation, clock.as_ref()),
+        lifecycle::run(&installation, &clock)
+    );
 }
 
 /// What the applied project declares.

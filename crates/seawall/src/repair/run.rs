@@ -127,9 +127,10 @@ async fn gather(places: &Places, plan: &Plan, log_is_whole: bool) -> Result<Vec<
         return Ok(wanted);
     }
     let folder = places.log.clone();
+    let keys = places.key_ring()?;
     let walk = move || {
         let survey = log::Survey::of(&folder);
-        let mut gather = Gather::of(wanted);
+        let mut gather = Gather::of(wanted, Some(keys));
         for number in survey.segments() {
             survey.check(*number, &mut |_, entry| gather.take(entry));
         }

@@ -20,6 +20,7 @@ mod keeper;
 mod kill;
 mod models;
 mod my_file;
+mod privacy;
 mod recovery;
 mod repair;
 mod rollback;

@@ -1,4 +1,4 @@
-//! References of the declarations that the catalog keeps: transforms, live views, tests and recovery.
+//! References of the declarations that the catalog keeps: transforms, live views, tests, recovery and lifecycle.
 
 use super::super::model::OtherDeclaration;
 use super::super::parse::Declaration;
@@ -18,6 +18,7 @@ impl<'a> Resolver<'a> {
             "live_view" => self.live_view(&declaration.node),
             "test" => self.test(&declaration.node),
             "recovery" => self.recovery(declaration),
+            "lifecycle" => self.lifecycle(declaration),
             _ => {
                 self.unreadable(declaration);
                 return None;

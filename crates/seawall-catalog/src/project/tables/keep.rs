@@ -1,4 +1,4 @@
-//! The keys of `kind: recovery`.
+//! The keys of `kind: recovery` and `kind: lifecycle`.
 
 use super::super::shape::{Record, Shape, optional, required};
 use super::{COUNT, NAME_DOC, POSITIVE_SPAN};
@@ -32,5 +32,46 @@ static SCRUB: Record = Record::new(
     &[
         required("bytes_per_second", Shape::Size, "How much it reads per second at most, for example 8MiB."),
         required("every", POSITIVE_SPAN, "From the beginning of one check of everything to that of the next."),
+    ],
+);
+
+pub(super) static LIFECYCLE: Record = Record::new(
+    "lifecycle",
+    "What is given up when, by class; whatever something is bound to stays.",
+    &[
+        required("kind", Shape::Only("lifecycle"), "The kind of this declaration."),
+        required("name", Shape::Name, NAME_DOC),
+        optional("every", POSITIVE_SPAN, "How often a server carries it out; 1d when absent."),
+        optional("raw", Shape::Record(&RAW), "What came in: datasets, and what was stopped at the gate."),
+        optional("derived", Shape::Record(&VERSIONS), "Datasets that transforms make."),
+        optional("features", Shape::Record(&VERSIONS), "Served vectors and training sets."),
+        optional("models", Shape::Record(&MODELS), "Predictions, and artifacts of models."),
+    ],
+);
+
+const KEEP_VERSIONS: &str = "How long a version stays readable after another one took its place.";
+
+static RAW: Record = Record::new(
+    "lifecycle of what came in",
+    "What came in: datasets, and what was stopped at the gate.",
+    &[
+        optional("keep_versions", POSITIVE_SPAN, KEEP_VERSIONS),
+        optional("quarantine", POSITIVE_SPAN, "How long stopped rows are kept after they arrived."),
+    ],
+);
+
+static VERSIONS: Record = Record::new(
+    "lifecycle of tables",
+    "How long older versions stay.",
+    &[optional("keep_versions", POSITIVE_SPAN, KEEP_VERSIONS)],
+);
+
+static MODELS: Record = Record::new(
+    "lifecycle of models",
+    "Predictions, and artifacts of models.",
+    &[
+        optional("keep_versions", POSITIVE_SPAN, KEEP_VERSIONS),
+        optional("unused", POSITIVE_SPAN, "How long an artifact is kept after its training while nothing uses it."),
+        optional("move_to", Shape::Text, "A folder that such artifacts are moved to, instead of being removed."),
     ],
 );

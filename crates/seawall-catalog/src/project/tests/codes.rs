@@ -398,3 +398,19 @@ fn recovery_promises_what_it_can_keep() {
     )
     .expect_err("recovery is declared twice");
 }
+
+#[test]
+fn lifecycle_gives_up_what_it_can() {
+    let lifecycle = |rest: &str| format!("kind: lifecycle\nname: shop\n{rest}\n");
+    let check = |rest: &str, expected: &[&str]| check("ends.yaml", &lifecycle(rest), expected);
+    check("raw: {keep_versions: 7d, quarantine: 90d}", &[]);
+    check("every: 6h\nfeatures: {keep_versions: 30d}\nmodels: {unused: 90d, move_to: ../archive}", &[]);
+    check("derived: {keep_versions: 31d}", &["SW1621 3:26"]);
+    check("models: {move_to: /archive}", &["SW1622 3:10"]);
+    check("derived: {quarantine: 1d}", &["SW0123 3:11"]);
+    super::super::parse_sources(
+        &base_with("more.yaml", &lifecycle("every: 1d").replace("shop", "other")),
+        LoadOptions::default(),
+    )
+    .expect("it is declared once");
+}

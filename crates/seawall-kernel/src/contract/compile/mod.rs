@@ -13,7 +13,7 @@ pub(super) use column::logical_of_physical;
 use std::collections::HashMap;
 use std::sync::Arc;
 
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{DataType, Field, Schema};
 use seawall_base::{Dataset, Span};
 use serde_json::Value;
 
@@ -258,6 +258,7 @@ impl Compiler {
             primary_key,
             event_time,
             personal: personal.collect(),
+            subject: self.subject(&settings, &columns, &path),
         };
         Compiled { dataset, columns, zone: self.zone.clone(), dedup_horizon, breaker }
     }
@@ -314,6 +315,28 @@ impl Compiler {
             None => {
                 let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
                 let message = format!("seawall.eventTime names {value}, which is no column");
+                let hint = format!("columns: {}", names.join(", "));
+                self.problem(&format!("{path}/customProperties"), "SW0208", message, hint);
+            }
+        }
+        None
+    }
+
+    /// The column by whose value personal data is sealed and erased. Its text must tell its value exactly.
+    fn subject(&mut self, settings: &Settings<'_>, columns: &[Column], path: &str) -> Option<String> {
+        let value = settings.get("seawall.subject")?;
+        let named = columns.iter().find(|column| Some(column.name.as_str()) == value.as_str());
+        match named.map(|column| (column.name.clone(), column.kind.data_type())) {
+            Some((name, DataType::Utf8)) => return Some(name),
+            Some((name, data_type)) if data_type.is_integer() => return Some(name),
+            Some(_) => {
+                let message = format!("seawall.subject names {value}, which is neither text nor an integer");
+                let hint = "name the column with the id of the person, such as customer_id";
+                self.problem(&format!("{path}/customProperties"), "SW0208", message, hint);
+            }
+            None => {
+                let names: Vec<&str> = columns.iter().map(|column| column.name.as_str()).collect();
+                let message = format!("seawall.subject names {value}, which is no column");
                 let hint = format!("columns: {}", names.join(", "));
                 self.problem(&format!("{path}/customProperties"), "SW0208", message, hint);
             }

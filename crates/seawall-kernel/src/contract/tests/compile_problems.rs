@@ -69,6 +69,10 @@ fn extensions_are_checked() {
     check(properties(), custom("seawall.eventTime", json!("at")), &[]);
     check(properties(), custom("seawall.eventTime", json!("a")), &[place]);
     check(properties(), custom("seawall.eventTime", json!("none")), &[place]);
+    check(properties(), custom("seawall.subject", json!("a")), &[]);
+    check(properties(), custom("seawall.subject", json!("at")), &[place]);
+    check(properties(), custom("seawall.subject", json!("none")), &[place]);
+    assert_eq!(gate_with(properties(), custom("seawall.subject", json!("a"))).dataset().subject.as_deref(), Some("a"));
     check(properties(), custom("seawall.zone", json!("Mars/Base")), &[place]);
     check(properties(), custom("seawall.mode", json!("explode")), &[place]);
     check(properties(), custom("seawall.dedupHorizon", json!("soon")), &[place]);

@@ -88,6 +88,7 @@ pub fn dataset() -> Dataset {
         primary_key: vec!["id".into()],
         event_time: Some("paid_at".into()),
         personal: Vec::new(),
+        subject: None,
     }
 }
 

@@ -28,6 +28,7 @@ fn dataset(name: &str, fields: Vec<Field>, primary_key: &[&str], event_time: &st
         primary_key: primary_key.iter().map(|name| (*name).to_owned()).collect(),
         event_time: Some(event_time.into()),
         personal: Vec::new(),
+        subject: None,
     }
 }
 

@@ -63,6 +63,7 @@ fn frame(hours: i64, amounts: &[f64]) -> Frame {
         restore: None,
         arrival: None,
         answer: None,
+        erased: None,
     };
     Frame { header, accepted: (!amounts.is_empty()).then_some(rows), quarantined: None }
 }

@@ -63,6 +63,7 @@ impl Fixture {
             primary_key: vec!["payment_id".to_owned()],
             event_time: Some("paid_at".to_owned()),
             personal: Vec::new(),
+            subject: None,
         };
         let amount = || "amount".to_owned();
         let country = || "country".to_owned();
