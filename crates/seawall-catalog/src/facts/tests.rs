@@ -74,7 +74,7 @@ fn frame(entry: u64, accepted: u64, quarantined: u64) -> FrameFacts {
         0 => Vec::new(),
         rows => vec![failures("maximum", Some("amount_eur"), rows), failures("row_count", None, 1)],
     };
-    FrameFacts { entry, counts, rules }
+    FrameFacts { entry, counts, rules, departure: None }
 }
 
 #[tokio::test]

@@ -371,6 +371,7 @@ fn header(dataset: &str) -> Header {
         load: None,
         halt: None,
         restore: None,
+        departure: None,
         arrival: None,
         answer: None,
     }
