@@ -219,7 +219,7 @@ async fn list(global: &Global, dataset: &str, limit: usize, rule: Option<&str>) 
 }
 
 /// The reasons of a listed row; none when a policy does not show them.
-fn reasons(row: &Map<String, Value>) -> Result<Vec<Value>> {
+fn reasons(row: &Value) -> Result<Vec<Value>> {
     let Some(text) = row.get("_reasons").and_then(Value::as_str) else { return Ok(Vec::new()) };
     serde_json::from_str(text).map_err(|e| Error::corrupt("SW0802", "quarantine reasons are damaged").because(e))
 }

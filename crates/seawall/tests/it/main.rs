@@ -18,6 +18,7 @@ mod keeper;
 mod kill;
 mod models;
 mod my_file;
+mod quarantine;
 mod recovery;
 mod repair;
 mod rollback;
