@@ -16,6 +16,7 @@ const PAGES: [&str; 14] = [
     include_str!("../../../../docs/errors/SW12.md"),
     include_str!("../../../../docs/errors/SW13.md"),
     include_str!("../../../../docs/errors/SW14.md"),
+    include_str!("../../../../docs/errors/SW15.md"),
 ];
 
 /// The explanation of `code` (`SW0123`, in any case), as Markdown with its heading; `None` for an unknown code.

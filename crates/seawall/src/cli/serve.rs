@@ -39,7 +39,9 @@ Endpoints:
   POST /v1/training-sets/NAME/build   and /verify
   GET  /v1/training-sets/NAME         its builds with their fingerprints
   GET  /v1/tables /v1/tables/NAME/versions
-  GET  /v1/status /v1/datasets /v1/datasets/NAME/quarantine /v1/lineage /metrics /health
+  POST /v1/datasets/NAME/quarantine/release   and /fix, /discard
+  GET  /v1/datasets/NAME/quarantine           and /ROW, /departures
+  GET  /v1/status /v1/datasets /v1/lineage /metrics /health
 
 Examples:
   seawall -C shop serve
