@@ -34,6 +34,33 @@ pub struct RowId {
     pub offset: Offset,
 }
 
+/// `0:17`: partition, colon, offset. Parsed back by [`RowId::from_str`].
+impl fmt::Display for RowId {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "{}:{}", self.partition.0, self.offset.0)
+    }
+}
+
+impl FromStr for RowId {
+    type Err = Error;
+
+    fn from_str(text: &str) -> Result<Self> {
+        let bad = || {
+            Error::invalid("SW1501", format!("{text:?} does not name a row"))
+                .hint("a row reads partition:offset, for example 0:1200")
+        };
+        let (partition, offset) = text.split_once(':').ok_or_else(bad)?;
+        let is_number = |part: &str| part.bytes().all(|byte| byte.is_ascii_digit());
+        if !is_number(partition) || !is_number(offset) {
+            return Err(bad());
+        }
+        // Tables keep both as signed numbers.
+        let partition: i32 = partition.parse().map_err(|_| bad())?;
+        let offset: i64 = offset.parse().map_err(|_| bad())?;
+        Ok(RowId { partition: Partition(partition as u32), offset: Offset(offset as u64) })
+    }
+}
+
 /// End offset per partition: the rows `r` with `r.offset < cut[r.partition]` are within the cut.
 #[derive(Debug, Clone, PartialEq, Eq, Default, Hash, Serialize, Deserialize)]
 #[serde(transparent)]

@@ -100,17 +100,25 @@ impl DedupIndex {
     /// Looks at a row and remembers it when it is new.
     pub fn observe(&mut self, row: Keyed) -> Seen {
         self.forget_before(row.arrival);
-        match self.rows.get(&row.key) {
-            Some(entry) if !self.is_over(entry.arrival, row.arrival) => {
-                return if entry.content == row.content { Seen::Same } else { Seen::Different };
-            }
-            Some(_) | None => {}
+        let seen = self.look_at(row);
+        if seen != Seen::New {
+            return seen;
         }
         self.rows.insert(row.key, Entry { content: row.content, arrival: row.arrival });
         if self.horizon.is_some() {
             self.by_arrival.push_back((row.arrival, row.key));
         }
         Seen::New
+    }
+
+    /// Looks at a row without remembering it.
+    pub fn look_at(&self, row: Keyed) -> Seen {
+        match self.rows.get(&row.key) {
+            Some(entry) if self.is_over(entry.arrival, row.arrival) => Seen::New,
+            Some(entry) if entry.content == row.content => Seen::Same,
+            Some(_) => Seen::Different,
+            None => Seen::New,
+        }
     }
 
     /// Rows that were observed are in a frame now: the next checkpoint writes them.

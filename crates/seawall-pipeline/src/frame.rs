@@ -15,7 +15,7 @@ use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use seawall_base::error::Result;
 use seawall_base::{Error, Hash, Instant, LogEntry, Offset, Partition, Permit, StagedFile, TableVersion, column};
-use seawall_catalog::{Counts, RuleFailures};
+use seawall_catalog::{Counts, Departure, RuleFailures};
 use serde::{Deserialize, Serialize};
 
 use crate::receipt::RowVerdict;
@@ -61,6 +61,9 @@ pub struct Header {
     /// Set when this frame brings tables back: rows behind the kept ends are withdrawn from here on.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub restore: Option<Restore>,
+    /// Set when rows leave the dataset's quarantine with this frame; its accepted rows are the released ones.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub departure: Option<Departure>,
     /// Arrival and availability of all accepted rows, when these carry no time columns.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub arrival: Option<Instant>,
@@ -86,6 +89,7 @@ impl Header {
             load: None,
             halt: None,
             restore: None,
+            departure: None,
             arrival: None,
             answer: None,
             erased: None,

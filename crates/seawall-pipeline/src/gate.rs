@@ -147,12 +147,12 @@ pub(crate) struct Checked {
 
 /// What uniqueness is decided by, one per row.
 pub(crate) struct Identities {
-    keys: Vec<Option<u128>>,
-    contents: Vec<u128>,
+    pub keys: Vec<Option<u128>>,
+    pub contents: Vec<u128>,
 }
 
 impl Identities {
-    fn of(rows: &RecordBatch, key: &[String]) -> Result<Identities> {
+    pub fn of(rows: &RecordBatch, key: &[String]) -> Result<Identities> {
         Ok(Identities { keys: key_hashes(rows, key)?, contents: contract::content_hashes(rows) })
     }
 }
@@ -449,7 +449,7 @@ impl Order {
     }
 
     /// Refuses rows once something that was decided could not be handed to the log.
-    fn check_in_step(&self) -> Result<()> {
+    pub(crate) fn check_in_step(&self) -> Result<()> {
         let Some(why) = &self.diverged else { return Ok(()) };
         let message = format!("nothing is taken in since an entry could not be handed to the log: {why}");
         Err(Error::new(ErrorKind::Unavailable, "SW0440", message)

@@ -1,7 +1,8 @@
 //! The running system, one file per stage in the order of the journey.
 //!
 //! A row enters through [`source`] or the server, is decided on by [`gate`], becomes part of a [`frame`] in the log with its
-//! personal fields under a [`sealing`], and reaches its table through [`table_writer`] and the online store through [`feature_writer`]. [`serving`] answers
+//! personal fields under a [`sealing`], and reaches its table through [`table_writer`] and the online store through
+//! [`feature_writer`]; one that is stopped stays in [`quarantine`] until somebody lets it leave. [`serving`] answers
 //! requests for features and records what was served, [`scoring`] scores it with a model's champion; `monitor` watches
 //! what comes in, what is served and how good models are, [`retrainer`] decides about them, `control` asks both once per
 //! tick; [`account`] tells what a prediction rests on; [`replay`] drives all of it on a simulated clock; [`verify`]
@@ -29,6 +30,7 @@ pub mod load;
 mod monitor;
 pub mod pipeline;
 mod quality;
+pub mod quarantine;
 pub mod receipt;
 pub mod recovery;
 pub mod replay;

@@ -139,6 +139,8 @@ pub struct Pipeline {
     pub(crate) permit: Permit,
     pub(crate) champions: Champions,
     pub(crate) control: tokio::sync::Mutex<Control>,
+    /// Held while rows leave a quarantine, so that each leaves once.
+    pub(crate) leaving: tokio::sync::Mutex<()>,
     /// What restores withdrew; a restore never comes while a pipeline runs.
     pub(crate) withdrawn: Arc<Withdrawn>,
     upkeep: Upkeep,
@@ -223,6 +225,7 @@ impl Pipeline {
             dependencies,
             champions: Champions::default(),
             control: tokio::sync::Mutex::new(Control::default()),
+            leaving: tokio::sync::Mutex::default(),
             revision: running,
             order,
             table_writer,

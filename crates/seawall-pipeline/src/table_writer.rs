@@ -262,6 +262,9 @@ impl TableWriter {
         self.commit_backlog().await?;
         let tables = self.ends.tables.clone();
         for (dataset, kept_end) in crate::restore::kept_ends(restore) {
+            let end = live_end.end(Partition::LIVE);
+            // Before the table, whose cut tells that all of this was done.
+            self.ends.catalog.take_back_released(&self.ends.permit, dataset, Offset(kept_end), end).await?;
             let table = TableName::new(dataset)?;
             let newest = tables.snapshot(&table, None).await?;
             if newest.cut.covers(live_end) {

@@ -5,7 +5,7 @@ use seawall_base::{Error, Instant, Result};
 use super::{Connection, DuringResult, Fields, execute_all};
 
 /// Every migration, in order; the schema version is the number of those that ran.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
 
 /// Everything the first release keeps.
 ///
@@ -155,6 +155,36 @@ CREATE TABLE maintenance (
     permit TEXT NOT NULL
 );
 CREATE INDEX maintenance_kind ON maintenance (kind, seq);
+";
+
+/// Rows that left their quarantine.
+///
+/// - `lsn` is the row's offset in the quarantine, `released_lsn` that in the live partition of the table, null for a row
+///   that was discarded. `entry` is the log entry that let it.
+/// - The index is the promise that a row leaves once; a rollback that withdraws it sets `withdrawn_at`.
+const V5: &str = "
+CREATE TABLE quarantine_departure (
+    dataset TEXT NOT NULL,
+    partition_id BIGINT NOT NULL,
+    lsn BIGINT NOT NULL,
+    entry BIGINT NOT NULL,
+    outcome TEXT NOT NULL,
+    arrived_at BIGINT NOT NULL,
+    left_at BIGINT NOT NULL,
+    released_lsn BIGINT,
+    changed TEXT NOT NULL,
+    contract TEXT NOT NULL,
+    principal TEXT NOT NULL,
+    permit TEXT NOT NULL,
+    reason TEXT NOT NULL,
+    withdrawn_at BIGINT,
+    PRIMARY KEY (dataset, partition_id, lsn, entry)
+);
+CREATE UNIQUE INDEX quarantine_departure_once ON quarantine_departure (dataset, partition_id, lsn)
+    WHERE withdrawn_at IS NULL;
+CREATE INDEX quarantine_departure_order ON quarantine_departure (dataset, entry);
+ALTER TABLE ingest_count ADD COLUMN released BIGINT NOT NULL DEFAULT 0;
+ALTER TABLE ingest_count ADD COLUMN discarded BIGINT NOT NULL DEFAULT 0;
 ";
 /// Models, decisions about them, and incidents.
 ///

@@ -1,10 +1,13 @@
-//! Accounting: `received = accepted + quarantined + deduplicated + rejected`, per dataset, each log entry once.
+//! Accounting: `received = accepted + quarantined + deduplicated + rejected`, per dataset, each log entry once. Rows that
+//! left their quarantine since are counted beside it: a table got `accepted + released` rows, and in quarantine there are
+//! `quarantined - released - discarded`, but for what rollbacks and erasures changed.
 
 use std::collections::BTreeMap;
 
 use seawall_base::{Error, Instant, Partition, Permit, Result};
 use serde::{Deserialize, Serialize};
 
+use super::departures::{self, DepartureFacts};
 use super::{WRITERS, position};
 use crate::catalog::Catalog;
 use crate::database::{Connection, DuringResult, Fields, stored};
@@ -23,9 +26,25 @@ pub struct Counts {
     pub deduplicated: u64,
     /// Rows reported to the producer and not kept.
     pub rejected: u64,
+    /// Rows that left the quarantine for the table.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub released: u64,
+    /// Rows that left the quarantine because nobody wants them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub discarded: u64,
+}
+
+/// For rows that most answers have none of. Serde passes a reference.
+fn is_zero(count: &u64) -> bool {
+    *count == 0
 }
 
 impl Counts {
+    /// Rows in quarantine.
+    pub fn in_quarantine(&self) -> u64 {
+        self.quarantined.saturating_sub(self.released.saturating_add(self.discarded))
+    }
+
     /// Whether every received row is accounted for.
     pub fn balanced(&self) -> bool {
         let kinds = [self.accepted, self.quarantined, self.deduplicated, self.rejected];
@@ -40,6 +59,8 @@ impl Counts {
             quarantined: self.quarantined.checked_add(other.quarantined)?,
             deduplicated: self.deduplicated.checked_add(other.deduplicated)?,
             rejected: self.rejected.checked_add(other.rejected)?,
+            released: self.released.checked_add(other.released)?,
+            discarded: self.discarded.checked_add(other.discarded)?,
         })
     }
 }
@@ -67,6 +88,8 @@ pub struct FrameFacts {
     pub counts: Counts,
     /// Failures of this entry, one per rule, column and mode.
     pub rules: Vec<RuleFailures>,
+    /// Rows that left the quarantine with this entry.
+    pub departure: Option<DepartureFacts>,
 }
 
 /// Counts of a dataset so far.
@@ -106,8 +129,8 @@ struct Delta<'a> {
 
 impl Catalog {
     /// Counts log entries of `partition` into `dataset`, each once: entries below the stored position are ignored, in
-    /// whatever batches they come again. Position, counts and rule failures move in one transaction. Returns how many of
-    /// `frames` were new.
+    /// whatever batches they come again. Position, counts, rule failures and departures from the quarantine move in one
+    /// transaction. Returns how many of `frames` were new.
     ///
     /// Entries must ascend (SW0661) and balance (SW0662), else nothing is counted. Needs a permit for `write_table`,
     /// `ingest`, `build_training_set` or `release_quarantine`.
@@ -131,6 +154,11 @@ impl Catalog {
         add_counts(write.connection(), dataset, &delta.counts, now).await?;
         for ((rule, column, mode), rows) in &delta.rules {
             add_failures(write.connection(), dataset, rule, column, mode, *rows, now).await?;
+        }
+        for frame in frames.iter().filter(|frame| frame.entry >= next_entry) {
+            if let Some(departure) = &frame.departure {
+                departures::record(&mut write, dataset, frame.entry, departure, now).await?;
+            }
         }
         sqlx::query(
             "INSERT INTO frame_position (dataset, partition_id, next_entry) VALUES ($1, $2, $3)
@@ -215,14 +243,17 @@ fn sum<'a>(dataset: &str, frames: impl Iterator<Item = &'a FrameFacts>) -> Resul
 
 async fn add_counts(connection: &mut Connection, dataset: &str, delta: &Counts, now: Instant) -> Result<()> {
     sqlx::query(
-        "INSERT INTO ingest_count (dataset, received, accepted, quarantined, deduplicated, rejected, updated_at)
-         VALUES ($1, $2, $3, $4, $5, $6, $7)
+        "INSERT INTO ingest_count (dataset, received, accepted, quarantined, deduplicated, rejected, released,
+             discarded, updated_at)
+         VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9)
          ON CONFLICT (dataset) DO UPDATE SET
              received = ingest_count.received + excluded.received,
              accepted = ingest_count.accepted + excluded.accepted,
              quarantined = ingest_count.quarantined + excluded.quarantined,
              deduplicated = ingest_count.deduplicated + excluded.deduplicated,
              rejected = ingest_count.rejected + excluded.rejected,
+             released = ingest_count.released + excluded.released,
+             discarded = ingest_count.discarded + excluded.discarded,
              updated_at = excluded.updated_at",
     )
     .bind(dataset)
@@ -231,6 +262,8 @@ async fn add_counts(connection: &mut Connection, dataset: &str, delta: &Counts, 
     .bind(stored(delta.quarantined)?)
     .bind(stored(delta.deduplicated)?)
     .bind(stored(delta.rejected)?)
+    .bind(stored(delta.released)?)
+    .bind(stored(delta.discarded)?)
     .bind(now.0)
     .execute(connection)
     .await
@@ -286,7 +319,7 @@ async fn set_failures(connection: &mut Connection, dataset: &str, result: &RuleF
 
 pub(crate) async fn all_counts(connection: &mut Connection) -> Result<Vec<DatasetCounts>> {
     let rows = sqlx::query(
-        "SELECT dataset, received, accepted, quarantined, deduplicated, rejected, updated_at
+        "SELECT dataset, received, accepted, quarantined, deduplicated, rejected, released, discarded, updated_at
          FROM ingest_count ORDER BY dataset",
     )
     .fetch_all(connection)
@@ -302,6 +335,8 @@ pub(crate) async fn all_counts(connection: &mut Connection) -> Result<Vec<Datase
                 quarantined: row.count("quarantined")?,
                 deduplicated: row.count("deduplicated")?,
                 rejected: row.count("rejected")?,
+                released: row.count("released")?,
+                discarded: row.count("discarded")?,
             },
             updated_at: row.instant("updated_at")?,
         });

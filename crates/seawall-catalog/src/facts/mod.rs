@@ -16,12 +16,15 @@ use crate::database::{Connection, DuringResult, Fields, Row, stored};
 use crate::policy::{Action, expect_action};
 
 mod counts;
+mod departures;
 
 #[cfg(test)]
 mod tests;
 
 pub use counts::{Counts, DatasetCounts, FrameFacts, RuleFailures, RuleResult};
 pub(crate) use counts::{all_counts, all_quality};
+pub(crate) use departures::all_departures;
+pub use departures::{Departed, DepartedRow, Departure, DepartureFacts, DepartureRecord};
 
 /// A commit of a table, as its writer reports it.
 #[derive(Debug, Clone, PartialEq)]

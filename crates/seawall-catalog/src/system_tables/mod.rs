@@ -50,6 +50,7 @@ impl Catalog {
             ("table_versions", table_versions(&mut reader).await?),
             ("ingest_counts", ingest_counts(&mut reader).await?),
             ("quality_results", quality_results(&mut reader).await?),
+            ("quarantine_departures", quarantine_departures(&mut reader).await?),
             ("lineage", lineage_edges(&mut reader).await?),
             ("audit", audit_entries(&mut reader).await?),
             ("intents", intents(&mut reader).await?),
@@ -136,6 +137,8 @@ async fn ingest_counts(connection: &mut Connection) -> Result<RecordBatch> {
         .count("quarantined", |one| one.counts.quarantined)
         .count("deduplicated", |one| one.counts.deduplicated)
         .count("rejected", |one| one.counts.rejected)
+        .count("released", |one| one.counts.released)
+        .count("discarded", |one| one.counts.discarded)
         .instant("updated_at", |one| one.updated_at)
         .finish()
 }
@@ -149,6 +152,25 @@ async fn quality_results(connection: &mut Connection) -> Result<RecordBatch> {
         .text("mode", |one| one.mode.clone())
         .count("failed", |one| one.failed)
         .instant("updated_at", |one| one.updated_at)
+        .finish()
+}
+
+async fn quarantine_departures(connection: &mut Connection) -> Result<RecordBatch> {
+    let departures = facts::all_departures(connection).await?;
+    Columns::of(&departures)
+        .text("dataset", |one| one.dataset.clone())
+        .count("partition", |one| u64::from(one.row.partition.0))
+        .count("lsn", |one| one.row.offset.0)
+        .text("outcome", |one| one.outcome.as_str().to_owned())
+        .instant("arrived_at", |one| one.arrived_at)
+        .instant("left_at", |one| one.left_at)
+        .count_maybe("released_lsn", |one| one.released_as.map(|row| row.offset.0))
+        .text("changed", |one| one.changed.join(", "))
+        .text("contract", |one| one.contract.clone())
+        .text("principal", |one| one.by.clone())
+        .text("permit", |one| one.permit.clone())
+        .text("reason", |one| one.reason.clone())
+        .instant_maybe("withdrawn_at", |one| one.withdrawn_at)
         .finish()
 }
 

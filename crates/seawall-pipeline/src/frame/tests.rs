@@ -20,6 +20,7 @@ fn header(counts: Counts) -> Header {
         load: None,
         halt: None,
         restore: None,
+        departure: None,
         arrival: None,
         answer: None,
         erased: None,

@@ -41,6 +41,7 @@ fn header(dataset: &str, counts: Counts) -> Header {
         load: None,
         halt: None,
         restore: None,
+        departure: None,
         arrival: None,
         answer: None,
         erased: None,

@@ -133,6 +133,10 @@ impl DatasetWatch {
         monitor: &Monitor,
         now: Instant,
     ) -> Result<()> {
+        // Rows that leave quarantine were counted when they came.
+        if frame.header.departure.is_some() {
+            return Ok(());
+        }
         let arrival = newest_arrival(frame)?.unwrap_or(now);
         self.note_source(frame, arrival);
         let counts = &frame.header.counts;

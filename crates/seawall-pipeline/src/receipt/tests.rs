@@ -6,7 +6,7 @@ fn verdict(row: Option<u32>, verdict: Outcome) -> RowVerdict {
 
 #[test]
 fn every_row_has_one_verdict_in_order() {
-    let counts = Counts { received: 5, accepted: 2, quarantined: 2, deduplicated: 1, rejected: 0 };
+    let counts = Counts { received: 5, accepted: 2, quarantined: 2, deduplicated: 1, ..Counts::default() };
     let mut rows = vec![
         verdict(Some(3), Outcome::Quarantined),
         verdict(None, Outcome::Quarantined),
@@ -37,7 +37,7 @@ fn a_rejected_request_has_one_verdict_for_all() {
 
 #[test]
 fn what_a_list_leaves_out_is_counted() {
-    let counts = Counts { received: 10, accepted: 1, quarantined: 5, deduplicated: 4, rejected: 0 };
+    let counts = Counts { received: 10, accepted: 1, quarantined: 5, deduplicated: 4, ..Counts::default() };
     let rows = [verdict(Some(0), Outcome::Quarantined), verdict(Some(2), Outcome::Deduplicated)];
     assert_eq!(Omitted::of(&counts, &rows), Omitted { quarantined: 4, deduplicated: 3 });
     assert!(!Omitted::of(&counts, &rows).is_none());

@@ -370,6 +370,7 @@ fn header(dataset: &str) -> Header {
         load: None,
         halt: None,
         restore: None,
+        departure: None,
         arrival: None,
         answer: None,
         erased: None,

@@ -10,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 use seawall_base::error::Result;
 use seawall_base::sabotage::{self, Bug};
 use seawall_base::{Append, Cut, Instant, LogEntry, Partition, StagedFile, TableName, TableSnapshot, column};
-use seawall_catalog::FrameFacts;
+use seawall_catalog::{Departure, DepartureFacts, FrameFacts};
 
 use super::conform;
 use crate::frame::Frame;
@@ -100,7 +100,7 @@ impl Backlog {
             };
             self.put_rows(&TableName::quarantine(&header.dataset)?, &rows, &until)?;
         }
-        self.put_facts(ordinal, frame);
+        self.put_facts(ordinal, entry, frame);
         self.bytes += entry.payload.len();
         Ok(())
     }
@@ -130,14 +130,20 @@ impl Backlog {
         }
     }
 
-    fn put_facts(&mut self, ordinal: u64, frame: &Frame) {
+    fn put_facts(&mut self, ordinal: u64, entry: &LogEntry, frame: &Frame) {
         let header = &frame.header;
         if header.counts == crate::Counts::default() {
             return;
         }
         let facts = self.facts.entry(header.dataset.clone()).or_default();
         if facts.last().is_none_or(|last| last.entry < ordinal) {
-            facts.push(FrameFacts { entry: ordinal, counts: header.counts, rules: header.rules.clone() });
+            let facts_of = |departure: &Departure| DepartureFacts {
+                departure: departure.clone(),
+                permit: header.permit.clone(),
+                first: entry.first,
+            };
+            let departure = header.departure.as_ref().map(facts_of);
+            facts.push(FrameFacts { entry: ordinal, counts: header.counts, rules: header.rules.clone(), departure });
         }
     }
 

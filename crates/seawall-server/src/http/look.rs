@@ -1,10 +1,10 @@
-//! Looking: health, metrics, status, datasets, quarantine, lineage, queries.
+//! Looking: health, metrics, status, datasets, lineage, queries.
 
 use std::collections::BTreeMap;
 
 use axum::Json;
 use axum::body::Bytes;
-use axum::extract::{Path, Query, State};
+use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use seawall_base::error::Result;
@@ -21,7 +21,7 @@ use super::features::json_rows;
 use crate::App;
 
 /// Rows of an answer when the request does not say how many.
-const ROWS_DEFAULT: usize = 1_000;
+pub(super) const ROWS_DEFAULT: usize = 1_000;
 /// Steps that lineage is followed when the request does not say how many.
 const DEPTH_DEFAULT: u32 = 10;
 
@@ -89,32 +89,6 @@ pub(super) async fn datasets(State(app): State<App>, headers: HeaderMap) -> Resu
 }
 
 #[derive(Debug, Deserialize)]
-pub(super) struct Limit {
-    limit: Option<usize>,
-}
-
-pub(super) async fn quarantine(
-    State(app): State<App>,
-    Path(dataset): Path<String>,
-    Query(limit): Query<Limit>,
-    headers: HeaderMap,
-) -> Result<Json<Value>, Failure> {
-    let parts = app.pipeline.parts();
-    let permit = app.access.permit(&parts.catalog, &headers, Action::ReadRows, &dataset).await?;
-    app.pipeline.revision().dataset(&dataset)?;
-    let sql = format!("select * from \"{dataset}__quarantine\" order by _partition desc, _lsn desc");
-    let query = Sql { sql, rows_max: Some(limit.limit.unwrap_or(ROWS_DEFAULT)), ..Sql::default() };
-    let fresh = app.pipeline.table_freshness();
-    let result = parts.engine.query(&permit, query).await?;
-    let mut rows = Vec::new();
-    for batch in &result.batches {
-        rows.extend(json_rows(batch)?);
-    }
-    let answer = json!({"dataset": dataset, "rows": rows, "truncated": result.truncated});
-    Ok(Json(with_freshness(answer, &fresh)))
-}
-
-#[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct QueryBody {
     sql: String,
@@ -158,7 +132,7 @@ pub(super) async fn query(State(app): State<App>, headers: HeaderMap, body: Byte
 }
 
 /// An answer that says how fresh it is.
-fn with_freshness(mut answer: Value, fresh: &Freshness) -> Value {
+pub(super) fn with_freshness(mut answer: Value, fresh: &Freshness) -> Value {
     answer["degraded"] = fresh.degraded.into();
     answer["staleness_ms"] = fresh.staleness_ms.into();
     answer["cut"] = fresh.cut.to_string().into();

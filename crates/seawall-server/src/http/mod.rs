@@ -10,6 +10,7 @@ mod features;
 mod incidents;
 mod look;
 mod models;
+mod quarantine;
 mod tables;
 mod training;
 
@@ -34,7 +35,12 @@ pub fn router(app: App) -> Router {
         .route("/v1/status", get(look::status))
         .route("/v1/datasets", get(look::datasets))
         .route("/v1/datasets/{dataset}/events", post(events::push))
-        .route("/v1/datasets/{dataset}/quarantine", get(look::quarantine))
+        .route("/v1/datasets/{dataset}/quarantine", get(quarantine::list))
+        .route("/v1/datasets/{dataset}/quarantine/{row}", get(quarantine::show))
+        .route("/v1/datasets/{dataset}/quarantine/departures", get(quarantine::departures))
+        .route("/v1/datasets/{dataset}/quarantine/release", post(quarantine::release))
+        .route("/v1/datasets/{dataset}/quarantine/fix", post(quarantine::fix))
+        .route("/v1/datasets/{dataset}/quarantine/discard", post(quarantine::discard))
         .route("/v1/datasets/{dataset}/resume", post(events::resume))
         .route("/v1/tables", get(tables::list))
         .route("/v1/tables/{table}/versions", get(tables::versions))

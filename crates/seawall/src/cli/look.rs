@@ -1,4 +1,4 @@
-//! `query`, `quarantine`, `status`, `lineage`, `audit`: looking, also beside a running server.
+//! `query`, `status`, `lineage`, `audit`: looking, also beside a running server.
 
 use clap::Args;
 use seawall_base::error::Result;
@@ -36,33 +36,6 @@ fn table_and_version(text: &str) -> std::result::Result<(String, TableVersion), 
     let (table, version) = text.split_once('=').ok_or_else(|| format!("{text:?} is not TABLE=VERSION"))?;
     let version = version.parse().map_err(|_| format!("{version:?} is no version"))?;
     Ok((table.to_owned(), TableVersion(version)))
-}
-
-/// Look at quarantined rows.
-#[derive(Debug, Args)]
-#[command(after_help = "Example:\n  seawall quarantine list payments --limit 20")]
-pub struct Quarantine {
-    #[command(subcommand)]
-    command: QuarantineCommand,
-}
-
-#[derive(Debug, clap::Subcommand)]
-enum QuarantineCommand {
-    /// The newest rows with their reasons
-    #[command(after_help = "Example:\n  seawall quarantine list payments --limit 20")]
-    List {
-        /// The dataset
-        dataset: String,
-        /// Rows shown at most
-        #[arg(long, default_value_t = 50)]
-        limit: usize,
-    },
-    /// Let a halted dataset go on
-    #[command(after_help = "Example:\n  seawall quarantine resume payments")]
-    Resume {
-        /// The dataset
-        dataset: String,
-    },
 }
 
 /// What came in and what runs.
@@ -137,61 +110,6 @@ impl Query {
     }
 }
 
-impl Quarantine {
-    pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
-        match &self.command {
-            QuarantineCommand::List { dataset, limit } => list_quarantine(global, dataset, *limit).await,
-            QuarantineCommand::Resume { dataset } => {
-                super::move_rows::resume(global, dataset).await?;
-                match global.json() {
-                    true => print_json(&json!({"dataset": dataset, "halted": false}))?,
-                    false => println!("dataset {dataset} goes on"),
-                }
-                Ok(Exit::Ok)
-            }
-        }
-    }
-}
-
-async fn list_quarantine(global: &Global, dataset: &str, limit: usize) -> Result<Exit> {
-    let installation = global.open().await?;
-    let permit = installation.permit(Action::ReadRows, dataset).await?;
-    let table = seawall_base::TableName::quarantine(dataset)?;
-    let sql =
-        format!("select _partition, _lsn, _arrival, _reasons, _raw from {table} order by _partition desc, _lsn desc");
-    let query = Sql { sql, rows_max: Some(limit), ..Sql::default() };
-    let result = installation.engine.query(&permit, query).await?;
-    let mut rows = Vec::new();
-    for batch in &result.batches {
-        rows.extend(json_rows(batch)?);
-    }
-    if global.json() {
-        print_json(&json!({"dataset": dataset, "rows": rows, "truncated": result.truncated}))?;
-        return Ok(Exit::Ok);
-    }
-    if rows.is_empty() {
-        println!("the quarantine of {dataset} is empty");
-    }
-    for row in &rows {
-        let text = |key: &str| row.get(key).and_then(serde_json::Value::as_str).unwrap_or_default().to_owned();
-        println!("{}:{}  arrived {}", row["_partition"], row["_lsn"], text("_arrival"));
-        let reasons: Vec<serde_json::Value> = serde_json::from_str(&text("_reasons"))
-            .map_err(|e| Error::corrupt("SW0802", "quarantine reasons are damaged").because(e))?;
-        for reason in reasons {
-            println!(
-                "    {}: {}",
-                reason["rule"].as_str().unwrap_or_default(),
-                reason["message"].as_str().unwrap_or_default()
-            );
-        }
-        println!("    {}", text("_raw"));
-    }
-    if result.truncated {
-        eprintln!("only the newest {limit} rows are shown; --limit shows more");
-    }
-    Ok(Exit::Ok)
-}
-
 impl Status {
     pub(super) async fn run(&self, global: &Global) -> Result<Exit> {
         let installation = global.open().await?;
@@ -262,6 +180,14 @@ impl Status {
                 count(c.deduplicated),
                 count(c.rejected)
             );
+            if c.released + c.discarded > 0 {
+                println!(
+                    "    of the quarantined {} were released and {} discarded, {} are in quarantine",
+                    count(c.released),
+                    count(c.discarded),
+                    count(c.in_quarantine())
+                );
+            }
         }
         if !quality.is_empty() {
             println!("\n{:<28} {:<24} {:<24} {:<12} {:>10}", "dataset", "rule", "column", "mode", "rows");

@@ -16,6 +16,7 @@ mod lifecycle;
 mod look;
 mod model;
 mod move_rows;
+mod quarantine;
 mod repair;
 mod rollback;
 mod rollback_to;
@@ -145,7 +146,7 @@ pub enum Command {
     /// Ask in SQL: every dataset, its quarantine, what was served, and `system.*`
     Query(look::Query),
     /// Look at rows that were stopped at the gate
-    Quarantine(look::Quarantine),
+    Quarantine(quarantine::Quarantine),
     /// Features of the present or of a moment, and the rows behind a number
     #[command(subcommand)]
     Features(features::Features),

@@ -42,7 +42,9 @@ Endpoints:
   GET  /v1/training-sets/NAME         its builds with their fingerprints
   POST /v1/erasures                   {\"whom\": {\"subject\": {\"column\": ..., \"id\": ...}}, \"reason\": ...}
   GET  /v1/tables /v1/tables/NAME/versions
-  GET  /v1/status /v1/datasets /v1/datasets/NAME/quarantine /v1/lineage /metrics /health
+  POST /v1/datasets/NAME/quarantine/release   and /fix, /discard
+  GET  /v1/datasets/NAME/quarantine           and /ROW, /departures
+  GET  /v1/status /v1/datasets /v1/lineage /metrics /health
 
 Examples:
   seawall -C shop serve

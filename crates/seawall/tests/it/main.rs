@@ -21,6 +21,7 @@ mod kill;
 mod models;
 mod my_file;
 mod privacy;
+mod quarantine;
 mod recovery;
 mod repair;
 mod rollback;

@@ -61,6 +61,7 @@ fn frame(hours: i64, amounts: &[f64]) -> Frame {
         load: None,
         halt: None,
         restore: None,
+        departure: None,
         arrival: None,
         answer: None,
         erased: None,

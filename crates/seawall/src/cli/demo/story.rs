@@ -271,6 +271,7 @@ fn expected(truth: &Truth) -> (Counts, BTreeMap<String, u64>) {
             quarantined: stream.quarantined_rows(),
             deduplicated: stream.deduplicated,
             rejected: stream.rejected,
+            ..Counts::default()
         };
         add_counts(&mut expected, &counts);
         for (reason, rows) in &stream.quarantined {
