@@ -193,3 +193,67 @@ async fn what_a_table_comes_to_replaces_what_it_came_to_before() {
     })
     .await;
 }
+
+/// A release of the rows at `offsets`, or a discard when `first` is none.
+fn departing(entry: u64, offsets: &[u64], first: Option<u64>) -> FrameFacts {
+    let rows = offsets.len() as u64;
+    let (outcome, counts) = match first {
+        Some(_) => (Departed::Released, Counts { released: rows, ..Counts::default() }),
+        None => (Departed::Discarded, Counts { discarded: rows, ..Counts::default() }),
+    };
+    let row = |offset: &u64| DepartedRow {
+        row: seawall_base::RowId { partition: Partition::LIVE, offset: Offset(*offset) },
+        arrived_at: START,
+        changed: vec!["amount".to_owned()],
+    };
+    let departure = Departure {
+        outcome,
+        at: START + Span::HOUR,
+        by: "ada".to_owned(),
+        reason: "the bound was wrong".to_owned(),
+        contract: "payments@1".to_owned(),
+        rows: offsets.iter().map(row).collect(),
+    };
+    let facts = DepartureFacts { departure, permit: "p1".to_owned(), first: Offset(first.unwrap_or_default()) };
+    FrameFacts { entry, counts, rules: Vec::new(), departure: Some(facts) }
+}
+
+#[tokio::test]
+async fn a_row_leaves_quarantine_once_and_comes_back_with_a_rollback() {
+    on_both(async |fixture: Fixture| {
+        let (catalog, permit) = (&fixture.catalog, fixture.permit(Action::WriteTable));
+        let record =
+            async |frames: &[FrameFacts]| catalog.record_frames(&permit, "payments", Partition::LIVE, frames).await;
+        let left = async || {
+            let departures = catalog.departures("payments").await.unwrap();
+            departures.iter().map(|one| (one.row.offset.0, one.released_as.map(|row| row.offset.0))).collect::<Vec<_>>()
+        };
+        let frames = [frame(0, 1, 3), departing(1, &[1, 3], Some(4)), departing(2, &[2], None)];
+        record(&frames).await.unwrap();
+        record(&frames).await.unwrap();
+        assert_eq!(left().await, [(1, Some(4)), (3, Some(5)), (2, None)]);
+        let counts = catalog.counts().await.unwrap()[0].counts;
+        assert!(counts.balanced());
+        assert_eq!((counts.released, counts.discarded, counts.in_quarantine()), (2, 1, 0));
+        let between = catalog.departures_between("payments", Offset(2), Offset(3)).await.unwrap();
+        assert_eq!(between.iter().map(|one| one.row.offset.0).collect::<Vec<_>>(), [3, 2]);
+        assert_eq!((between[0].by.as_str(), between[0].changed.as_slice()), ("ada", ["amount".to_owned()].as_slice()));
+
+        // The database itself refuses a second departure, and nothing of its frame is counted.
+        assert!(record(&[departing(3, &[3], Some(6))]).await.is_err());
+        assert_eq!(catalog.frame_position("payments", Partition::LIVE).await.unwrap(), 3);
+
+        // A rollback behind the first released row brings the second back, once; then it may leave again.
+        for expected in [1, 0] {
+            let back = catalog.take_back_released(&permit, "payments", Offset(5), Offset(6)).await.unwrap();
+            assert_eq!(back, expected);
+        }
+        assert_eq!(left().await, [(1, Some(4)), (2, None)]);
+        record(&[departing(3, &[3], Some(7))]).await.unwrap();
+        assert_eq!(left().await, [(1, Some(4)), (2, None), (3, Some(7))]);
+        assert_eq!(catalog.departure_history("payments").await.unwrap().len(), 4);
+        let left = fixture.events().await.into_iter().filter(|event| event == "quarantine_left").count();
+        assert_eq!(left, 3);
+    })
+    .await;
+}

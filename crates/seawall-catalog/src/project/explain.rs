@@ -1,7 +1,7 @@
 //! What every code means: the pages of `docs/errors`, built in.
 
 /// The pages, one per range of codes.
-const PAGES: [&str; 14] = [
+const PAGES: &[&str] = &[
     include_str!("../../../../docs/errors/SW01.md"),
     include_str!("../../../../docs/errors/SW02.md"),
     include_str!("../../../../docs/errors/SW03.md"),
@@ -34,7 +34,7 @@ pub fn codes() -> Vec<&'static str> {
 
 /// Codes with their sections, headings included.
 fn sections() -> impl Iterator<Item = (&'static str, &'static str)> {
-    PAGES.into_iter().flat_map(|page| {
+    PAGES.iter().copied().flat_map(|page| {
         let starts: Vec<usize> = page
             .match_indices("## SW")
             .map(|(at, _)| at)

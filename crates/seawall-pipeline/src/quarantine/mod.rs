@@ -12,6 +12,8 @@
 pub mod look;
 mod order;
 mod regate;
+#[cfg(test)]
+mod tests;
 
 use std::collections::{BTreeMap, BTreeSet};
 
