@@ -1,11 +1,11 @@
 //! Contracts of rows that Seawall makes itself: rules over the columns of a training set, with nothing around them.
 //!
-//! Such a contract is the inside of a schema object of the standard: `properties` and `quality`. Columns need no type,
-//! they have one; those that are not named are not judged. Rules are held to all rows together, as to one batch.
+//! Such a contract is the inside of a schema object of the standard: `properties` and `quality`. Columns that are not
+//! named are not judged. Rules are held to all rows together, as to one batch.
 
 use serde_json::{Value, json};
 
-use super::compile::{Problem, compile_for_test};
+use super::compile::{Problem, compile};
 use super::gate::Gate;
 use super::model::Contract;
 
@@ -41,7 +41,7 @@ pub fn compile_own(name: &str, object: &Value) -> Result<Gate, Vec<Problem>> {
         let hint = "compare them with `properties` and `quality` of the Open Data Contract Standard";
         vec![problem(String::new(), "SW0201", format!("the rules cannot be read: {error}"), hint)]
     })?;
-    let gate = compile_for_test(&contract, Some(name)).map_err(|problems| {
+    let gate = compile(&contract, Some(name)).map_err(|problems| {
         let inside = |problem: Problem| Problem {
             path: problem.path.strip_prefix(AROUND).unwrap_or(&problem.path).to_owned(),
             ..problem

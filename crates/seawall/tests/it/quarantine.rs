@@ -336,7 +336,7 @@ fn kills_in_the_middle_of_releases_lose_no_row_and_double_none() {
 const OWN_CONTRACT: &str = "\
 contract:
   properties:
-    - {name: label, logicalTypeOptions: {maximum: 100}}
+    - {name: label, logicalType: number, logicalTypeOptions: {maximum: 100}}
   quality:
     - {metric: rowCount, mustBeGreaterThan: 1, customProperties: [{property: seawall.mode, value: reject}]}
 ";
