@@ -72,7 +72,6 @@ impl<'a> Resolver<'a> {
     fn columns(&self, node: &Node, spine: Option<&'a DatasetEntry>) -> Vec<String> {
         let dataset = spine.and_then(|spine| spine.dataset.as_ref());
         let mut columns = dataset.map(|dataset| dataset.primary_key.clone()).unwrap_or_default();
-        columns.push("_at".to_owned());
         columns
             .extend(node.get("context").map(Node::entries).unwrap_or_default().iter().map(|entry| entry.key.clone()));
         for reference in node.get("features").map(Node::items).unwrap_or_default() {
