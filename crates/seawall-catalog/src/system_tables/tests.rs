@@ -13,12 +13,13 @@ use crate::lineage::LineageEdge;
 use crate::models::fixtures::{binds, hour, person, signal};
 use crate::policy::{Action, Principal, Role};
 
-const NAMES: [&str; 18] = [
+const NAMES: [&str; 19] = [
     "revisions",
     "declarations",
     "table_versions",
     "ingest_counts",
     "quality_results",
+    "quarantine_departures",
     "lineage",
     "audit",
     "intents",

@@ -154,6 +154,9 @@ fn nothing_hidden_comes_out_of_any_query_or_command() {
 
     let entity = format!("card_id={}", hidden.card);
     let of_payment = format!("select * from payments where payment_id = '{}'", hidden.payment);
+    let stopped = "select concat(_partition, ':', _lsn) as id from payments__quarantine
+                   where _raw like '%merchant_category%' and _raw not like '%electronics%' limit 1";
+    let stopped = demo.rows(stopped)[0]["id"].as_str().unwrap().to_owned();
     let commands: &[(&[&str], i32)] = &[
         (&["query", "select * from payments limit 99", "--at-version", "payments=1"], 0),
         (
@@ -168,6 +171,8 @@ fn nothing_hidden_comes_out_of_any_query_or_command() {
         (&["query", &of_payment], 0),
         (&["query", "select * from payments limit 99", "--output", "json"], 0),
         (&["quarantine", "list", "payments", "--limit", "500"], 0),
+        (&["quarantine", "show", "payments", &stopped], 2),
+        (&["quarantine", "history", "payments"], 0),
         (&["features", "explain", "card.n_24h", "--entity", &entity, "--at", "2026-06-15T00:00:00Z"], 2),
         (&["features", "explain", "card.country", "--entity", &entity, "--at", "2026-06-15T00:00:00Z"], 2),
         (&["token", "list"], 2),
