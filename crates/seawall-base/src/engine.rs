@@ -108,6 +108,14 @@ pub struct Fingerprint {
     pub labelled: u64,
     /// Hash of schema and values in row order, independent of files and batches.
     pub content: Hash,
+    /// Rows that the training set's own contract stopped; they are not among the rows.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub stopped: u64,
+}
+
+/// For most training sets, which have no contract of their own. Serde passes a reference.
+fn is_zero(rows: &u64) -> bool {
+    *rows == 0
 }
 
 /// Everything that defines a training set.
@@ -135,6 +143,32 @@ pub struct TrainingSetRows {
     pub rows: RecordBatch,
     /// What it was made of.
     pub fingerprint: Fingerprint,
+    /// What its own contract said, when it has one.
+    pub gated: Option<Gated>,
+}
+
+/// What the own contract of a training set said of its rows. One that refuses them all is an error of the build.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Gated {
+    /// The rows that it stopped, in order, with a last column `_reasons`: a JSON list for each.
+    pub stopped: RecordBatch,
+    /// The rules that rows broke, those that only warn included.
+    pub broken: Vec<BrokenRule>,
+}
+
+/// A rule of a training set's own contract that rows broke.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
+pub struct BrokenRule {
+    /// The rule.
+    pub rule: String,
+    /// The column, when it is about one.
+    pub column: Option<String>,
+    /// `quarantine` when it stopped the rows, `warn` when it did not.
+    pub mode: String,
+    /// How many rows.
+    pub rows: u64,
+    /// What is wrong, with the first row as example.
+    pub message: String,
 }
 
 /// The SQL and training-set engine.

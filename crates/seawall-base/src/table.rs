@@ -53,7 +53,12 @@ impl TableName {
         TableName::new(format!("{name}{TRAINING_SET}"))
     }
 
-    /// Whether it names the rows of a training set.
+    /// The rows that a training set's own contract stopped when it was built last.
+    pub fn stopped(training_set: &str) -> Result<Self> {
+        TableName::new(format!("{training_set}__stopped{TRAINING_SET}"))
+    }
+
+    /// Whether it names the rows of a training set, or those that its contract stopped.
     pub fn is_training_set(&self) -> bool {
         self.0.ends_with(TRAINING_SET)
     }

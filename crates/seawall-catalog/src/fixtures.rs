@@ -95,6 +95,7 @@ pub(crate) fn training_set(name: &str, views: &[&str]) -> TrainingSet {
         context: Vec::new(),
         visibility_lag: Span::ZERO,
         known: seawall_base::declare::Known::InTime,
+        contract: None,
     }
 }
 

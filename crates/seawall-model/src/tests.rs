@@ -41,6 +41,7 @@ fn fingerprint() -> Fingerprint {
         rows: 0,
         labelled: 0,
         content: Hash::of(b"rows"),
+        stopped: 0,
     }
 }
 

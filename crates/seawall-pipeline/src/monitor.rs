@@ -7,7 +7,7 @@
 
 pub(crate) mod checkpoint;
 mod dataset;
-mod drafts;
+pub(crate) mod drafts;
 mod hours;
 mod performance;
 mod reach;

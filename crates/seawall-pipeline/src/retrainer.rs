@@ -129,7 +129,15 @@ impl Pipeline {
         now: Instant,
     ) -> Result<Attempt> {
         let permit = self.control_permit(Action::TrainModel, &model.model.name);
-        let labelled = self.labelled(model, now).await?;
+        let labelled = match self.labelled(model, now).await {
+            Err(refused) if refused.code() == crate::training::REFUSED => {
+                let mut decision = self.draft(model, policy, &asked, now, DecisionKind::TrainingFailed).await?;
+                decision.reason = refused.to_string();
+                let decision = self.parts.catalog.record_decision(&permit, &decision).await?;
+                return Ok(Attempt { decision, version: None });
+            }
+            labelled => labelled?,
+        };
         let champion = self.champion_state(model).await?;
         let length = if champion.is_some() { policy.evaluate } else { model.model.holdout };
         let split = labelled.split(length);

@@ -2,18 +2,25 @@
 
 use std::sync::Arc;
 
-use seawall_base::engine::{Fingerprint, TrainingSetPlan, TrainingSetRows};
+use arrow::array::RecordBatch;
+use seawall_base::engine::{BrokenRule, Fingerprint, Gated, TrainingSetPlan, TrainingSetRows};
 use seawall_base::error::Result;
-use seawall_base::{Append, Cut, Error, Instant, Offset, Partition, Permit, TableName, TableVersion};
-use seawall_catalog::Effect;
+use seawall_base::watch::{Blast, CauseKind, Period, Signal};
+use seawall_base::{Append, Cut, Error, ErrorKind, Instant, Offset, Partition, Permit, TableName, TableVersion};
 use seawall_catalog::policy::Action;
+use seawall_catalog::{Effect, RuleFailures};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 
+use crate::monitor::drafts::{Found, key};
 use crate::pipeline::{Parts, Pipeline, ensure_with_known_columns};
 use crate::revision::{Revision, ServedSet};
 use crate::table_writer::conform;
 
+/// Code of a build that the set's own contract refuses as a whole.
+pub(crate) const REFUSED: &str = "SW1511";
+/// What an incident of a training set's own contract is told apart by.
+const OWN_CONTRACT: &str = "contract=own";
 /// Kind of the intent to make a training set the next version of its table.
 const REPLACE: &str = "replace_training_set";
 
@@ -60,6 +67,12 @@ pub struct BuiltTrainingSet {
     pub version: TableVersion,
     /// What it was made of.
     pub fingerprint: Fingerprint,
+    /// Rules of its own contract that rows broke.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub broken: Vec<BrokenRule>,
+    /// Table with the rows that its own contract stopped, when it stopped any.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub stopped: Option<TableName>,
     /// Milliseconds on the pipeline's clock that the engine took to read the tables and to compute the rows.
     pub engine_ms: u64,
     /// Milliseconds on the pipeline's clock for everything: catching up with the log, the engine, the table's commit.
@@ -86,8 +99,20 @@ impl Pipeline {
         let revision = self.revision();
         let set = revision.training_set(name)?;
         let engine_began = clock.now();
-        let rows = self.parts.engine.training_set(permit, &plan(&revision, set, built_at)).await?;
+        let rows = match self.parts.engine.training_set(permit, &plan(&revision, set, built_at)).await {
+            Err(refused) if refused.code() == REFUSED => {
+                self.tell_refused(name, &refused, clock.now()).await?;
+                return Err(refused);
+            }
+            built => built?,
+        };
         let engine_ms = milliseconds(engine_began, clock.now());
+        let gated = rows.gated.clone();
+        let stopped = match &gated {
+            Some(gated) => self.settle_gated(permit, set, gated, rows.rows.num_rows() as u64, clock.now()).await?,
+            None => None,
+        };
+        let broken = gated.map(|gated| gated.broken).unwrap_or_default();
         let table = TableName::training_set(name)?;
         let tables = self.parts.tables.as_ref();
         ensure_with_known_columns(tables, permit, &table, &rows.rows.schema(), &set.spine.personal).await?;
@@ -108,7 +133,129 @@ impl Pipeline {
         self.parts.catalog.record_training_set(permit, name, version, &rows.fingerprint).await?;
         self.parts.catalog.resolve_intent(permit, &intent, &json!({"version": version})).await?;
         let elapsed_ms = milliseconds(began, clock.now());
-        Ok((BuiltTrainingSet { table, version, fingerprint: rows.fingerprint.clone(), engine_ms, elapsed_ms }, rows))
+        let fingerprint = rows.fingerprint.clone();
+        Ok((BuiltTrainingSet { table, version, fingerprint, broken, stopped, engine_ms, elapsed_ms }, rows))
+    }
+
+    /// Keeps what the own contract of a training set stopped and counts what it found; opens or closes its incident. The
+    /// table of the stopped rows, when there are any.
+    async fn settle_gated(
+        &self,
+        permit: &Permit,
+        set: &ServedSet,
+        gated: &Gated,
+        passed: u64,
+        now: Instant,
+    ) -> Result<Option<TableName>> {
+        let name = &set.training_set.name;
+        let results: Vec<RuleFailures> = gated.broken.iter().map(failures).collect();
+        let dataset = TableName::training_set(name)?.to_string();
+        self.parts.catalog.record_table_quality(permit, &dataset, &results).await?;
+        let stopped_rows = gated.stopped.num_rows() as u64;
+        let table = TableName::stopped(name)?;
+        let tables = self.parts.tables.as_ref();
+        let is_known = match tables.snapshot(&table, None).await {
+            Ok(_) => true,
+            Err(error) if error.kind() == ErrorKind::NotFound => false,
+            Err(error) => return Err(error),
+        };
+        if stopped_rows > 0 || is_known {
+            self.keep_stopped(permit, set, &table, &gated.stopped).await?;
+        }
+        if stopped_rows == 0 {
+            let open = self.parts.catalog.incidents(true).await?;
+            self.close_by_key(&open, &incident_key(name), "its rows keep the contract again", now).await?;
+            return Ok(None);
+        }
+        let rules: Vec<&str> = gated.broken.iter().map(|broken| broken.rule.as_str()).collect();
+        let told = format!(
+            "{stopped_rows} rows of training set {name} break its contract ({}); no trainer sees them",
+            rules.join(", ")
+        );
+        let share = stopped_rows as f64 / (stopped_rows + passed) as f64;
+        self.tell_broken(name, told, share, stopped_rows + passed, now).await?;
+        Ok(Some(table))
+    }
+
+    /// The stopped rows are the next version of a table of their own, which shows those of the newest build.
+    async fn keep_stopped(
+        &self,
+        permit: &Permit,
+        set: &ServedSet,
+        table: &TableName,
+        stopped: &RecordBatch,
+    ) -> Result<()> {
+        let tables = self.parts.tables.as_ref();
+        let mut personal = set.spine.personal.clone();
+        personal.push("_reasons".to_owned());
+        ensure_with_known_columns(tables, permit, table, &stopped.schema(), &personal).await?;
+        let before = tables.snapshot(table, None).await?;
+        let build = before.cut.end(Partition::LIVE).0 + 1;
+        let append = Append {
+            batches: vec![conform(stopped, &before.schema)?],
+            staged: Vec::new(),
+            from: before.cut,
+            until: Cut::of(Partition::LIVE, Offset(build)),
+        };
+        tables.replace(permit, table, append).await?;
+        Ok(())
+    }
+
+    async fn tell_refused(&self, name: &str, refused: &Error, now: Instant) -> Result<()> {
+        self.tell_broken(name, refused.to_string(), 1.0, 0, now).await
+    }
+
+    async fn tell_broken(&self, name: &str, told: String, share: f64, rows: u64, now: Instant) -> Result<()> {
+        let signal = Signal {
+            at: now,
+            metric: "stopped_share".to_owned(),
+            subject: name.to_owned(),
+            column: None,
+            slice: None,
+            value: share,
+            interval: None,
+            limit: 0.0,
+            breached: true,
+            rows,
+            window: Period { from: now, to: now },
+        };
+        let models = self
+            .revision()
+            .models
+            .values()
+            .filter(|model| model.model.training_set == name)
+            .map(|model| model.model.name.clone())
+            .collect();
+        let found = Found {
+            cause: CauseKind::Quality,
+            subject: name.to_owned(),
+            source: None,
+            column: None,
+            slice: Some(OWN_CONTRACT.to_owned()),
+            factor: None,
+            first_bad: None,
+            first_bad_at: now,
+            signal,
+            excluded: Vec::new(),
+            blast: Blast { training_sets: vec![name.to_owned()], models, ..Blast::default() },
+            owner: None,
+            told: Some(told),
+        };
+        self.tell(found, now).await
+    }
+}
+
+/// The key under which the incident of a training set that breaks its own contract is open.
+fn incident_key(training_set: &str) -> String {
+    key(CauseKind::Quality, training_set, None, Some(OWN_CONTRACT))
+}
+
+fn failures(broken: &BrokenRule) -> RuleFailures {
+    RuleFailures {
+        rule: broken.rule.clone(),
+        column: broken.column.clone(),
+        mode: broken.mode.clone(),
+        rows: broken.rows,
     }
 }
 

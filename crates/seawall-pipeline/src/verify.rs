@@ -145,7 +145,9 @@ impl Pipeline {
         self.catch_up().await?;
         let revision = self.revision();
         let set = revision.training_set(training_set)?;
-        let plan = crate::training::plan(&revision, set, built_at.unwrap_or_else(|| self.parts.clock.now()));
+        let mut plan = crate::training::plan(&revision, set, built_at.unwrap_or_else(|| self.parts.clock.now()));
+        // What was served is compared whether or not a trainer may see it.
+        plan.training_set.contract = None;
         let training = self.parts.engine.training_set(permit, &plan).await?;
         self.verify_skew(permit, training_set, &training).await
     }

@@ -83,10 +83,13 @@ fn shape(project: &Project, views: &[FeatureView]) -> Shape {
         tables.extend(table(TableName::served(&set.name), TableKind::Served, columns.clone()));
         let mut trained = columns.clone();
         trained.extend(label_column(set, &datasets));
+        let mut stopped = trained.clone();
+        stopped.push(reasons_column("_reasons", &trained));
         tables.extend(table(TableName::training_set(&set.name), TableKind::TrainingSet, trained));
+        tables.extend(table(TableName::stopped(&set.name), TableKind::TrainingSet, stopped));
         for model in project.models.iter().filter(|model| model.training_set == set.name) {
             let mut predicted = columns.clone();
-            predicted.push(reasons_column(&columns));
+            predicted.push(reasons_column("reasons", &columns));
             tables.extend(table(TableName::predictions(&model.name), TableKind::Predictions, predicted));
         }
     }
@@ -198,10 +201,10 @@ fn computed(name: String, spine: &TableShape, sql: &str) -> ColumnShape {
 }
 
 /// Reason codes quote values of inputs.
-fn reasons_column(columns: &[ColumnShape]) -> ColumnShape {
+fn reasons_column(name: &str, columns: &[ColumnShape]) -> ColumnShape {
     let confidential = || columns.iter().filter(|column| column.classification.is_some() || !column.tags.is_empty());
     ColumnShape {
-        name: "reasons".to_owned(),
+        name: name.to_owned(),
         data_type: DataType::Utf8,
         classification: confidential().find_map(|column| column.classification.clone()),
         tags: confidential().flat_map(|column| column.tags.clone()).collect(),

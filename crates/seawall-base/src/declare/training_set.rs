@@ -24,6 +24,10 @@ pub struct TrainingSet {
     /// Whether a decision sees only what was known at its time.
     #[serde(default, skip_serializing_if = "Known::is_in_time")]
     pub known: Known,
+    /// Rules that its rows keep before a version is published: `properties` and `quality` of the contract standard, as
+    /// JSON.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub contract: Option<serde_json::Value>,
 }
 
 impl TrainingSet {

@@ -69,6 +69,7 @@ pub(crate) fn trained(hours: i64) -> NewModelVersion {
             rows: 10_000,
             labelled: 9_000,
             content: Hash::of(b"content"),
+            stopped: 0,
         },
         training_set_version: TableVersion(3),
         trained_at: hour(hours),

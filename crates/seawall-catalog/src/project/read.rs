@@ -183,6 +183,7 @@ pub(crate) fn training_set(node: &Node) -> Option<TrainingSet> {
         context,
         visibility_lag: given(node.get("visibility_lag"), span)?.unwrap_or(Span::ZERO),
         known: given(node.get("known"), known)?.unwrap_or_default(),
+        contract: node.get("contract").map(Node::to_json),
     })
 }
 

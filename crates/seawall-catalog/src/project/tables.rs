@@ -246,6 +246,11 @@ static TRAINING_SET: Record = Record::new(
             Shape::Choice(&["in_time", "ignore"]),
             "Whether a decision sees only what was known at its time (in_time, the default); `ignore` shows what a leak is worth, and such a set is never served.",
         ),
+        optional(
+            "contract",
+            Shape::Record(&contract::OWN_CONTRACT),
+            "Rules that its rows keep before a version is published.",
+        ),
     ],
 );
 

@@ -21,6 +21,7 @@ fn fingerprint(content: &[u8]) -> Fingerprint {
         rows: 1000,
         labelled: 900,
         content: Hash::of(content),
+        stopped: 0,
     }
 }
 

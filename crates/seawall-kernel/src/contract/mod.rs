@@ -25,6 +25,7 @@ mod instant;
 mod json;
 mod model;
 mod origin;
+mod own;
 mod pattern;
 mod raw;
 mod reason;
@@ -53,6 +54,7 @@ pub use model::{
     Bound, Contract, CustomProperty, DescribedValue, EnumValue, LogicalTypeOptions, MapProperty, Property, Quality,
     QualityArguments, References, Relationship, Role, SchemaObject, SlaProperty,
 };
+pub use own::compile_own;
 pub use raw::raw_json;
 pub use rule::{Level, NotExecuted, RuleInfo};
 pub use service::{Fault as ServiceFault, Observed, Service, ServiceLevel};

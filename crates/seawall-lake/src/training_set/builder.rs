@@ -15,7 +15,7 @@ use seawall_base::{Hash, Instant, Permit, column};
 use seawall_kernel::CORE_VERSION;
 use seawall_kernel::feature::{Decisions, ViewPlan, entity_keys, key_hashes, sweep};
 
-use super::{DECISION_TIME, LABEL, content_hash, label};
+use super::{DECISION_TIME, LABEL, content_hash, label, own_contract};
 use crate::codes;
 use crate::policy;
 use crate::query::{QueryRuntime, SessionFactory, SqlMap};
@@ -75,10 +75,12 @@ impl<'a> Builder<'a> {
         for feature_ref in &training_set.features {
             self.add_features(plan, &pins, &spine, feature_ref, &mut output).await?;
         }
-        let labelled = self.add_label(plan, &pins, &spine, &mut output).await?;
+        self.add_label(plan, &pins, &spine, &mut output).await?;
         let rows = output.finish(spine.rows.num_rows())?;
-        let fingerprint = fingerprint(plan, pins, &rows, labelled)?;
-        Ok(TrainingSetRows { rows, fingerprint })
+        let (rows, gated) = own_contract::hold(training_set, rows, plan.built_at)?;
+        let stopped = gated.as_ref().map_or(0, |gated| gated.stopped.num_rows() as u64);
+        let fingerprint = fingerprint(plan, pins, &rows, stopped)?;
+        Ok(TrainingSetRows { rows, fingerprint, gated })
     }
 
     /// Decides once which version of each input is read, so that everything sees the same.
@@ -160,24 +162,22 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
-    /// Adds the label, when one is declared; the number of rows that have it.
+    /// Adds the label, when one is declared.
     async fn add_label(
         &self,
         plan: &TrainingSetPlan,
         pins: &Pins,
         spine: &Spine<'_>,
         output: &mut Output,
-    ) -> Result<u64> {
-        let Some(declared) = &plan.training_set.label else { return Ok(0) };
+    ) -> Result<()> {
+        let Some(declared) = &plan.training_set.label else { return Ok(()) };
         let outcomes_of = dataset(plan, &declared.from)?;
         let columns = label::columns(declared);
         let batches = self.read(pins, &declared.from, Some(&columns)).await?;
         let schema = batches.first().map_or_else(|| outcomes_of.table_schema(), RecordBatch::schema);
         let outcomes = concat_batches(&schema, &batches)?;
         let labels = label::join(declared, &spine.rows, &spine.at, &outcomes, plan.built_at)?;
-        let labelled = labels.len() - labels.null_count();
-        output.push(&plan.training_set, LABEL, labels)?;
-        Ok(labelled as u64)
+        output.push(&plan.training_set, LABEL, labels)
     }
 }
 
@@ -294,7 +294,7 @@ fn not_planned(name: &str) -> Error {
         .hint("apply the project again: the declaration and what it refers to belong to one revision")
 }
 
-fn fingerprint(plan: &TrainingSetPlan, pins: Pins, rows: &RecordBatch, labelled: u64) -> Result<Fingerprint> {
+fn fingerprint(plan: &TrainingSetPlan, pins: Pins, rows: &RecordBatch, stopped: u64) -> Result<Fingerprint> {
     let training_set = &plan.training_set;
     let mut definitions: Vec<(String, Hash)> = vec![(training_set.name.clone(), training_set.definition_hash())];
     for feature_ref in &training_set.features {
@@ -308,8 +308,9 @@ fn fingerprint(plan: &TrainingSetPlan, pins: Pins, rows: &RecordBatch, labelled:
         core_version: CORE_VERSION,
         built_at: plan.built_at,
         rows: rows.num_rows() as u64,
-        labelled,
+        labelled: own_contract::labelled(rows),
         content: content_hash(std::slice::from_ref(rows)),
+        stopped,
     })
 }
 

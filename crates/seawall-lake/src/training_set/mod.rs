@@ -2,11 +2,13 @@
 //!
 //! [`Builder`] reads every input at its pinned version, sorts the spine by decision time and key, evaluates the context
 //! columns with the same evaluator that serves them, lets [`seawall_kernel::feature::sweep`] compute each view's
-//! features at K = T - visibility lag, joins the label, and fingerprints the result. It writes no table.
+//! features at K = T - visibility lag, joins the label, holds the rows to the set's own contract, and fingerprints the
+//! result. It writes no table.
 
 mod builder;
 pub mod content_hash;
 mod label;
+mod own_contract;
 
 pub(crate) use builder::Builder;
 pub use content_hash::content_hash;

@@ -131,7 +131,11 @@ impl Found {
             CauseKind::Quality => (
                 "fix_source",
                 "find the rows that offend and correct them at their producer, or correct the rule",
-                Some("seawall query \"select * from system.quality_results where mode = 'table'\"".to_owned()),
+                Some(match &self.slice {
+                    // Of a training set's own contract.
+                    Some(_) => format!("seawall query 'select * from {}__stopped__training_set'", self.subject),
+                    None => "seawall query \"select * from system.quality_results where mode = 'table'\"".to_owned(),
+                }),
             ),
             CauseKind::ServiceLevel => (
                 "fix_source",

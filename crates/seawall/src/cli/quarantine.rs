@@ -24,6 +24,9 @@ use crate::cli::Global;
 use crate::client::Running;
 use crate::output::{Exit, count, print_json};
 
+/// Rows that left which are told one by one; of more only their number is.
+const ROWS_TOLD_MAX: usize = 50;
+
 /// Rows that the gate stopped.
 #[derive(Debug, Args)]
 #[command(after_help = "\
@@ -303,9 +306,10 @@ async fn leave(global: &Global, asked: &Leave, verb: &str, body: Map<String, Val
     if global.json() {
         return print_json(&left).map(|()| exit);
     }
-    for row in left["rows"].as_array().into_iter().flatten() {
-        tell(row);
-    }
+    let rows = left["rows"].as_array().map(Vec::as_slice).unwrap_or_default();
+    // Of many rows only those are told that somebody has to look at.
+    let told = |row: &&Value| rows.len() <= ROWS_TOLD_MAX || row["fate"] == "stays";
+    rows.iter().filter(told).for_each(tell);
     if number("rows_omitted") > 0 {
         println!("... and {} more", count(number("rows_omitted")));
     }

@@ -67,6 +67,13 @@ async fn build(global: &Global, name: &str, at: Option<Instant>) -> Result<Exit>
         count(fingerprint.rows),
         count(fingerprint.labelled)
     );
+    if let Some(stopped) = &built.stopped {
+        println!("{} rows break its contract and are left out: they are in {stopped}", count(fingerprint.stopped));
+    }
+    for broken in &built.broken {
+        let column = broken.column.as_deref().unwrap_or("the rows");
+        println!("  {} of {column} ({}): {} rows; {}", broken.rule, broken.mode, count(broken.rows), broken.message);
+    }
     println!("content {}", fingerprint.content);
     println!("built in {} ms, of which the engine took {} ms", count(built.elapsed_ms), count(built.engine_ms));
     for input in &fingerprint.inputs {
@@ -87,11 +94,15 @@ async fn list(global: &Global, name: &str) -> Result<Exit> {
     for build in builds {
         let fingerprint = &build.fingerprint;
         println!(
-            "version {}  built as of {}  {} rows  {} labelled  content {}",
+            "version {}  built as of {}  {} rows  {} labelled{}  content {}",
             build.table_version.0,
             fingerprint.built_at,
             count(fingerprint.rows),
             count(fingerprint.labelled),
+            match fingerprint.stopped {
+                0 => String::new(),
+                rows => format!("  {} stopped by its contract", count(rows)),
+            },
             fingerprint.content.short()
         );
     }

@@ -332,3 +332,68 @@ fn kills_in_the_middle_of_releases_lose_no_row_and_double_none() {
     project.run(&["verify", "data"]).expect(0);
     eprintln!("{KILLS} kills, {acknowledged} of {ROWS} releases were acknowledged before the last one");
 }
+
+const OWN_CONTRACT: &str = "\
+contract:
+  properties:
+    - {name: label, logicalType: number, logicalTypeOptions: {maximum: 100}}
+  quality:
+    - {metric: rowCount, mustBeGreaterThan: 1, customProperties: [{property: seawall.mode, value: reject}]}
+";
+
+/// The gate of a training set: wrongly labelled rows are left out and told, a build that is too small is not published,
+/// and an incident is open until a build keeps the contract.
+#[test]
+fn a_training_set_is_held_to_its_own_contract() {
+    let project = Project::events();
+    let file = project.path().join("declarations.yaml");
+    let text = std::fs::read_to_string(&file).unwrap();
+    std::fs::write(&file, format!("{text}{}", OWN_CONTRACT.replace("label,", "labl,"))).unwrap();
+    let said = project.run(&["check"]);
+    assert!(said.code != 0, "{}", said.stdout);
+    let told = format!("{}{}", said.stdout, said.stderr);
+    assert!(told.contains("SW1510") && told.contains("did you mean `label`"), "{told}");
+    std::fs::write(&file, format!("{text}{OWN_CONTRACT}")).unwrap();
+    project.run(&["apply"]).expect(0);
+
+    let server = project.serve(&[]);
+    let build = || server.post("/v1/training-sets/next_amount/build", "");
+    let open = || {
+        let incidents: Value = serde_json::from_str(&server.get("/v1/incidents").1).unwrap();
+        let of_set = |one: &&Value| one["subject"] == "next_amount" && one["cause"] == "quality";
+        incidents["incidents"].as_array().unwrap().iter().filter(of_set).cloned().collect::<Vec<_>>()
+    };
+    send(&server, "e1", 5.0);
+    let (status, refused) = build();
+    assert_eq!((status, &refused["error"]["code"]), (400, &json!("SW1511")), "{refused}");
+    assert_eq!(open().len(), 1);
+    let (_, builds) = server.get("/v1/training-sets/next_amount");
+    assert!(builds.contains("\"builds\":[]"), "nothing is published: {builds}");
+
+    send(&server, "e2", 500.0);
+    send(&server, "e3", 7.0);
+    let (status, built) = build();
+    assert_eq!(status, 200, "{built}");
+    assert_eq!((&built["fingerprint"]["rows"], &built["fingerprint"]["stopped"]), (&json!(2), &json!(1)), "{built}");
+    assert_eq!(built["broken"][0]["rule"], "maximum", "{built}");
+    assert!(open()[0]["summary"].as_str().unwrap().contains("1 rows of training set next_amount"), "{:?}", open());
+    let (_, certificate) = server.post("/v1/training-sets/next_amount/verify", "");
+    assert_eq!(certificate["claims"]["report"]["mismatched"], 0, "{certificate}");
+    server.terminate();
+
+    let rows = |table: &str| query(&project, &format!("select event_id from {table} order by 1"));
+    assert_eq!(rows("next_amount__training_set"), [json!({"event_id": "e1"}), json!({"event_id": "e3"})]);
+    assert_eq!(rows("next_amount__stopped__training_set"), [json!({"event_id": "e2"})]);
+    let listed = project.run(&["training-set", "list", "next_amount"]).expect(0).stdout;
+    assert!(listed.contains("1 stopped by its contract"), "{listed}");
+
+    // A looser rule, and the incident closes by itself.
+    std::fs::write(&file, format!("{text}{}", OWN_CONTRACT.replace("100", "1000"))).unwrap();
+    project.run(&["apply"]).expect(0);
+    let said = project.run(&["training-set", "build", "next_amount"]).expect(0).stdout;
+    assert!(said.contains("3 rows"), "{said}");
+    let incidents = project.run(&["incident", "list", "--output", "json"]).expect(0).stdout;
+    assert!(!incidents.contains("next_amount"), "{incidents}");
+    assert_eq!(query(&project, "select * from next_amount__stopped__training_set"), Vec::<Value>::new());
+    project.run(&["verify", "data"]).expect(0);
+}

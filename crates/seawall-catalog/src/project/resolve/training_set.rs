@@ -2,7 +2,9 @@
 
 use seawall_base::declare::{FeatureRef, TrainingSet};
 
-use super::super::contract::DatasetEntry;
+use seawall_kernel::contract::compile_own;
+
+use super::super::contract::{DatasetEntry, compile_problem};
 use super::super::parse::Declaration;
 use super::super::read;
 use super::super::shape::head;
@@ -33,10 +35,54 @@ impl<'a> Resolver<'a> {
             features.extend(self.feature_reference(reference, spine));
             self.listed_once(reference, &references[..i]);
         }
+        if let Some(contract) = node.get("contract") {
+            let name = node.get("name").and_then(Node::text).unwrap_or_default();
+            self.own_contract(name, contract, &self.columns(node, spine));
+        }
         if let Some(set) = &mut set {
             set.features = features;
         }
         set
+    }
+
+    /// Rules over the set's own rows: they compile, and speak of columns that there are.
+    fn own_contract(&mut self, name: &str, contract: &Node, columns: &[String]) {
+        if self.report.has_error_within(contract.place) {
+            return;
+        }
+        if let Err(problems) = compile_own(name, &contract.to_json()) {
+            let mut seen = Vec::new();
+            problems.iter().for_each(|problem| compile_problem(contract, problem, &mut seen, self.report));
+        }
+        for property in contract.get("properties").map(Node::items).unwrap_or_default() {
+            let Some(named) = property.get("name") else { continue };
+            let Some(column) = named.text().filter(|column| !columns.iter().any(|known| known == column)) else {
+                continue;
+            };
+            let help = match suggest(column, columns.iter().map(String::as_str)) {
+                Some(near) => format!("did you mean `{near}`?"),
+                None => format!("its columns are {}", listed(columns.iter().map(String::as_str), "and")),
+            };
+            let message = format!("the training set `{name}` has no column `{column}`");
+            self.report.error("SW1510", message, named.place).help(help);
+        }
+    }
+
+    /// The columns of a training set, as far as its declaration and its views tell them.
+    fn columns(&self, node: &Node, spine: Option<&'a DatasetEntry>) -> Vec<String> {
+        let dataset = spine.and_then(|spine| spine.dataset.as_ref());
+        let mut columns = dataset.map(|dataset| dataset.primary_key.clone()).unwrap_or_default();
+        columns
+            .extend(node.get("context").map(Node::entries).unwrap_or_default().iter().map(|entry| entry.key.clone()));
+        for reference in node.get("features").map(Node::items).unwrap_or_default() {
+            let id = read::view_of(reference).and_then(Node::text).and_then(|id| id.parse().ok());
+            let Some(seawall_base::VersionedName { name, .. }) = id else { continue };
+            let view = self.declarations.iter().find(|one| one.kind == "feature_view" && one.name == name);
+            let features = view.and_then(|view| view.node.get("features")).map(Node::entries).unwrap_or_default();
+            columns.extend(features.iter().map(|feature| format!("{name}__{}", feature.key)));
+        }
+        columns.extend(node.get("label").map(|_| "label".to_owned()));
+        columns
     }
 
     fn spine(&mut self, rows: &Node, spine: &'a DatasetEntry) {

@@ -84,6 +84,21 @@ static CUSTOM_PROPERTY: Record = Record::new(
 )
 .open_in_v3_0();
 
+/// The inside of a schema object, for rows that Seawall makes itself.
+pub(super) static OWN_CONTRACT: Record = Record::new(
+    "contract section",
+    "Rules about the rows of a training set, as in a contract.",
+    &[
+        optional(
+            "properties",
+            Shape::AnyList(&Shape::Record(&PROPERTY)),
+            "Its columns: VIEW__FEATURE, label and others.",
+        ),
+        QUALITY_RULES,
+        CUSTOM_PROPERTIES,
+    ],
+);
+
 static SCHEMA_OBJECT: Record = Record::new(
     "schema object",
     "An object (table) of a contract.",

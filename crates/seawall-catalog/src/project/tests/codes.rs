@@ -414,3 +414,21 @@ fn lifecycle_gives_up_what_it_can() {
     )
     .expect("it is declared once");
 }
+
+#[test]
+fn rules_of_a_training_set_speak_of_its_columns() {
+    let set = |rules: &str| {
+        format!(
+            "kind: training_set\nname: second\nrows: {{from: payments, at: paid_at}}\nfeatures: [card@1]\ncontract:\n  {rules}\n"
+        )
+    };
+    let number = "logicalType: number, logicalTypeOptions: {maximum: 9}";
+    check(
+        "x.yaml",
+        &set(&format!("properties: [{{name: card__n_1h, {number}}}, {{name: payment_id, logicalType: string}}]")),
+        &[],
+    );
+    check("x.yaml", &set(&format!("properties: [{{name: card__n_2h, {number}}}]")), &["SW1510 6:23"]);
+    check("x.yaml", &set(&format!("properties: [{{name: label, {number}}}]")), &["SW1510 6:23"]);
+    check("x.yaml", &set("propertys: []"), &["SW0123 6:3"]);
+}

@@ -119,6 +119,7 @@ fn plan(label: LabelValue, built_at: i64) -> TrainingSetPlan {
         context: vec![("big".into(), "amount > 3".into()), ("who".into(), "coalesce(card_id, '-') || '!'".into())],
         visibility_lag: Span::ZERO,
         known: seawall_base::declare::Known::InTime,
+        contract: None,
     };
     TrainingSetPlan {
         training_set,
@@ -406,4 +407,45 @@ async fn a_restricted_permit_builds_no_training_set() {
             }
         }
     }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn rows_that_break_the_own_contract_are_left_out_or_refused() {
+    let memory = MemoryStore::new();
+    fill(&memory).await;
+    let under = async |contract: serde_json::Value| {
+        let mut plan = plan(present(), 520);
+        plan.training_set.contract = Some(contract);
+        build(&memory, &plan).await
+    };
+    let free = build(&memory, &plan(present(), 520)).await.unwrap();
+    assert_eq!((free.gated, free.fingerprint.stopped), (None, 0));
+
+    let cards = serde_json::json!({"properties": [{"name": "who", "logicalType": "string", "enum": ["a!", "b!"]}]});
+    let held = under(cards).await.unwrap();
+    let gated = held.gated.as_ref().unwrap();
+    let ids: Vec<String> = texts(&held, "payment_id").into_iter().flatten().collect();
+    assert_eq!(ids, ["p1", "p2", "p3", "p4", "p6"], "p5 has no card");
+    let broken: Vec<(&str, &str, u64)> =
+        gated.broken.iter().map(|broken| (broken.rule.as_str(), broken.mode.as_str(), broken.rows)).collect();
+    assert_eq!(broken, [("enum", "quarantine", 1)]);
+    assert_eq!(gated.stopped["payment_id"].as_string::<i32>().value(0), "p5");
+    assert!(gated.stopped["_reasons"].as_string::<i32>().value(0).contains("\"rule\":\"enum\""));
+    let labelled = labels(&held).iter().flatten().count() as u64;
+    assert_eq!((held.fingerprint.rows, held.fingerprint.labelled, held.fingerprint.stopped), (5, labelled, 1));
+    assert_eq!(held.fingerprint.content, content_hash(std::slice::from_ref(&held.rows)));
+
+    let few = |mode: &str| {
+        let mode = serde_json::json!([{"property": "seawall.mode", "value": mode}]);
+        serde_json::json!({"quality": [{"metric": "rowCount", "mustBeGreaterThan": 100, "customProperties": mode}]})
+    };
+    let warned = under(few("warn")).await.unwrap();
+    assert_eq!((warned.rows.num_rows(), warned.gated.unwrap().broken[0].mode.as_str()), (6, "warn"));
+    for mode in ["reject", "halt"] {
+        let refused = under(few(mode)).await.unwrap_err();
+        assert_eq!(refused.code(), "SW1511", "{refused}");
+        assert!(refused.to_string().contains("rowCount"), "{refused}");
+    }
+    let sql = serde_json::json!({"quality": [{"type": "sql", "query": "select count(*) from {object}", "mustBe": 6}]});
+    assert_eq!(under(sql).await.unwrap_err().code(), "SW1513");
 }
