@@ -28,10 +28,11 @@ pub use self::look::{Told, Window};
 use self::order::{Released, WouldRelease};
 pub use self::regate::Edit;
 use self::regate::{Candidate, Judged};
-use crate::frame::{Frame, Header};
+use crate::frame::{Frame, FrameSeal, Header};
 use crate::gate;
 use crate::pipeline::Pipeline;
 use crate::revision::{DatasetGate, Revision, SourceMap};
+use crate::sealing::{RowKeys, Seal};
 
 /// Rows that one frame lets go, that one request may name, and that one answer tells of.
 pub const ROWS_MAX: usize = 10_000;
@@ -341,7 +342,7 @@ impl Course<'_> {
         let header = Header { departure: Some(departure), ..Header::new(self.dataset, SOURCE, self.permit, counts) };
         let frame = Frame { header, accepted: None, quarantined: None };
         order.note(&frame);
-        let append = gate::append_in_order(&self.pipeline.parts.log, &frame, order).await?;
+        let append = gate::append_in_order(&self.pipeline.parts.log, &frame, &FrameSeal::default(), order).await?;
         self.end = Some(append.durable().await?);
         Ok(())
     }
@@ -382,6 +383,11 @@ impl Course<'_> {
             fates.insert(rows[at].stopped.row, self.stays(rows[at], &reasons));
         }
         let Some(checked) = checked else { return Ok(()) };
+        let seal = Seal::of(&self.pipeline.parts.keys, &self.gate.dataset);
+        if let Some(seal) = &seal {
+            // Keys are durable before the order is decided on; below they are only looked up.
+            seal.keys_of(&checked.accepted).await?;
+        }
         let of_row = |row: u32| rows[candidates[row as usize]];
         let mut order = self.pipeline.order.clone().lock_owned().await;
         if self.ask.dry_run {
@@ -406,9 +412,16 @@ impl Course<'_> {
             departure: Some(departure),
             ..Header::new(self.dataset, &source.source.name, self.permit, counts)
         };
+        let keys = match &seal {
+            Some(seal) => {
+                Some(seal.keys_of(&accepted).await.inspect_err(|error| order.diverged = Some(error.to_string()))?)
+            }
+            None => None,
+        };
         let frame = Frame { header, accepted: Some(accepted), quarantined: None };
         order.note(&frame);
-        let append = gate::append_in_order(&self.pipeline.parts.log, &frame, order).await?;
+        let seal = FrameSeal { accepted: keys.as_ref().map(RowKeys::all), quarantined: None };
+        let append = gate::append_in_order(&self.pipeline.parts.log, &frame, &seal, order).await?;
         let end = append.durable().await?;
         self.end = Some(end);
         let first = end.0 - leaving.len() as u64;

@@ -19,6 +19,7 @@ fn dataset() -> Dataset {
         primary_key: vec!["id".into()],
         event_time: None,
         personal: Vec::new(),
+        subject: None,
     }
 }
 
