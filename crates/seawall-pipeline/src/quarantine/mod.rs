@@ -384,7 +384,7 @@ impl Course<'_> {
         }
         let Some(checked) = checked else { return Ok(()) };
         let seal = Seal::of(&self.pipeline.parts.keys, &self.gate.dataset);
-        if let Some(seal) = &seal {
+        if let Some(seal) = seal.as_ref().filter(|_| !self.ask.dry_run) {
             // Keys are durable before the order is decided on; below they are only looked up.
             seal.keys_of(&checked.accepted).await?;
         }
