@@ -340,7 +340,7 @@ async fn check_nested_and_null(store: &dyn TableStore, permit: &Permit) -> Resul
 
 async fn check_tables(store: &dyn TableStore) -> Result<()> {
     let names: Vec<String> = store.tables().await?.iter().map(TableName::to_string).collect();
-    assert_eq!(names, ["conflict", "evolution", "idempotent", "nested", "replace", "staged", "versions"]);
+    assert_eq!(names, ["conflict", "evolution", "idempotent", "nested", "replace", "staged", "versions", "widening"]);
     Ok(())
 }
 
