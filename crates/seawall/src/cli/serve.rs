@@ -8,7 +8,7 @@ use std::time::Duration;
 
 use clap::Args;
 use seawall_base::error::Result;
-use seawall_base::{Error, Span, SystemClock};
+use seawall_base::{Error, ErrorKind, Span, SystemClock};
 use seawall_pipeline::Pipeline;
 use seawall_pipeline::pipeline::Options;
 use seawall_server::auth::Access;
@@ -26,6 +26,8 @@ use crate::output::Exit;
 const CONTROL_INTERVAL: Duration = Duration::from_secs(10);
 /// How long a start waits for features before it listens without them.
 const FEATURES_PATIENCE: Duration = Duration::from_secs(1);
+/// How long an end in order waits for requests that take their rows in without a client.
+const TAKING_PATIENCE: Duration = Duration::from_secs(10);
 /// How often the server looks for a newly applied revision.
 const REVISION_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -195,9 +197,24 @@ pub async fn serve_until_told(
     }
     let _ = std::fs::remove_file(&marker);
     served?;
-    match Arc::try_unwrap(pipeline) {
-        Ok(pipeline) => pipeline.stop().await,
-        Err(_) => Err(Error::internal("SW0909", "the pipeline is still in use")),
+    alone(pipeline).await?.stop().await
+}
+
+/// The pipeline once nobody else holds it: requests whose clients went away take their rows in to the end. Without room
+/// for the log that end may not come; what they wait for was acknowledged to nobody.
+async fn alone(mut pipeline: Arc<Pipeline>) -> Result<Pipeline> {
+    let end = tokio::time::Instant::now() + TAKING_PATIENCE;
+    loop {
+        pipeline = match Arc::try_unwrap(pipeline) {
+            Ok(pipeline) => return Ok(pipeline),
+            Err(shared) => shared,
+        };
+        if tokio::time::Instant::now() >= end {
+            let message = "rows of requests still wait for the log; they were not acknowledged";
+            return Err(Error::new(ErrorKind::Unavailable, "SW1213", message)
+                .hint("make room on the disk and start again: what was acknowledged is in the log"));
+        }
+        tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }
 
