@@ -80,6 +80,15 @@ fn holding(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// Leaves a start nothing but log and tables.
+fn remove_checkpoints(data: &Path) {
+    for name in ["online", "state"] {
+        if data.join(name).exists() {
+            fs::remove_dir_all(data.join(name)).unwrap();
+        }
+    }
+}
+
 fn rows(project: &Project, folder: &Path, sql: &str) -> Value {
     let arguments = [
         "-C",
@@ -147,8 +156,7 @@ fn an_erased_person_is_in_no_log_no_table_and_no_backup_of_the_log() {
     verify(&project).expect(0);
 
     // A start that has nothing but the log folds what is left of it.
-    fs::remove_dir_all(folder.join("online")).unwrap();
-    fs::remove_dir_all(folder.join("state")).unwrap();
+    remove_checkpoints(&folder);
     let server = project.serve(&[]);
     server.folded();
     server.terminate();
@@ -161,8 +169,7 @@ fn an_erased_person_is_in_no_log_no_table_and_no_backup_of_the_log() {
     project.run(&from).expect(0);
     project.run(&["--data-dir", restored_text, "verify", "data"]).expect(0);
     assert_eq!(holding(&restored.join("log")), Vec::<PathBuf>::new());
-    fs::remove_dir_all(restored.join("online")).unwrap();
-    fs::remove_dir_all(restored.join("state")).unwrap();
+    remove_checkpoints(&restored);
     let server = project.serve(&["--data-dir", restored_text]);
     server.folded();
     server.terminate();
