@@ -74,7 +74,9 @@ impl ViewState {
             return Err(garbage("it does not begin like one"));
         }
         let same_retention = from.u8()? == retention_tag(retention);
-        if from.take(32)? != plan.state_hash().0 || !same_retention {
+        let hash = from.take(32)?;
+        let same_definition = hash == plan.state_hash().0 || hash == plan.earlier_state_hash().0;
+        if !same_definition || !same_retention {
             let message = format!("an encoded feature state belongs to another definition than {}", plan.view().id());
             return Err(Error::new(seawall_base::ErrorKind::Conflict, "SW0331", message)
                 .hint("rebuild the state from the table"));

@@ -70,7 +70,7 @@ impl Test {
                 Err(problem) => vec![problem],
                 Ok(case) => match world.run(&case, &mut coverage).await {
                     Ok(outcome) => compare::differences(&case.expect, &outcome),
-                    Err(error) => vec![error.to_string()],
+                    Err(error) => vec![format!("{}: {error}", error.code())],
                 },
             };
             ended.push(Ended { name: declared.name.clone(), differences });

@@ -71,7 +71,7 @@ fn the_example_is_sound_and_points_editors_to_its_schemas() {
             checked += 1;
         }
     }
-    assert_eq!(checked, 7);
+    assert_eq!(checked, 9);
 }
 
 #[test]

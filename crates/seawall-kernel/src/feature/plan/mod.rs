@@ -8,7 +8,7 @@ mod describe;
 
 use std::sync::Arc;
 
-use arrow::datatypes::{DataType, FieldRef, SchemaRef};
+use arrow::datatypes::{DECIMAL128_MAX_PRECISION, DataType, FieldRef, SchemaRef};
 use seawall_base::declare::{FeatureView, WindowEdge};
 use seawall_base::{Hash, Instant, Span, column};
 
@@ -163,10 +163,23 @@ impl ViewPlan {
         self.entity.iter().filter_map(|field| Class::of(field.data_type())).collect()
     }
 
-    /// Hash of everything that decides what a state's bytes mean.
+    /// Hash of everything that decides what a state's bytes mean. The precision of a decimal does not: a state holds
+    /// its digits in units of the scale, so it goes on when the column gets wider.
     pub(crate) fn state_hash(&self) -> Hash {
-        let columns = self.columns.iter().map(|column| format!("{}: {}", column.name, column.data_type));
-        let entity = self.entity.iter().map(|field| format!("{}: {}", field.name(), field.data_type()));
+        self.hash_with(|data_type| match data_type {
+            DataType::Decimal128(_, scale) => DataType::Decimal128(DECIMAL128_MAX_PRECISION, *scale),
+            other => other.clone(),
+        })
+    }
+
+    /// The same as earlier releases wrote it, with the precision.
+    pub(crate) fn earlier_state_hash(&self) -> Hash {
+        self.hash_with(DataType::clone)
+    }
+
+    fn hash_with(&self, told: impl Fn(&DataType) -> DataType) -> Hash {
+        let columns = self.columns.iter().map(|column| format!("{}: {}", column.name, told(&column.data_type)));
+        let entity = self.entity.iter().map(|field| format!("{}: {}", field.name(), told(field.data_type())));
         let types: Vec<String> = entity.chain(columns).chain(self.primary_key.iter().cloned()).collect();
         Hash::of_json(&(CORE_VERSION, self.view.definition_hash(), types))
     }
