@@ -5,7 +5,7 @@
 
 use std::collections::BTreeMap;
 use std::fs;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::Command;
 use std::time::Duration;
 
@@ -16,8 +16,9 @@ use super::bench::{Bench, Installation, copy, execute};
 use super::event::{COLUMNS, Origin, USERS};
 use super::server::Server;
 
-/// Requests that make the history, a second apart, so that each is a commit and the table has a checkpoint.
+/// Requests that make the history, a second apart, so that each is a commit; more until the table has a checkpoint.
 const REQUESTS: u64 = 23;
+const REQUESTS_MAX: u64 = 120;
 /// Requests that the tables do not have: they follow each other at once.
 const PENDING_REQUESTS: u64 = 6;
 /// After this an idle log has written its end mark. Tables are committed a second after their first row.
@@ -108,8 +109,12 @@ fn make(history: History, installation: &Installation) -> Result<()> {
     let origin = Origin { seed: 1, began_s: super::clock::now_s(), producer: 0 };
     match history {
         History::Ended => {
-            for request in 0..REQUESTS {
+            let log = installation.launch.data.join("tables/events/_delta_log");
+            let mut request = 0;
+            while request < REQUESTS || !has_checkpoint(&log)? {
+                anyhow::ensure!(request < REQUESTS_MAX, "there is no checkpoint after {request} requests");
                 send(&server, &origin, request)?;
+                request += 1;
                 std::thread::sleep(Duration::from_millis(1_050));
             }
             let status = server.terminate()?;
@@ -124,6 +129,17 @@ fn make(history: History, installation: &Installation) -> Result<()> {
         }
     }
     Ok(())
+}
+
+/// A busy machine commits several requests at once, and checkpoints are written beside commits.
+fn has_checkpoint(log: &Path) -> Result<bool> {
+    for entry in fs::read_dir(log).with_context(|| format!("listing {}", log.display()))? {
+        let name = entry.context("listing a table's log")?.file_name();
+        if name.to_string_lossy().ends_with(".checkpoint.parquet") {
+            return Ok(true);
+        }
+    }
+    Ok(false)
 }
 
 /// Two events and a row that is stopped, acknowledged.
