@@ -435,9 +435,13 @@ async fn rows_that_break_the_own_contract_are_left_out_or_refused() {
     assert_eq!((held.fingerprint.rows, held.fingerprint.labelled, held.fingerprint.stopped), (5, labelled, 1));
     assert_eq!(held.fingerprint.content, content_hash(std::slice::from_ref(&held.rows)));
 
+    let about_all = |quality: serde_json::Value| {
+        let properties = [serde_json::json!({"name": "payment_id", "logicalType": "string"})];
+        serde_json::json!({"properties": properties, "quality": [quality]})
+    };
     let few = |mode: &str| {
         let mode = serde_json::json!([{"property": "seawall.mode", "value": mode}]);
-        serde_json::json!({"quality": [{"metric": "rowCount", "mustBeGreaterThan": 100, "customProperties": mode}]})
+        about_all(serde_json::json!({"metric": "rowCount", "mustBeGreaterThan": 100, "customProperties": mode}))
     };
     let warned = under(few("warn")).await.unwrap();
     assert_eq!((warned.rows.num_rows(), warned.gated.unwrap().broken[0].mode.as_str()), (6, "warn"));
@@ -446,6 +450,6 @@ async fn rows_that_break_the_own_contract_are_left_out_or_refused() {
         assert_eq!(refused.code(), "SW1511", "{refused}");
         assert!(refused.to_string().contains("rowCount"), "{refused}");
     }
-    let sql = serde_json::json!({"quality": [{"type": "sql", "query": "select count(*) from {object}", "mustBe": 6}]});
-    assert_eq!(under(sql).await.unwrap_err().code(), "SW1513");
+    let sql = serde_json::json!({"type": "sql", "query": "select count(*) from {object}", "mustBe": 6});
+    assert_eq!(under(about_all(sql)).await.unwrap_err().code(), "SW1513");
 }
