@@ -33,20 +33,32 @@ pub fn copy(folder: &Path, to: &Path) -> Result<bool> {
 
 /// Makes `folder` the ring of the copy `from`; false when there is none. The folder must not hold a ring yet.
 pub fn restore(from: &Path, folder: &Path) -> Result<bool> {
+    let Some((key, ring)) = read_copy(from)? else { return Ok(false) };
+    durable::create_dir_all(folder).map_err(|e| unavailable("create", folder, e))?;
+    replace(&folder.join(installation::NAME), &key)?;
+    replace(&file::path(folder), &ring)?;
+    Ok(true)
+}
+
+/// Whether the copy `from` can be restored; one that is not there needs not.
+pub fn check_copy(from: &Path) -> Result<()> {
+    let Some((key, ring)) = read_copy(from)? else { return Ok(()) };
+    file::parse(from, &ring, &mut Installation::parse(from, &key)?).map(|_| ())
+}
+
+/// The installation key and the ring of a copy; none when there is no copy.
+fn read_copy(from: &Path) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
     let bytes = match std::fs::read(from) {
         Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(false),
+        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
         Err(e) => return Err(unavailable("read", from, e)),
     };
-    let (key, ring) = parts(&bytes).ok_or_else(|| {
+    let parts = parts(&bytes).ok_or_else(|| {
         Error::corrupt("SW1607", format!("the copy of the keys {} is not what was written", from.display()))
             .in_file(from, None)
             .hint("`seawall backup create` writes it anew while the data folder is there; without any copy personal fields cannot be opened")
     })?;
-    durable::create_dir_all(folder).map_err(|e| unavailable("create", folder, e))?;
-    replace(&folder.join(installation::NAME), key)?;
-    replace(&file::path(folder), ring)?;
-    Ok(true)
+    Ok(Some((parts.0.to_vec(), parts.1.to_vec())))
 }
 
 fn read_both(folder: &Path) -> Result<(Vec<u8>, Vec<u8>)> {

@@ -28,7 +28,7 @@ use parking_lot::{Mutex, RwLock};
 use seawall_base::error::Result;
 use seawall_base::{Error, ErrorKind, Instant, Rng, durable};
 
-pub use copy::{copy, restore};
+pub use copy::{check_copy, copy, restore};
 use file::{Contents, Record};
 use installation::Installation;
 pub use seal::{SubjectKey, TAG_BYTES};

@@ -186,7 +186,9 @@ async fn a_copy_is_replaced_as_a_whole_and_restores() {
     let ring = open(&keys).unwrap();
     let ids = subjects(&ring, &["ada", "bob"]);
     let made = ring.ensure(&ids).await.unwrap();
+    check_copy(&file).unwrap();
     assert!(copy(&keys, &file).unwrap());
+    check_copy(&file).unwrap();
     assert!(restore(&file, &folder.path().join("first")).unwrap());
     assert_eq!(open(&folder.path().join("first")).unwrap().count(), Count { kept: 2, destroyed: 0 });
     ring.destroy(&ids[..1], Instant(1)).unwrap();
@@ -202,6 +204,7 @@ async fn a_copy_is_replaced_as_a_whole_and_restores() {
         let mut bytes = whole.clone();
         bytes[at] ^= 1;
         fs::write(&file, &bytes).unwrap();
+        assert_eq!(check_copy(&file).unwrap_err().code(), "SW1607", "byte {at}");
         assert_eq!(restore(&file, &folder.path().join("third")).unwrap_err().code(), "SW1607", "byte {at}");
     }
 }

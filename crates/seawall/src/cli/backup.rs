@@ -5,10 +5,11 @@ use std::sync::Arc;
 
 use clap::{Args, Subcommand};
 use seawall_base::error::Result;
-use seawall_base::{Checked, Error, ErrorKind, Instant, SystemClock};
+use seawall_base::{Checked, Damage, Error, ErrorKind, Finding, Instant, Severity, SystemClock};
 use seawall_catalog::MaintenanceKind;
 use seawall_catalog::policy::Action;
 use seawall_pipeline::backup::{Manifest, Store, check};
+use seawall_storage::keys;
 use serde_json::json;
 
 use crate::assemble::{Installation, local_principal};
@@ -189,6 +190,11 @@ fn verify(global: &Global, from: &std::path::Path, id: Option<&str>) -> Result<E
         all.add(check(&store, manifest, &mut |path, bytes| bar.read(path, before + bytes)));
     }
     bar.done();
+    if let Err(error) = keys::check_copy(&store.keys()) {
+        let means = "personal fields in the logs of these backups cannot be opened".to_owned();
+        let found = Finding::of_error("keys".to_owned(), Damage::Altered, Severity::Critical, &error, means);
+        all.findings.push(found.remedy("seawall backup create"));
+    }
     let is_whole = all.is_whole() && errors.is_empty();
     if global.json() {
         let unreadable: Vec<String> = errors.iter().map(ToString::to_string).collect();
