@@ -82,7 +82,10 @@ fn kill_at(session: &mut Session, names: &str, nth: u64) -> Result<Option<Findin
     let strace = ["strace", "-f", "-qq", "--seccomp-bpf", "-o", "/dev/null", "-e", &trace, "-e", &inject, "--"];
     launch.wrap = strace.map(str::to_owned).to_vec();
     let Started::Listening(mut server) = launch.spawn()?.listening(START_MAX)? else { return Ok(Some(findings)) };
-    session.check_start(&server, &mut findings)?;
+    if let Err(error) = session.check_start(&server, &mut findings) {
+        // It may have come to its point while it was asked.
+        return if ends_within(&mut server, RUN_MAX)? { Ok(Some(findings)) } else { Err(error) };
+    }
     let producers = session.produce(&server);
     let met = ends_within(&mut server, RUN_MAX)?;
     server.kill()?;
