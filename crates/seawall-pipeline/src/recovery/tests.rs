@@ -166,6 +166,8 @@ struct World {
     recovered: Recovered,
     now: Instant,
     loads: u32,
+    /// Files that were damaged.
+    damaged: BTreeSet<String>,
 }
 
 impl World {
@@ -188,6 +190,7 @@ impl World {
             },
             now: Instant(Span::DAY.0),
             loads: 0,
+            damaged: BTreeSet::new(),
         }
     }
 
@@ -311,8 +314,13 @@ impl World {
             .collect();
         names.sort();
         let Some(newest) = names.iter().rfind(|name| name.starts_with("manifest-")).cloned() else { return };
-        let may: Vec<&String> = names.iter().filter(|name| **name == newest || name.starts_with("state-")).collect();
-        let path = folder.join(may[at % may.len()]);
+        // Two damaged manifests are more than a start is to survive.
+        let is_spared = names.iter().any(|name| name.starts_with("manifest-") && self.damaged.contains(name));
+        let is_hit = |name: &&String| name.starts_with("state-") || (**name == newest && !is_spared);
+        let may: Vec<&String> = names.iter().filter(is_hit).collect();
+        let Some(hit) = may.get(at % may.len().max(1)) else { return };
+        let path = folder.join(hit);
+        self.damaged.insert((*hit).clone());
         let mut bytes = std::fs::read(&path).unwrap();
         let at = at % bytes.len();
         bytes[at] ^= 1 << (at % 8);
