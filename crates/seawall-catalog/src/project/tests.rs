@@ -110,7 +110,13 @@ fn features_and_labels_are_read_as_declared() {
         loaded.project.other.iter().map(|other| (other.kind.as_str(), other.name.as_str())).collect();
     assert_eq!(
         kept,
-        [("live_view", "turnover"), ("recovery", "shop"), ("test", "a_card_counts"), ("transform", "clean_refunds")]
+        [
+            ("lifecycle", "shop"),
+            ("live_view", "turnover"),
+            ("recovery", "shop"),
+            ("test", "a_card_counts"),
+            ("transform", "clean_refunds")
+        ]
     );
     let known: Vec<Known> = loaded.project.training_sets.iter().map(|set| set.known).collect();
     assert_eq!(known, [Known::InTime, Known::Ignore]);

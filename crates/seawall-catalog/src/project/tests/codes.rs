@@ -402,7 +402,7 @@ fn recovery_promises_what_it_can_keep() {
 #[test]
 fn lifecycle_gives_up_what_it_can() {
     let lifecycle = |rest: &str| format!("kind: lifecycle\nname: shop\n{rest}\n");
-    let check = |rest: &str, expected: &[&str]| check("ends.yaml", &lifecycle(rest), expected);
+    let check = |rest: &str, expected: &[&str]| check("lifecycle.yaml", &lifecycle(rest), expected);
     check("raw: {keep_versions: 7d, quarantine: 90d}", &[]);
     check("every: 6h\nfeatures: {keep_versions: 30d}\nmodels: {unused: 90d, move_to: ../archive}", &[]);
     check("derived: {keep_versions: 31d}", &["SW1621 3:26"]);
@@ -412,7 +412,7 @@ fn lifecycle_gives_up_what_it_can() {
         &base_with("more.yaml", &lifecycle("every: 1d").replace("shop", "other")),
         LoadOptions::default(),
     )
-    .expect("it is declared once");
+    .expect_err("the lifecycle is declared twice");
 }
 
 #[test]
