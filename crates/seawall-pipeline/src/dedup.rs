@@ -79,7 +79,7 @@ impl DedupIndex {
 
     /// Takes the next row of a checkpoint, in the order of the log.
     pub fn restore(&mut self, row: Keyed) {
-        self.observe(row);
+        self.take(row);
     }
 
     /// The columns of the key.
@@ -104,11 +104,28 @@ impl DedupIndex {
         if seen != Seen::New {
             return seen;
         }
+        self.insert(row);
+        Seen::New
+    }
+
+    /// Takes a row that was new when it came in, whatever the horizon is now: the newest with its key is the one that
+    /// stands. Tells whether that changed anything.
+    fn take(&mut self, row: Keyed) -> bool {
+        self.forget_before(row.arrival);
+        let is_known = self.rows.get(&row.key).is_some_and(|known| {
+            known.arrival > row.arrival || known.arrival == row.arrival && known.content == row.content
+        });
+        if !is_known {
+            self.insert(row);
+        }
+        !is_known
+    }
+
+    fn insert(&mut self, row: Keyed) {
         self.rows.insert(row.key, Entry { content: row.content, arrival: row.arrival });
         if self.horizon.is_some() {
             self.by_arrival.push_back((row.arrival, row.key));
         }
-        Seen::New
     }
 
     /// Looks at a row without remembering it.
@@ -128,7 +145,7 @@ impl DedupIndex {
 
     /// Takes a row of a frame from the log.
     pub fn replay(&mut self, row: Keyed) {
-        if self.observe(row) == Seen::New {
+        if self.take(row) {
             self.unwritten.keys.push(row);
         }
     }
