@@ -185,9 +185,17 @@ fn simulation(root: &Path, options: &Options) -> Result<Option<PathBuf>> {
 /// Builds the workspace's default members, so that their dependencies are those of the tests.
 fn build(root: &Path, arguments: &[&str]) -> Result<()> {
     let cargo = std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into());
-    let status =
-        Command::new(cargo).current_dir(root).arg("build").args(arguments).status().context("running cargo")?;
-    if !status.success() {
+    let mut command = Command::new(cargo);
+    command.current_dir(root).arg("build").args(arguments);
+    // What `cargo run` tells this program of itself; build scripts that look at it would make their crates anew.
+    for (name, _) in std::env::vars_os() {
+        let told =
+            name.to_str().is_some_and(|name| name.starts_with("CARGO_PKG_") || name.starts_with("CARGO_MANIFEST_"));
+        if told {
+            command.env_remove(&name);
+        }
+    }
+    if !command.status().context("running cargo")?.success() {
         bail!("the binary does not build");
     }
     Ok(())
