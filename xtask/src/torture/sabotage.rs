@@ -79,13 +79,15 @@ fn look(bench: &Bench, binary: PathBuf, hunt: &Hunt) -> Result<Bug> {
         return Ok(outcome(false, true, format!("not looked for: {missing}")));
     }
     let mut row = harness.row(bench.seed);
+    // The scorecard is kept: it names files as they lie within the working folder.
+    let folder = format!("{}/", bench.work.display());
     let bench = Bench { binary, sabotage: Some(hunt.bug), part: hunt.part, ..bench.clone() };
     let mut trials = Trials::new(&mut row, TRIALS, Some(BUDGET), true);
     // A harness that cannot go on has found nothing: only a finding counts.
     let ended = (harness.run)(&bench, &mut trials);
     let finding = row.examples.first().cloned();
     let reason = || ended.err().map_or_else(|| "nothing was found".to_owned(), |error| format!("{error:#}"));
-    Ok(outcome(row.failed > 0, false, finding.unwrap_or_else(reason)))
+    Ok(outcome(row.failed > 0, false, finding.unwrap_or_else(reason).replace(&folder, "")))
 }
 
 #[cfg(test)]
