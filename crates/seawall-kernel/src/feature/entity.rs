@@ -291,7 +291,7 @@ pub(crate) fn unknown(compute: &Compute) -> Answer {
 }
 
 /// The same error with the name of the feature in front.
-fn of_feature(error: Error, name: &str) -> Error {
+pub(crate) fn of_feature(error: Error, name: &str) -> Error {
     let named = Error::new(error.kind(), error.code(), format!("feature {name}: {error}"));
     match error.remedy() {
         Some(hint) => named.hint(hint),
@@ -309,7 +309,7 @@ fn minute_end(minute: i64) -> Instant {
 }
 
 /// Seconds as the double nearest to the exact difference in microseconds, divided by a million.
-fn seconds_between(earlier: Instant, later: Instant) -> f64 {
+pub(crate) fn seconds_between(earlier: Instant, later: Instant) -> f64 {
     let microseconds = i128::from(later.0) - i128::from(earlier.0);
     microseconds as f64 / 1e6
 }

@@ -92,17 +92,35 @@ pub fn entity_keys(plan: &ViewPlan, rows: &RecordBatch) -> Result<Vec<Option<Ent
 
 /// The entity of each of `rows` rows, from the entity columns in key order.
 pub(crate) fn keys_of(plan: &ViewPlan, columns: &[ArrayRef], rows: usize) -> Result<Vec<Option<EntityKey>>> {
-    let mut components = Vec::with_capacity(columns.len());
-    for (field, array) in plan.entity_fields().iter().zip(columns) {
-        let component = Component::new(field.name(), &flat(array)?)?;
-        if Class::of(field.data_type()) != Some(component.class) {
-            let types = format!("{}, but is given as {}", field.data_type(), array.data_type());
-            let message = format!("entity column {} of {} is {types}", field.name(), plan.view().id());
-            return Err(Error::invalid("SW0312", message).hint("cast the column to the view's type"));
+    let keys = KeyColumns::new(plan, columns)?;
+    Ok((0..rows).map(|row| encode(&keys.0, row).map(|bytes| EntityKey(bytes.into()))).collect())
+}
+
+/// The entity columns of some rows.
+pub(crate) struct KeyColumns(Vec<Component>);
+
+impl KeyColumns {
+    /// The entity columns in key order; refuses types other than the plan's.
+    pub fn new(plan: &ViewPlan, columns: &[ArrayRef]) -> Result<Self> {
+        let mut components = Vec::with_capacity(columns.len());
+        for (field, array) in plan.entity_fields().iter().zip(columns) {
+            let component = Component::new(field.name(), &flat(array)?)?;
+            if Class::of(field.data_type()) != Some(component.class) {
+                let types = format!("{}, but is given as {}", field.data_type(), array.data_type());
+                let message = format!("entity column {} of {} is {types}", field.name(), plan.view().id());
+                return Err(Error::invalid("SW0312", message).hint("cast the column to the view's type"));
+            }
+            components.push(component);
         }
-        components.push(component);
+        Ok(KeyColumns(components))
     }
-    Ok((0..rows).map(|row| encode(&components, row).map(|bytes| EntityKey(bytes.into()))).collect())
+
+    /// Replaces the bytes of `out` by the row's [`EntityKey`]; false when the row has none. One buffer serves all rows of
+    /// a history, most of which belong to entities that nobody keeps.
+    pub fn encode(&self, row: usize, out: &mut Writer) -> bool {
+        out.0.clear();
+        encode_into(&self.0, row, out)
+    }
 }
 
 /// One column of a key.
@@ -128,15 +146,20 @@ pub(crate) fn not_a_key(name: &str, data_type: &DataType) -> Error {
 
 fn encode(components: &[Component], row: usize) -> Option<Vec<u8>> {
     let mut out = Writer::default();
+    encode_into(components, row, &mut out).then_some(out.0)
+}
+
+/// Appends the typed encoding; false, with half of it written, when a component is null.
+fn encode_into(components: &[Component], row: usize, out: &mut Writer) -> bool {
     for component in components {
         let value = component.values.value(row);
         if value == Value::Null {
-            return None;
+            return false;
         }
         out.u8(tag(component.class));
-        value.encode(&mut out);
+        value.encode(out);
     }
-    Some(out.0)
+    true
 }
 
 /// Distinguishes values that share a representation.

@@ -5,4 +5,5 @@ mod fixture;
 mod named;
 mod oracle;
 mod random;
+mod stepwise;
 mod timing;
