@@ -3,8 +3,8 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{LexicographicalComparator, SortColumn, concat_batches, take_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};
 use seawall_base::declare::{FeatureRef, FeatureView, Known, TrainingSet};
 use seawall_base::engine::{Fingerprint, PinnedInput, TrainingSetPlan, TrainingSetRows};
@@ -13,7 +13,7 @@ use seawall_base::ids::Dataset;
 use seawall_base::table::{TableName, TableStore, TableVersion};
 use seawall_base::{Hash, Instant, Permit, column};
 use seawall_kernel::CORE_VERSION;
-use seawall_kernel::feature::{Decisions, ViewPlan, entity_keys, key_hashes, sweep};
+use seawall_kernel::feature::{Decisions, SweepOptions, ViewPlan, entity_keys, key_hashes, sweep_with};
 
 use super::{DECISION_TIME, LABEL, content_hash, label, own_contract};
 use crate::codes;
@@ -109,9 +109,13 @@ impl<'a> Builder<'a> {
         }
         let batches = self.read(pins, &declared.from, None).await?;
         let schema = batches.first().map_or_else(|| dataset.table_schema(), RecordBatch::schema);
-        let rows = sorted(&concat_batches(&schema, &batches)?, dataset, &declared.at)?;
+        let unordered = concat_batches(&schema, &batches)?;
+        drop(batches);
+        let order = decision_order(&unordered, dataset, &instants(&unordered, &declared.at, dataset)?)?;
+        let rows = take_record_batch(&unordered, &order)?;
         let at = instants(&rows, &declared.at, dataset)?;
-        let own = key_hashes(&rows, &dataset.primary_key)?;
+        let reads_itself = plan.views.iter().any(|view| view.from == dataset.name);
+        let own = if reads_itself { key_hashes(&rows, &dataset.primary_key)? } else { vec![None; at.len()] };
         Ok(Spine { dataset, rows, at, own })
     }
 
@@ -152,7 +156,8 @@ impl<'a> Builder<'a> {
             own: if view.from == spine.dataset.name { spine.own.clone() } else { vec![None; spine.at.len()] },
             cuts: None,
         };
-        let sweeping = tokio::task::spawn_blocking(move || sweep(&compiled, &history, &decisions));
+        let options = SweepOptions::on(std::thread::available_parallelism().map_or(1, usize::from));
+        let sweeping = tokio::task::spawn_blocking(move || sweep_with(&compiled, &history, &decisions, options));
         let values = sweeping.await.map_err(|e| {
             Error::internal(codes::ENGINE_STOPPED, format!("sweeping view {} was stopped", view.name)).because(e)
         })??;
@@ -231,17 +236,25 @@ fn context_sql(context: &[(String, String)]) -> String {
     format!("select {} from input", columns.join(", "))
 }
 
-/// Rows by decision time, then key, then identity: an order that no file or batch decides.
-fn sorted(rows: &RecordBatch, dataset: &Dataset, at: &str) -> Result<RecordBatch> {
-    let mut by: Vec<&str> = vec![at];
-    by.extend(dataset.primary_key.iter().map(String::as_str));
-    by.extend([column::PARTITION, column::LSN]);
-    let mut keys = Vec::with_capacity(by.len());
-    for name in by {
-        keys.push(SortColumn { values: Arc::clone(named(rows, name, dataset)?), options: None });
+/// The order of the rows by decision time, then key, then identity: an order that no file or batch decides. Most rows are
+/// told apart by their times alone, so only those of one time are compared column by column.
+fn decision_order(rows: &RecordBatch, dataset: &Dataset, at: &[Instant]) -> Result<UInt32Array> {
+    let count = u32::try_from(at.len()).map_err(|_| {
+        let message = format!("{} decisions are too many for one training set", at.len());
+        Error::invalid(codes::SPINE, message).hint("take the rows from a dataset that holds fewer of them")
+    })?;
+    let keys = dataset.primary_key.iter().map(String::as_str).chain([column::PARTITION, column::LSN]);
+    let mut columns = Vec::new();
+    for name in keys {
+        columns.push(SortColumn { values: Arc::clone(named(rows, name, dataset)?), options: None });
     }
-    let order = lexsort_to_indices(&keys, None)?;
-    Ok(take_record_batch(rows, &order)?)
+    let comparator = LexicographicalComparator::try_new(&columns)?;
+    let mut order: Vec<(Instant, u32)> = at.iter().copied().zip(0..count).collect();
+    order.sort_unstable();
+    for of_one_time in order.chunk_by_mut(|a, b| a.0 == b.0) {
+        of_one_time.sort_unstable_by(|a, b| comparator.compare(a.1 as usize, b.1 as usize));
+    }
+    Ok(order.into_iter().map(|(_, row)| row).collect::<Vec<u32>>().into())
 }
 
 fn instants(rows: &RecordBatch, at: &str, dataset: &Dataset) -> Result<Vec<Instant>> {
