@@ -6,6 +6,7 @@
 //! files away.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +60,8 @@ const COMMIT_ATTEMPTS_MAX: u32 = 100;
 const CONTENTION_PAUSE_MAX: Duration = Duration::from_millis(200);
 /// A state that was not looked after for this long may be older than what a vacuum left of the log.
 const STATE_FRESH_FOR: Span = Span(60 * Span::SECOND.0);
+/// Parts of one data file that are decoded at the same time.
+const SCAN_SHARES_MAX: usize = 8;
 /// Data files of one scan that are read at the same time.
 const SCAN_FILES_INFLIGHT_MAX: usize = 4;
 
@@ -485,19 +488,23 @@ impl TableStore for DeltaStore {
             let (schema, policy) = (Arc::clone(&schema), policy.clone());
             async move {
                 let bytes = self.read_data_file(table, &data_file).await?;
-                compute(move || {
-                    let read = file::decode(bytes, &schema, &data_file.path)?;
-                    match &policy {
-                        None => Ok(read),
-                        Some(rows) => read.iter().map(|batch| rows.apply(batch)).collect(),
-                    }
-                })
-                .await
+                let opened = Arc::new(file::Opened::new(bytes, &schema, &data_file.path)?);
+                let decoded = shares(opened.row_groups()).map(|row_groups| {
+                    let (opened, policy) = (Arc::clone(&opened), policy.clone());
+                    compute(move || {
+                        let read = opened.decode(row_groups)?;
+                        match &policy {
+                            None => Ok(read),
+                            Some(rows) => read.iter().map(|batch| rows.apply(batch)).collect(),
+                        }
+                    })
+                });
+                futures::future::try_join_all(decoded).await
             }
         });
-        let batches: Vec<Vec<RecordBatch>> =
+        let batches: Vec<Vec<Vec<RecordBatch>>> =
             stream::iter(reads).buffered(SCAN_FILES_INFLIGHT_MAX).try_collect().await?;
-        Ok(batches.into_iter().flatten().collect())
+        Ok(batches.into_iter().flatten().flatten().collect())
     }
 
     async fn tables(&self) -> Result<Vec<TableName>> {
@@ -551,6 +558,12 @@ async fn encode(
         file::encode(&conformed, &schema, &personal).map(Some)
     })
     .await
+}
+
+/// The row groups of a file in a few shares of about equal size, which are decoded at the same time.
+fn shares(row_groups: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = row_groups.clamp(1, SCAN_SHARES_MAX);
+    (0..count).map(move |share| share * row_groups / count..(share + 1) * row_groups / count)
 }
 
 /// Runs CPU work on the blocking pool.
