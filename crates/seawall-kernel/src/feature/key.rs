@@ -4,14 +4,16 @@
 //! of any width are equal when their numbers are. Floats identify nothing: two of them may print alike and differ.
 
 use std::fmt;
+use std::hash::Hasher;
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit};
 use arrow::record_batch::RecordBatch;
 use seawall_base::error::Result;
 use seawall_base::{Error, Hash};
+use siphasher::sip::SipHasher13;
 
 use super::plan::ViewPlan;
 use crate::aggregate::bytes::{Reader, Writer, garbage};
@@ -121,6 +123,24 @@ impl KeyColumns {
         out.0.clear();
         encode_into(&self.0, row, out)
     }
+}
+
+/// The share, of so many, that each row's entity falls into; none for a row without one. `columns` are the view's entity
+/// columns in key order. Rows of one entity fall into one share, whatever batches they are in, so shares of a history can
+/// be swept one after the other.
+pub fn entity_shares(plan: &ViewPlan, columns: &[ArrayRef], shares: u32) -> Result<Vec<Option<u32>>> {
+    let keys = KeyColumns::new(plan, columns)?;
+    let rows = columns.first().map_or(0, |column| column.len());
+    let mut key = Writer::default();
+    let mut found = Vec::with_capacity(rows);
+    for row in 0..rows {
+        found.push(keys.encode(row, &mut key).then(|| {
+            let mut hasher = SipHasher13::new();
+            hasher.write(&key.0);
+            (hasher.finish() % u64::from(shares.max(1))) as u32
+        }));
+    }
+    Ok(found)
 }
 
 /// One column of a key.

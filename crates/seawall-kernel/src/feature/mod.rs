@@ -22,7 +22,7 @@ mod sweep;
 mod tests;
 
 pub use explain::{ExplainedRow, Explanation, explain};
-pub use key::{EntityKey, entity_keys, key_hashes};
+pub use key::{EntityKey, entity_keys, entity_shares, key_hashes};
 pub use plan::{FeatureDescription, ViewPlan};
 pub use state::{Retention, ViewState};
 pub use sweep::{Decisions, SweepOptions, sweep, sweep_with};

@@ -13,8 +13,9 @@ use seawall_base::ids::Dataset;
 use seawall_base::table::{TableName, TableStore, TableVersion};
 use seawall_base::{Hash, Instant, Permit, column};
 use seawall_kernel::CORE_VERSION;
-use seawall_kernel::feature::{Decisions, SweepOptions, ViewPlan, entity_keys, key_hashes, sweep_with};
+use seawall_kernel::feature::{SweepOptions, ViewPlan, key_hashes};
 
+use super::history::{Asked, Budget, History, Source};
 use super::{DECISION_TIME, LABEL, content_hash, label, own_contract};
 use crate::codes;
 use crate::policy;
@@ -27,6 +28,7 @@ pub(crate) struct Builder<'a> {
     sessions: &'a SessionFactory,
     runtime: &'a QueryRuntime,
     permit: &'a Permit,
+    budget: &'a Budget,
 }
 
 /// The decisions, sorted: the rows of the spine and what follows from them.
@@ -38,7 +40,13 @@ struct Spine<'a> {
 }
 
 /// The inputs at their versions, by table.
-type Pins = BTreeMap<String, PinnedInput>;
+type Pins = BTreeMap<String, Pin>;
+
+/// An input at its version.
+struct Pin {
+    input: PinnedInput,
+    rows: u64,
+}
 
 /// The output in the making: named columns in order.
 #[derive(Default)]
@@ -48,14 +56,16 @@ struct Output {
 }
 
 impl<'a> Builder<'a> {
-    /// A builder that reads `store` for the holder of `permit`, on the engine's threads.
+    /// A builder that reads `store` for the holder of `permit`, on the engine's threads. The history of a view that is
+    /// larger than `budget` goes to disk.
     pub(crate) fn new(
         store: &'a dyn TableStore,
         sessions: &'a SessionFactory,
         runtime: &'a QueryRuntime,
         permit: &'a Permit,
+        budget: &'a Budget,
     ) -> Self {
-        Builder { store, sessions, runtime, permit }
+        Builder { store, sessions, runtime, permit, budget }
     }
 
     /// The rows and their fingerprint.
@@ -89,14 +99,14 @@ impl<'a> Builder<'a> {
         for name in inputs.iter().copied() {
             let wanted = plan.versions.iter().find(|(table, _)| table == name).map(|(_, version)| *version);
             let snapshot = self.store.snapshot(&TableName::dataset(name)?, wanted).await?;
-            let pin = PinnedInput { table: name.to_owned(), version: snapshot.version, cut: snapshot.cut };
-            pins.insert(name.to_owned(), pin);
+            let input = PinnedInput { table: name.to_owned(), version: snapshot.version, cut: snapshot.cut };
+            pins.insert(name.to_owned(), Pin { input, rows: snapshot.rows });
         }
         Ok(pins)
     }
 
     async fn read(&self, pins: &Pins, name: &str, columns: Option<&[String]>) -> Result<Vec<RecordBatch>> {
-        let version: TableVersion = pins.get(name).map(|pin| pin.version).ok_or_else(|| not_planned(name))?;
+        let version: TableVersion = pins.get(name).map(|pin| pin.input.version).ok_or_else(|| not_planned(name))?;
         self.store.scan(self.permit, &TableName::dataset(name)?, version, columns).await
     }
 
@@ -115,7 +125,7 @@ impl<'a> Builder<'a> {
         let rows = take_record_batch(&unordered, &order)?;
         let at = instants(&rows, &declared.at, dataset)?;
         let reads_itself = plan.views.iter().any(|view| view.from == dataset.name);
-        let own = if reads_itself { key_hashes(&rows, &dataset.primary_key)? } else { vec![None; at.len()] };
+        let own = if reads_itself { key_hashes(&rows, &dataset.primary_key)? } else { Vec::new() };
         Ok(Spine { dataset, rows, at, own })
     }
 
@@ -148,16 +158,18 @@ impl<'a> Builder<'a> {
     ) -> Result<()> {
         let view = view(plan, feature_ref)?;
         let compiled = Arc::new(ViewPlan::compile(view, dataset(plan, &view.from)?)?);
-        let history = self.read(pins, &view.from, Some(&compiled.input_columns())).await?;
-        let decisions = Decisions {
-            keys: entity_keys(&compiled, &entity_columns(view, feature_ref, spine)?)?,
+        let pin = pins.get(&view.from).ok_or_else(|| not_planned(&view.from))?;
+        let (store, permit, table) = (self.store, self.permit, TableName::dataset(&view.from)?);
+        let source = Source { store, permit, table, version: pin.input.version, rows: pin.rows };
+        let history = History::read(&source, &compiled, self.budget).await?;
+        let asked = Asked {
+            entity: entity_columns(view, feature_ref, spine)?,
             at: spine.at.clone(),
             known: spine.at.iter().map(|at| known_at(&plan.training_set, *at)).collect(),
-            own: if view.from == spine.dataset.name { spine.own.clone() } else { vec![None; spine.at.len()] },
-            cuts: None,
+            own: if view.from == spine.dataset.name { spine.own.clone() } else { Vec::new() },
         };
         let options = SweepOptions::on(std::thread::available_parallelism().map_or(1, usize::from));
-        let sweeping = tokio::task::spawn_blocking(move || sweep_with(&compiled, &history, &decisions, options));
+        let sweeping = tokio::task::spawn_blocking(move || history.sweep(&compiled, asked, options));
         let values = sweeping.await.map_err(|e| {
             Error::internal(codes::ENGINE_STOPPED, format!("sweeping view {} was stopped", view.name)).because(e)
         })??;
@@ -315,7 +327,7 @@ fn fingerprint(plan: &TrainingSetPlan, pins: Pins, rows: &RecordBatch, stopped: 
     }
     Ok(Fingerprint {
         training_set: training_set.name.clone(),
-        inputs: pins.into_values().collect(),
+        inputs: pins.into_values().map(|pin| pin.input).collect(),
         definitions,
         revision: plan.revision.clone(),
         core_version: CORE_VERSION,

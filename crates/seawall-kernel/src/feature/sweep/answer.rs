@@ -191,7 +191,7 @@ impl Respondent<'_> {
             if self.visible.reveal(rows.places(), decisions.known[index], decisions.cut(index)) {
                 self.blocks.iter_mut().for_each(Blocks::clear);
             }
-            self.decision(rows, decisions.at[index], decisions.own[index])?;
+            self.decision(rows, decisions.at[index], decisions.own(index))?;
         }
         Ok(())
     }

@@ -38,7 +38,7 @@ const CHUNK_ROWS: usize = 64 * 1024;
 /// Rows that a range of entities has on average: few enough for a processor's cache, enough to be worth a piece of work.
 const RANGE_ROWS: usize = 64 * 1024;
 
-/// Decisions to answer; all lists have the same length.
+/// Decisions to answer; all lists that are not empty have the same length.
 #[derive(Debug, Clone, Default)]
 pub struct Decisions {
     /// Entity of each decision; none for a null key, whose features are all null.
@@ -47,7 +47,7 @@ pub struct Decisions {
     pub at: Vec<Instant>,
     /// K: rows with `available_at < known` are visible.
     pub known: Vec<Instant>,
-    /// Key hash of the row that must not be seen, because it asks.
+    /// Key hash of the row that must not be seen, because it asks; empty when there are none.
     pub own: Vec<Option<u128>>,
     /// C: rows within the cut are visible; all rows when absent.
     pub cuts: Option<Vec<Arc<Cut>>>,
@@ -113,13 +113,23 @@ impl Decisions {
         (self.known[index], size, index)
     }
 
+    /// The own row of a decision.
+    fn own(&self, index: usize) -> Option<u128> {
+        self.own.get(index).copied().flatten()
+    }
+
     fn check(&self, plan: &ViewPlan) -> Result<()> {
         let count = self.keys.len();
-        check_decisions(plan, count, self.at.len(), &self.own)?;
+        if !self.own.is_empty() {
+            check_decisions(plan, count, self.at.len(), &self.own)?;
+        }
         let cuts = self.cuts.as_ref().map_or(count, Vec::len);
-        if self.known.len() != count || cuts != count {
-            let message =
-                format!("{count} decisions, {} known times and {cuts} cuts do not go together", self.known.len());
+        if self.at.len() != count || self.known.len() != count || cuts != count {
+            let message = format!(
+                "{count} decisions, {} times, {} known times and {cuts} cuts do not go together",
+                self.at.len(),
+                self.known.len()
+            );
             return Err(Error::internal("SW0313", message));
         }
         Ok(())
