@@ -1,5 +1,7 @@
 //! Training sets of the running revision: built by the engine, kept as a table version with its fingerprint.
 
+mod diff;
+
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
@@ -16,6 +18,8 @@ use crate::monitor::drafts::{Found, key};
 use crate::pipeline::{Parts, Pipeline, ensure_with_known_columns};
 use crate::revision::{Revision, ServedSet};
 use crate::table_writer::conform;
+
+pub use diff::{ColumnChange, ColumnState, Difference, Example, Ingredient, Rows};
 
 /// Code of a build that the set's own contract refuses as a whole.
 pub(crate) const REFUSED: &str = "SW1511";
