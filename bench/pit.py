@@ -1,13 +1,15 @@
 #!/usr/bin/env python3
 """Training sets: values as they were known at each decision, against as-of joins and window queries of Seawall's peers.
 
-Usage: pit.py [--cases NAME ..] [--quick] [--no-feast] [--rounds N] [--binary PATH] [--json]
+Usage: pit.py [--cases NAME ..] [--quick] [--no-feast] [--large N] [--rounds N] [--binary PATH] [--json]
 
 - latest_20k, latest_200k: 20,000 (200,000) decisions, three views of ten integers over 200,000 (2,000,000) rows each.
 - latest_deep: 100,000 decisions over 2,000,000 rows, a thousand of them per entity. `feast get_historical_features`
   (its DuckDB store) answers the same beside the others, once, because it takes minutes.
 - windowed: ten exact windowed aggregates over 10,000,000 events at 1,000,000 decisions, and the same at a quarter and at a
   sixteenth of the size, which gives the slope of the cost.
+- large (only with --large N): the same ten aggregates over N million events at a tenth as many decisions, with the greatest
+  memory of the server; the values of a thousandth of the entities are compared with DuckDB's.
 
 Every value must be known: rows that happen at the decision's own instant are not known yet, and values are younger than
 seven days. Amounts are integers, so that sums are exact on every side. All sides read the same Parquet files, those that
@@ -39,6 +41,7 @@ TTL_DAYS = 7
 DAYS = 60
 START = 1_767_225_600_000_000
 VALUES = [f"f{i}" for i in range(10)]
+FILE_ROWS = 10_000_000
 # How many times smaller every case is with --quick.
 QUICK = 20
 
@@ -146,17 +149,25 @@ def write(path, columns):
 
 
 def make_inputs(case, values, folder):
-    """The Parquet files of a case: `spine`, and `events0` and so on, of which each is the history of one view."""
+    """The Parquet files of a case: `spine`, and `events0` and so on, of which each is the history of one view, in files of
+    ten million rows at most."""
     import numpy as np
 
     rng = np.random.default_rng(7)
     for view in range(case.views):
-        columns = {"entity": rng.integers(0, case.entities, case.rows), "t": times(rng, case.rows, 0, odd=False)}
-        columns |= {name: rng.integers(0, 1_000_000, case.rows) for name in values}
-        write(folder / f"events{view}.parquet", columns)
+        at = times(rng, case.rows, 0, odd=False)
+        parts = folder / f"events{view}"
+        parts.mkdir()
+        for part in range(0, case.rows, FILE_ROWS):
+            columns = {"t": at[part : part + FILE_ROWS]}
+            count = len(columns["t"])
+            columns["entity"] = rng.integers(0, case.entities, count)
+            columns |= {name: rng.integers(0, 1_000_000, count) for name in values}
+            write(parts / f"{part}.parquet", columns)
     at = times(rng, case.decisions, DAYS // 2, odd=True)
     spine = {"id": np.arange(case.decisions), "entity": rng.integers(0, case.entities, case.decisions), "t": at}
-    write(folder / "spine.parquet", spine)
+    (folder / "spine").mkdir()
+    write(folder / "spine" / "0.parquet", spine)
 
 
 def declare(project, name, properties):
@@ -164,7 +175,7 @@ def declare(project, name, properties):
     for column, rest in properties.items():
         lines.append(f"      - {{name: {column}, {rest}}}")
     (project / f"{name}.odcs.yaml").write_text(CONTRACT.format(name=name, properties="\n".join(lines)))
-    path = json.dumps(str((project / f"{name}.parquet").resolve()))
+    path = json.dumps(str(project.resolve() / name / "*.parquet"))
     (project / f"{name}.yaml").write_text(SOURCE.format(name=name, path=path))
 
 
@@ -421,6 +432,36 @@ def measure(case, values, features, columns, plans, settings, binary, with_feast
     return report
 
 
+def large(events, settings, binary):
+    """A history that is larger than the memory for it."""
+    import duckdb
+
+    case = Case("large", events // 10, events, max(events // 100, 1))
+    with tempfile.TemporaryDirectory(prefix="seawall-bench-") as folder:
+        project, data = Path(folder) / "project", Path(folder) / "data"
+        project.mkdir()
+        make_project(case, ["amount"], windowed_features(), project)
+        frame.command(binary, project, data, "apply")
+        print("large: loading", file=sys.stderr)
+        frame.command(binary, project, data, "run")
+        with frame.serving(binary, project, data) as (client, process):
+            built = client.training_set("set", rebuild=True)
+            status = Path(f"/proc/{process}/status").read_text()
+        peak = next(int(line.split()[1]) // 1024 for line in status.splitlines() if line.startswith("VmHWM"))
+        print("large: comparing", file=sys.stderr)
+        connection = duckdb.connect()
+        connection.execute("set timezone = 'UTC'; set memory_limit = '4GB'")
+        of_some = lambda name: f"(from read_parquet({files_of(data, name)!r}) where entity % 1000 = 0)"
+        names = ["spine", "events0"]
+        expected = connection.sql(duckdb_join({name: of_some(name) for name in names}, case)).to_arrow_table()
+        columns = ", ".join(f'"{name}"' for name in windowed_columns() if name != "t")
+        some = f"select {columns}, _at as t from read_parquet({files_of(data, built.table)!r}) semi join {of_some('spine')} using (id)"
+        found = connection.sql(some).to_arrow_table()
+        told = frame.differences(normal(found, windowed_columns()), normal(expected, windowed_columns()))
+    report = {"events": case.rows, "rows": case.decisions, "compared": expected.num_rows, "differences": told}
+    return report | {"equal": not told, "engine_ms": built.engine_ms, "whole_build_ms": built.elapsed_ms, "peak_mib": peak}
+
+
 def best(report, in_memory):
     peers = report["peers"].items()
     return min(told["median_ms"] for name, told in peers if name.endswith("_memory") == in_memory)
@@ -433,12 +474,16 @@ def latest(case, settings, binary):
     return measure(case, VALUES, features, latest_columns(case), plans, settings, binary, with_feast)
 
 
-def windowed(case, settings, binary, plans):
+def windowed_features():
     features = []
     for name, kind, days in AGGREGATES:
         column = '"*"' if kind == "count" else "amount"
         features.append(f"{name}: {{{kind}: {column}, window: {days}d, edge: exact}}")
-    return measure(case, ["amount"], features, windowed_columns(), plans, settings, binary)
+    return features
+
+
+def windowed(case, settings, binary, plans):
+    return measure(case, ["amount"], windowed_features(), windowed_columns(), plans, settings, binary)
 
 
 def ratios(cases):
@@ -469,9 +514,10 @@ def main():
     names = [*(case.name for case in LATEST), WINDOWED.name]
     parser = frame.arguments(__doc__)
     parser.set_defaults(rounds=3)
-    parser.add_argument("--cases", nargs="+", choices=names, default=names, help="only these cases")
+    parser.add_argument("--cases", nargs="*", choices=names, default=names, help="only these cases")
     parser.add_argument("--quick", action="store_true", help=f"everything {QUICK} times smaller")
     parser.add_argument("--no-feast", action="store_true", help="leave Feast out")
+    parser.add_argument("--large", type=int, default=0, metavar="N", help="also the large case, over N million events")
     settings = parser.parse_args()
     frame.use_pinned_packages(__file__)
     binary = frame.find_binary(settings.binary)
@@ -487,11 +533,14 @@ def main():
         for times_smaller in SLOPE_TIMES:
             alone = {}, {"duckdb_join": duckdb_join}
             scaled.append(windowed(WINDOWED.smaller(size * times_smaller), settings, binary, alone))
-    equal = all(report["equal"] for report in [*cases.values(), *scaled])
+    of_large = [large(settings.large * 1_000_000, settings, binary)] if settings.large else []
+    equal = all(report["equal"] for report in [*cases.values(), *scaled, *of_large])
     report = {"bench": NAME, "profile": binary.profile, "machine": frame.machine(), "equal": equal, "cases": cases}
     report["ratios"] = ratios(cases)
     if scaled and equal:
         report["slope"] = slope([*scaled, cases[WINDOWED.name]])
+    if of_large:
+        report["large"] = of_large[0]
     if settings.json:
         print(json.dumps(report))
     else:
@@ -506,6 +555,9 @@ def print_report(report):
             told = case["feast"]
             print(f"  feast {told['version']}: {told['ms']:,.0f} ms, {told['peak_mib']:,} MiB; differences: {told['differences']}")
     print(json.dumps(report["ratios"], indent=2))
+    if told := report.get("large"):
+        print(f"large: {told['events']:,} events, {told['rows']:,} decisions: {told['engine_ms']:,} ms, {told['peak_mib']:,} MiB")
+        print(f"  {told['compared']:,} decisions compared; differences: {told['differences']}")
     if "slope" in report:
         print(f"slope of the cost over 1, 4 and 16 times the size: {report['slope']}")
 

@@ -46,10 +46,10 @@ def main():
         entities=[entity],
         ttl=timedelta(days=ttl),
         schema=[Field(name=name, dtype=Int64) for name in VALUES],
-        source=FileSource(name="events", path=str(inputs / "events0.parquet"), timestamp_field="t"),
+        source=FileSource(name="events", path=str(inputs / "events0" / "0.parquet"), timestamp_field="t"),
     )
     store.apply([entity, view])
-    spine = pandas.read_parquet(inputs / "spine.parquet").rename(columns={"t": "event_timestamp"})
+    spine = pandas.read_parquet(inputs / "spine" / "0.parquet").rename(columns={"t": "event_timestamp"})
     began = time.perf_counter()
     rows = store.get_historical_features(entity_df=spine, features=[f"v0:{name}" for name in VALUES]).to_arrow()
     ms = (time.perf_counter() - began) * 1000
