@@ -22,11 +22,9 @@ impl Accumulator {
         order: impl Fn(usize) -> RowOrder,
     ) {
         let Some(column) = column else {
-            let input = |row| aggregate.prepare(Value::Null, order(row));
-            return rows.for_each(|row| self.update(input(row)));
+            return self.update_rows(aggregate, rows, order);
         };
         match (&mut *self, aggregate.kind, column) {
-            (Accumulator::Count(count), Kind::Rows, _) => *count += rows.len() as u64,
             (Accumulator::Sum(sum), Kind::Sum, Column::Int(values)) => add_integers(sum, values, rows),
             (Accumulator::Sum(sum), Kind::Sum, Column::Float(values)) => add_floats(sum, values, rows),
             (Accumulator::Min(held), Kind::Min, Column::Float(values)) => {
@@ -42,6 +40,14 @@ impl Accumulator {
                 offer_integer(held, values, rows, Ordering::Greater);
             }
             _ => rows.for_each(|row| self.update(aggregate.prepare(column.value(row), order(row)))),
+        }
+    }
+
+    /// Takes in rows whatever their values.
+    fn update_rows(&mut self, aggregate: Aggregate, rows: Range<usize>, order: impl Fn(usize) -> RowOrder) {
+        match (&mut *self, aggregate.kind) {
+            (Accumulator::Count(count), Kind::Rows) => *count += rows.len() as u64,
+            _ => rows.for_each(|row| self.update(aggregate.prepare(Value::Null, order(row)))),
         }
     }
 }

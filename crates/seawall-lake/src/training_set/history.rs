@@ -194,7 +194,7 @@ impl Spill {
             for (place, decision) in of_share.iter().enumerate() {
                 places[*decision as usize] = (share, place);
             }
-            let rows = self.read(share)?;
+            let rows = if of_share.is_empty() { Vec::new() } else { self.read(share)? };
             let of_share = asked.some(&self.plan, of_share)?;
             answered.push(sweep_with(&self.plan, &rows, &of_share, options)?);
         }
