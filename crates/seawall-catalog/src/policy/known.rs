@@ -41,7 +41,7 @@ impl Principals {
     /// How many are remembered.
     #[cfg(test)]
     pub fn len(&self) -> usize {
-        self.0.lock().unwrap().len()
+        self.0.lock().expect("no holder of this lock panics").len()
     }
 }
 
@@ -88,6 +88,6 @@ impl Known {
     /// Rights that are remembered.
     #[cfg(test)]
     pub fn rights(&self) -> usize {
-        self.decided.lock().unwrap().rights.values().map(HashMap::len).sum()
+        self.decided.lock().expect("no holder of this lock panics").rights.values().map(HashMap::len).sum()
     }
 }
