@@ -74,6 +74,7 @@ impl<'a> Builder<'a> {
         let inputs = inputs(plan)?;
         policy::check_full(self.permit, inputs.iter().copied(), &format!("training set {}", training_set.name))?;
         let pins = self.pin(plan, &inputs).await?;
+        plan.progress.begin(history_rows(plan, &pins)? * 2);
         let spine = self.spine(plan, &pins).await?;
         let mut output = Output::default();
         for key in &spine.dataset.primary_key {
@@ -161,7 +162,7 @@ impl<'a> Builder<'a> {
         let pin = pins.get(&view.from).ok_or_else(|| not_planned(&view.from))?;
         let (store, permit, table) = (self.store, self.permit, TableName::dataset(&view.from)?);
         let source = Source { store, permit, table, version: pin.input.version, rows: pin.rows };
-        let history = History::read(&source, &compiled, self.budget).await?;
+        let history = History::read(&source, &compiled, self.budget, &plan.progress).await?;
         let asked = Asked {
             entity: entity_columns(view, feature_ref, spine)?,
             at: spine.at.clone(),
@@ -169,7 +170,8 @@ impl<'a> Builder<'a> {
             own: if view.from == spine.dataset.name { spine.own.clone() } else { Vec::new() },
         };
         let options = SweepOptions::on(std::thread::available_parallelism().map_or(1, usize::from));
-        let sweeping = tokio::task::spawn_blocking(move || history.sweep(&compiled, asked, options));
+        let progress = Arc::clone(&plan.progress);
+        let sweeping = tokio::task::spawn_blocking(move || history.sweep(&compiled, asked, options, &progress));
         let values = sweeping.await.map_err(|e| {
             Error::internal(codes::ENGINE_STOPPED, format!("sweeping view {} was stopped", view.name)).because(e)
         })??;
@@ -230,6 +232,15 @@ fn inputs(plan: &TrainingSetPlan) -> Result<BTreeSet<&str>> {
         names.insert(&view(plan, feature_ref)?.from);
     }
     Ok(names)
+}
+
+/// The rows of all histories; those that two views read count twice.
+fn history_rows(plan: &TrainingSetPlan, pins: &Pins) -> Result<u64> {
+    let mut rows = 0;
+    for feature_ref in &plan.training_set.features {
+        rows += pins.get(&view(plan, feature_ref)?.from).map_or(0, |pin| pin.rows);
+    }
+    Ok(rows)
 }
 
 /// K of a decision: rows that were available before it are visible to its features.

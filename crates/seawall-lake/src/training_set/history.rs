@@ -15,6 +15,7 @@ use arrow::compute::{interleave, take_record_batch};
 use arrow::error::ArrowError;
 use arrow::ipc::reader::StreamReader;
 use arrow::ipc::writer::StreamWriter;
+use seawall_base::engine::BuildProgress;
 use seawall_base::error::{Error, ErrorKind, Result};
 use seawall_base::table::{TableName, TableStore, TableVersion};
 use seawall_base::{Instant, Permit};
@@ -56,19 +57,26 @@ pub(super) enum History {
 
 impl History {
     /// Reads the plan's columns, keeping what fits the budget in memory.
-    pub async fn read(source: &Source<'_>, plan: &Arc<ViewPlan>, budget: &Budget) -> Result<History> {
+    pub async fn read(
+        source: &Source<'_>,
+        plan: &Arc<ViewPlan>,
+        budget: &Budget,
+        progress: &BuildProgress,
+    ) -> Result<History> {
         let columns = plan.input_columns();
         let mut held: Vec<RecordBatch> = Vec::new();
-        let (mut bytes, mut rows) = (0, 0);
+        let (mut bytes, mut rows) = (0, 0u64);
         let mut spill: Option<Spill> = None;
         let mut portion = 0;
         while let Some(batches) = source.portion(&columns, portion).await? {
             portion += 1;
             bytes += batches.iter().map(RecordBatch::get_array_memory_size).sum::<usize>();
-            rows += batches.iter().map(RecordBatch::num_rows).sum::<usize>();
+            let read = rows_of(&batches);
+            rows += read;
+            progress.advance(read);
             held.extend(batches);
             if spill.is_none() && bytes > budget.bytes {
-                let expected = bytes as u128 * u128::from(source.rows.max(rows as u64)) / rows.max(1) as u128;
+                let expected = bytes as u128 * u128::from(source.rows.max(rows)) / u128::from(rows.max(1));
                 spill = Some(Spill::begin(Arc::clone(plan), expected, budget)?);
             }
             if let Some(begun) = spill {
@@ -83,14 +91,22 @@ impl History {
     }
 
     /// The view's features for every decision, in order.
-    pub fn sweep(self, plan: &Arc<ViewPlan>, asked: Asked, options: SweepOptions) -> Result<RecordBatch> {
+    pub fn sweep(
+        self,
+        plan: &Arc<ViewPlan>,
+        asked: Asked,
+        options: SweepOptions,
+        progress: &BuildProgress,
+    ) -> Result<RecordBatch> {
         match self {
             History::Memory(rows) => {
                 let keys = entity_keys(plan, &asked.entity)?;
                 let decisions = Decisions { keys, at: asked.at, known: asked.known, own: asked.own, cuts: None };
-                sweep_with(plan, &rows, &decisions, options)
+                let answers = sweep_with(plan, &rows, &decisions, options)?;
+                progress.advance(rows_of(&rows));
+                Ok(answers)
             }
-            History::Spilled(spill) => spill.sweep(&asked, options),
+            History::Spilled(spill) => spill.sweep(&asked, options, progress),
         }
     }
 }
@@ -186,7 +202,7 @@ impl Spill {
         reader.collect::<std::result::Result<_, _>>().map_err(unreadable)
     }
 
-    fn sweep(&self, asked: &Asked, options: SweepOptions) -> Result<RecordBatch> {
+    fn sweep(&self, asked: &Asked, options: SweepOptions, progress: &BuildProgress) -> Result<RecordBatch> {
         let decisions = rows_by_share(&entity_shares(&self.plan, asked.entity.columns(), self.shares)?, self.shares);
         let mut answered: Vec<RecordBatch> = Vec::with_capacity(decisions.len());
         let mut places = vec![(decisions.len(), 0); asked.at.len()];
@@ -197,6 +213,7 @@ impl Spill {
             let rows = if of_share.is_empty() { Vec::new() } else { self.read(share)? };
             let of_share = asked.some(&self.plan, of_share)?;
             answered.push(sweep_with(&self.plan, &rows, &of_share, options)?);
+            progress.advance(rows_of(&rows));
         }
         let schema = self.plan.output_schema();
         let mut columns: Vec<ArrayRef> = Vec::with_capacity(schema.fields().len());
@@ -222,6 +239,10 @@ impl Asked {
         let entity = take_record_batch(&self.entity, &UInt32Array::from(rows))?;
         Ok(Decisions { keys: entity_keys(plan, &entity)?, at, known, own, cuts: None })
     }
+}
+
+fn rows_of(batches: &[RecordBatch]) -> u64 {
+    batches.iter().map(|batch| batch.num_rows() as u64).sum()
 }
 
 /// The rows of each share, in order.

@@ -1,17 +1,22 @@
 //! `training-set`: build and list.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Subcommand;
 use seawall_base::error::Result;
-use seawall_base::{Clock, Error, Instant, SystemClock, TableName, TableVersion};
+use seawall_base::{Clock, Error, Instant, Permit, SystemClock, TableName, TableVersion};
 use seawall_catalog::policy::Action;
-use seawall_pipeline::pipeline::Options;
-use seawall_pipeline::training::{ColumnChange, ColumnState, Difference};
+use seawall_pipeline::pipeline::{Options, Pipeline};
+use seawall_pipeline::training::{BuiltTrainingSet, ColumnChange, ColumnState, Difference};
 use serde_json::json;
 
 use crate::cli::Global;
 use crate::output::{Exit, count, print_json};
+use crate::progress::Bar;
+
+/// How often the progress of a build is shown.
+const SHOWN_EVERY: Duration = Duration::from_millis(200);
 
 /// Training sets.
 #[derive(Debug, Subcommand)]
@@ -81,7 +86,7 @@ async fn build(global: &Global, name: &str, at: Option<Instant>) -> Result<Exit>
     let installation = global.open().await?;
     let permit = installation.permit(Action::BuildTrainingSet, name).await?;
     let pipeline = installation.start(Arc::new(SystemClock), Options::default()).await?;
-    let (built, _) = pipeline.build_training_set(&permit, name, at.unwrap_or(SystemClock.now())).await?;
+    let built = build_watched(&pipeline, &permit, name, at.unwrap_or(SystemClock.now())).await?;
     pipeline.stop().await?;
     if global.json() {
         return print_json(&built).map(|()| Exit::Ok);
@@ -107,6 +112,20 @@ async fn build(global: &Global, name: &str, at: Option<Instant>) -> Result<Exit>
         println!("  from {} version {} at cut {}", input.table, input.version.0, input.cut);
     }
     Ok(Exit::Ok)
+}
+
+/// Builds and shows how far it is: rows of histories, each read once and swept once.
+async fn build_watched(pipeline: &Pipeline, permit: &Permit, name: &str, at: Instant) -> Result<BuiltTrainingSet> {
+    let (bar, progress) = (Bar::new("building"), Arc::default());
+    let mut building = Box::pin(pipeline.build_training_set_watched(permit, name, at, &progress));
+    let built = loop {
+        tokio::select! {
+            built = &mut building => break built,
+            () = tokio::time::sleep(SHOWN_EVERY) => bar.built(&progress),
+        }
+    };
+    bar.done();
+    built.map(|(built, _)| built)
 }
 
 async fn list(global: &Global, name: &str) -> Result<Exit> {

@@ -128,6 +128,7 @@ fn plan(label: LabelValue, built_at: i64) -> TrainingSetPlan {
         revision: "r1".into(),
         built_at: minute(built_at),
         versions: vec![],
+        progress: Arc::default(),
     }
 }
 
@@ -146,6 +147,8 @@ async fn build(store: &dyn TableStore, plan: &TrainingSetPlan) -> Result<Trainin
     match (&built, &spilled) {
         (Ok(built), Ok(spilled)) => {
             assert_eq!((&built.rows, &built.fingerprint), (&spilled.rows, &spilled.fingerprint));
+            let (done, total) = plan.progress.rows();
+            assert!(done <= total && total > 0, "{done} of {total}");
         }
         (Err(built), Err(spilled)) => assert_eq!(built.to_string(), spilled.to_string()),
         _ => panic!("one build of two failed: {:?} {:?}", built.err(), spilled.err()),

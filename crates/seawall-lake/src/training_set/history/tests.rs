@@ -82,7 +82,8 @@ fn shares_on_disk_give_what_memory_gives() {
     let plan = plan();
     let batches: Vec<RecordBatch> = (0..ROWS / 500).map(|part| history(part * 500..(part + 1) * 500)).collect();
     let options = SweepOptions::on(2);
-    let expected = History::Memory(batches.clone()).sweep(&plan, asked(), options).unwrap();
+    let progress = BuildProgress::default();
+    let expected = History::Memory(batches.clone()).sweep(&plan, asked(), options, &progress).unwrap();
     assert_eq!(expected.num_rows() as i64, ROWS);
     for (bytes, shares) in [(1 << 30, 2), (100_000, 15), (1, SHARES_MAX)] {
         let root = tempfile::tempdir().unwrap();
@@ -94,7 +95,7 @@ fn shares_on_disk_give_what_memory_gives() {
         }
         let spill = spill.finish().unwrap();
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 1);
-        assert_eq!(History::Spilled(spill).sweep(&plan, asked(), options).unwrap(), expected);
+        assert_eq!(History::Spilled(spill).sweep(&plan, asked(), options, &progress).unwrap(), expected);
         assert_eq!(std::fs::read_dir(root.path()).unwrap().count(), 0, "nothing is left");
     }
 }
