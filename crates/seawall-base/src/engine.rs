@@ -49,6 +49,9 @@ pub trait BatchMap: Send + Sync {
 
     /// Column lineage, out of the logical plan.
     fn lineage(&self) -> &[ColumnEdge];
+
+    /// Whether each row of the result is computed from one row of the batch alone, and each row of the batch gives one.
+    fn is_row_wise(&self) -> bool;
 }
 
 /// SQL for a caller with a grant.

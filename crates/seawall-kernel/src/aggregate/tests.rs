@@ -172,7 +172,7 @@ fn any_value() -> impl Strategy<Value = f64> {
     ]
 }
 
-const FLOAT_KINDS: [Kind; 10] = [
+const FLOAT_KINDS: [Kind; 12] = [
     Kind::Rows,
     Kind::Count,
     Kind::Sum,
@@ -183,6 +183,8 @@ const FLOAT_KINDS: [Kind; 10] = [
     Kind::Last,
     Kind::Distinct,
     Kind::Quantile,
+    Kind::Newest,
+    Kind::Oldest,
 ];
 
 fn encoded(accumulator: &Accumulator) -> Vec<u8> {

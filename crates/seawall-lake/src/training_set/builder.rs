@@ -11,7 +11,7 @@ use seawall_base::engine::{Fingerprint, PinnedInput, TrainingSetPlan, TrainingSe
 use seawall_base::error::{Error, Result};
 use seawall_base::ids::Dataset;
 use seawall_base::table::{TableName, TableStore, TableVersion};
-use seawall_base::{Hash, Instant, Permit, column};
+use seawall_base::{BatchMap, Computed, Hash, Instant, Permit, column, computed};
 use seawall_kernel::CORE_VERSION;
 use seawall_kernel::feature::{SweepOptions, ViewPlan, key_hashes};
 
@@ -149,6 +149,18 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
+    /// What the view computes from each row before anything is aggregated.
+    async fn computed(&self, dataset: &Dataset, view: &FeatureView) -> Result<Computed> {
+        let statements = computed::statements(dataset, [view])?;
+        let mut maps: Vec<Arc<dyn BatchMap>> = Vec::with_capacity(statements.len());
+        for statement in &statements {
+            let input = Arc::clone(&statement.input);
+            let map = SqlMap::compile(self.sessions, self.runtime, &statement.sql, input, &[]);
+            maps.push(Arc::new(Box::pin(map).await?));
+        }
+        Computed::of(dataset, &statements, maps)
+    }
+
     async fn add_features(
         &self,
         plan: &TrainingSetPlan,
@@ -158,10 +170,12 @@ impl<'a> Builder<'a> {
         output: &mut Output,
     ) -> Result<()> {
         let view = view(plan, feature_ref)?;
-        let compiled = Arc::new(ViewPlan::compile(view, dataset(plan, &view.from)?)?);
+        let declared = dataset(plan, &view.from)?;
+        let computed = self.computed(declared, view).await?;
+        let compiled = Arc::new(ViewPlan::compile(view, &computed.extended(declared))?);
         let pin = pins.get(&view.from).ok_or_else(|| not_planned(&view.from))?;
         let (store, permit, table) = (self.store, self.permit, TableName::dataset(&view.from)?);
-        let source = Source { store, permit, table, version: pin.input.version, rows: pin.rows };
+        let source = Source { store, permit, table, version: pin.input.version, rows: pin.rows, computed };
         let history = History::read(&source, &compiled, self.budget, &plan.progress).await?;
         let asked = Asked {
             entity: entity_columns(view, feature_ref, spine)?,

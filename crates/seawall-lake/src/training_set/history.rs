@@ -18,7 +18,7 @@ use arrow::ipc::writer::StreamWriter;
 use seawall_base::engine::BuildProgress;
 use seawall_base::error::{Error, ErrorKind, Result};
 use seawall_base::table::{TableName, TableStore, TableVersion};
-use seawall_base::{Instant, Permit};
+use seawall_base::{Computed, Instant, Permit};
 use seawall_kernel::feature::{Decisions, SweepOptions, ViewPlan, entity_keys, entity_shares, sweep_with};
 use tempfile::TempDir;
 
@@ -118,11 +118,17 @@ pub(super) struct Source<'a> {
     pub table: TableName,
     pub version: TableVersion,
     pub rows: u64,
+    /// What the view computes from each row.
+    pub computed: Computed,
 }
 
 impl Source<'_> {
     async fn portion(&self, columns: &[String], portion: usize) -> Result<Option<Vec<RecordBatch>>> {
-        self.store.scan_portion(self.permit, &self.table, self.version, Some(columns), portion).await
+        let read = self.store.scan_portion(self.permit, &self.table, self.version, Some(columns), portion).await?;
+        match read {
+            Some(batches) => self.computed.apply_all(batches).await.map(Some),
+            None => Ok(None),
+        }
     }
 }
 

@@ -3,9 +3,8 @@
 use std::ops::Range;
 
 use arrow::array::ArrayRef;
-use seawall_base::declare::WindowEdge;
 use seawall_base::error::Result;
-use seawall_base::{Instant, Span};
+use seawall_base::{Error, Instant, Span};
 
 use super::Decisions;
 use super::asked::Asked;
@@ -13,48 +12,86 @@ use super::blocks::Blocks;
 use super::output::Answers;
 use super::rows::{Chunk, Place, Rows};
 use super::visible::Visible;
-use crate::aggregate::{Column, Finish, RowOrder, Scalar, Value};
-use crate::feature::entity::{of_feature, seconds_between, unknown};
-use crate::feature::plan::{Compute, ViewPlan};
-use crate::window::first_inside;
+use crate::aggregate::{Accumulator, Column, RowOrder, Scalar, Value, rate, ratio};
+use crate::feature::entity::{TRUE, of_feature, of_one_row, seconds_between, unknown};
+use crate::feature::plan::{Compute, Reach, Slot, ViewPlan};
 
 /// The plan's features in the order of the work: windows that begin at one instant are looked up once, and windows of one
 /// slot are grown from the shortest to the longest.
 pub(super) struct Recipe {
-    /// Which input columns are accumulated.
+    /// Which input columns are accumulated, or filter what is.
     pub gathered: Vec<bool>,
-    windows: Vec<(WindowEdge, Span)>,
+    reaches: Vec<Reach>,
+    /// Per slot.
     slots: Vec<Vec<Windowed>>,
+    /// Features of two accumulators, and which of those that are kept.
+    ratios: Vec<Quotient>,
 }
 
-/// A feature that is finished from a slot's accumulator.
+/// A slot over one window.
 struct Windowed {
+    /// Index of the window.
+    reach: usize,
+    /// Features that are made of it alone.
+    features: Vec<usize>,
+    /// Where it is kept for features that are made of two.
+    kept: Option<usize>,
+}
+
+struct Quotient {
     feature: usize,
-    window: usize,
-    finish: Finish,
+    of: usize,
+    to: usize,
 }
 
 impl Recipe {
     pub fn new(plan: &ViewPlan) -> Self {
-        let mut windows: Vec<(WindowEdge, Span)> = Vec::new();
-        let mut slots: Vec<Vec<Windowed>> = plan.slots().iter().map(|_| Vec::new()).collect();
+        let slots = plan.slots().iter().map(|_| Vec::new()).collect();
+        let gathered = vec![false; plan.columns().len()];
+        let mut recipe = Recipe { gathered, reaches: Vec::new(), slots, ratios: Vec::new() };
+        let mut kept = 0;
         for (feature, compute) in plan.features().iter().enumerate() {
-            let Compute::Window { slot, finish, window, edge } = compute else { continue };
-            let known = windows.iter().position(|known| *known == (*edge, *window));
-            let window = known.unwrap_or_else(|| {
-                windows.push((*edge, *window));
-                windows.len() - 1
-            });
-            slots[*slot].push(Windowed { feature, window, finish: *finish });
+            let mut places = Vec::new();
+            let needed = compute.slots();
+            for (slot, reach) in &needed {
+                let windowed = recipe.windowed(*slot, *reach);
+                if needed.len() == 1 {
+                    windowed.features.push(feature);
+                    continue;
+                }
+                places.push(*windowed.kept.get_or_insert_with(|| {
+                    kept += 1;
+                    kept - 1
+                }));
+            }
+            if let [of, to] = places[..] {
+                recipe.ratios.push(Quotient { feature, of, to });
+            }
         }
-        for features in &mut slots {
-            features.sort_by_key(|windowed| windows[windowed.window].1);
+        let length = |reach: &Reach| match reach {
+            Reach::Lifetime => Span(i64::MAX),
+            Reach::Since { window, .. } => *window,
+        };
+        for windows in &mut recipe.slots {
+            windows.sort_by_key(|windowed| length(&recipe.reaches[windowed.reach]));
         }
-        let mut gathered = vec![false; plan.columns().len()];
-        for column in plan.slots().iter().filter_map(|slot| slot.column) {
-            gathered[column] = true;
+        for column in plan.slots().iter().flat_map(|slot| [slot.column, slot.filter]).flatten() {
+            recipe.gathered[column] = true;
         }
-        Recipe { gathered, windows, slots }
+        recipe
+    }
+
+    fn windowed(&mut self, slot: usize, reach: Reach) -> &mut Windowed {
+        let reach = self.reaches.iter().position(|known| *known == reach).unwrap_or_else(|| {
+            self.reaches.push(reach);
+            self.reaches.len() - 1
+        });
+        let windows = &mut self.slots[slot];
+        let place = windows.iter().position(|windowed| windowed.reach == reach).unwrap_or_else(|| {
+            windows.push(Windowed { reach, features: Vec::new(), kept: None });
+            windows.len() - 1
+        });
+        &mut windows[place]
     }
 }
 
@@ -107,6 +144,11 @@ impl<'a> EntityRows<'a> {
         column.and_then(|column| self.rows.columns[column].as_ref())
     }
 
+    /// Whether the row at `position` counts for a slot.
+    pub fn passes(&self, slot: &Slot, position: usize) -> bool {
+        slot.filter.is_none() || self.value(slot.filter, position) == TRUE
+    }
+
     /// Positions of the entity as rows of the range.
     pub fn whole(&self, positions: Range<usize>) -> Range<usize> {
         self.from + positions.start..self.from + positions.end
@@ -136,7 +178,8 @@ pub(super) fn answer(
         blocks: plan.slots().iter().map(|_| Blocks::default()).collect(),
         own: Vec::new(),
         hidden: Vec::new(),
-        firsts: vec![0; recipe.windows.len()],
+        firsts: vec![0; recipe.reaches.len()],
+        kept: Vec::new(),
         answers: types().map(|(compute, field)| Answers::new(compute, field.data_type())).collect(),
     };
     let mut answered = asked.of_entities(rows.entities.clone()).to_vec();
@@ -172,6 +215,8 @@ struct Respondent<'a> {
     hidden: Vec<usize>,
     /// Per window, its first row.
     firsts: Vec<usize>,
+    /// Accumulators for features that are made of two.
+    kept: Vec<Option<Accumulator>>,
     /// Per feature.
     answers: Vec<Answers>,
 }
@@ -203,7 +248,7 @@ impl Respondent<'_> {
         for (feature, compute) in self.plan.features().iter().enumerate() {
             let inside = || compute.first_inside(at).is_none_or(|first| rows.events()[newest] >= first);
             match compute {
-                Compute::Window { .. } => {}
+                Compute::Window { .. } | Compute::Ratio { .. } | Compute::Rate { .. } | Compute::OneRow { .. } => {}
                 Compute::Latest { .. } => {
                     let source = inside().then(|| rows.places()[newest].source());
                     self.answers[feature].push_row(source)?;
@@ -214,14 +259,16 @@ impl Respondent<'_> {
                 }
             }
         }
-        for (first, (edge, window)) in self.firsts.iter_mut().zip(&self.recipe.windows) {
-            let begin = first_inside(*edge, *window, at);
+        for (first, reach) in self.firsts.iter_mut().zip(&self.recipe.reaches) {
+            let begin = reach.first_inside(at).unwrap_or(Instant::MIN);
             *first = rows.events()[..end].partition_point(|event| *event < begin);
         }
+        self.kept.clear();
+        self.kept.resize(self.recipe.ratios.len() * 2, None);
         for slot in 0..self.recipe.slots.len() {
-            self.windows_of(slot, rows, end)?;
+            self.windows_of(slot, rows, end, at)?;
         }
-        Ok(())
+        self.quotients()
     }
 
     /// Finds the visible rows before `end` that have the key `own`.
@@ -250,7 +297,11 @@ impl Respondent<'_> {
         for (answers, compute) in self.answers.iter_mut().zip(self.plan.features()) {
             match compute {
                 Compute::Latest { .. } => answers.push_row(None)?,
-                Compute::Window { .. } | Compute::TimeSince { .. } => answers.push(unknown(compute).0)?,
+                Compute::Window { .. }
+                | Compute::Ratio { .. }
+                | Compute::Rate { .. }
+                | Compute::OneRow { .. }
+                | Compute::TimeSince { .. } => answers.push(unknown(self.plan, compute).0)?,
             }
         }
         Ok(())
@@ -258,12 +309,12 @@ impl Respondent<'_> {
 
     /// The features of one slot: all their windows end at the decision, so the accumulator of a shorter window goes on as
     /// that of a longer one.
-    fn windows_of(&mut self, slot: usize, rows: EntityRows<'_>, end: usize) -> Result<()> {
+    fn windows_of(&mut self, slot: usize, rows: EntityRows<'_>, end: usize, at: Instant) -> Result<()> {
         let declared = &self.plan.slots()[slot];
         let mut merged = declared.aggregate.empty();
         let mut from = end;
         for windowed in &self.recipe.slots[slot] {
-            let first = self.firsts[windowed.window];
+            let first = self.firsts[windowed.reach];
             if first > from {
                 // A sawtooth may reach back further than an exact window that is a little longer.
                 merged = declared.aggregate.empty();
@@ -271,9 +322,41 @@ impl Respondent<'_> {
             }
             self.blocks[slot].add_around(&mut merged, declared, rows, &self.visible, first..from, &self.hidden);
             from = first;
-            let value = windowed.finish.finalize(&merged).and_then(|value| self.answers[windowed.feature].push(value));
-            value.map_err(|error| of_feature(error, &self.plan.view().features[windowed.feature].name))?;
+            for feature in &windowed.features {
+                let value = finished(&self.plan.features()[*feature], declared, &merged, at);
+                let pushed = value.and_then(|value| self.answers[*feature].push(value));
+                pushed.map_err(|error| of_feature(error, &self.plan.view().features[*feature].name))?;
+            }
+            if let Some(kept) = windowed.kept {
+                self.kept[kept] = Some(merged.clone());
+            }
         }
         Ok(())
+    }
+
+    /// The features that are made of two accumulators.
+    fn quotients(&mut self) -> Result<()> {
+        for Quotient { feature, of, to } in &self.recipe.ratios {
+            let Compute::Ratio { of: of_slot, to: to_slot, .. } = self.plan.features()[*feature] else { continue };
+            let scale = |slot: usize| self.plan.slots()[slot].aggregate.scale;
+            let value = match (&self.kept[*of], &self.kept[*to]) {
+                (Some(of), Some(to)) => ratio((of, scale(of_slot)), (to, scale(to_slot))),
+                (_, _) => None,
+            };
+            self.answers[*feature].push(value)?;
+        }
+        Ok(())
+    }
+}
+
+/// The value of a feature that is made of one accumulator.
+fn finished(compute: &Compute, slot: &Slot, merged: &Accumulator, at: Instant) -> Result<Option<Scalar>> {
+    match compute {
+        Compute::Window { finish, .. } => finish.finalize(merged),
+        Compute::Rate { per, reach, .. } => Ok(rate(merged, slot.aggregate.scale, per.0, reach.length(at))),
+        Compute::OneRow { is_age, .. } => Ok(of_one_row(merged.clone(), *is_age, compute.first_inside(at), at).0),
+        Compute::Ratio { .. } | Compute::Latest { .. } | Compute::TimeSince { .. } => {
+            Err(Error::internal("SW0322", "this feature is not made of one accumulator"))
+        }
     }
 }

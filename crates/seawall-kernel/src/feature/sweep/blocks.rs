@@ -84,6 +84,9 @@ impl Blocks {
         }
         for position in &visible.sequence[self.taken..] {
             let position = *position as usize;
+            if !rows.passes(slot, position) {
+                continue;
+            }
             let input = slot.aggregate.prepare(rows.value(slot.column, position), rows.order(position));
             let mut block = position / BLOCK_ROWS;
             for level in &mut self.levels {
@@ -111,6 +114,12 @@ impl Blocks {
 fn add_rows(merged: &mut Accumulator, slot: &Slot, rows: EntityRows<'_>, visible: &Visible, range: Range<usize>) {
     let column = rows.column(slot.column);
     visible.seen.runs(range.start, range.end, |first, end| {
-        merged.update_run(slot.aggregate, column, rows.whole(first..end), |row| rows.order_of_whole(row));
+        let mut from = first;
+        while from < end {
+            let passes = |position: &usize| rows.passes(slot, *position);
+            let until = if slot.filter.is_none() { end } else { (from..end).find(|p| !passes(p)).unwrap_or(end) };
+            merged.update_run(slot.aggregate, column, rows.whole(from..until), |row| rows.order_of_whole(row));
+            from = until + 1;
+        }
     });
 }

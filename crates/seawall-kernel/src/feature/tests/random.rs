@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use seawall_base::declare::{Aggregation, Feature, WindowEdge};
+use seawall_base::declare::{Aggregation, Feature, Measure, Part, WindowEdge};
 use seawall_base::{Cut, FeatureStatus, Instant, Offset, Partition, Span};
 
 use super::fixture::{Payment, Plain, batch, feature, key, own, plain_row, plan};
@@ -23,7 +23,7 @@ fn column(name: &str) -> String {
 fn aggregation() -> impl Strategy<Value = Aggregation> {
     let number = prop_oneof![Just("x"), Just("x"), Just("n"), Just("d")];
     let any = prop_oneof![Just("x"), Just("n"), Just("d"), Just("s"), Just("b")];
-    (0..13, number, any, prop_oneof![Just(0.0), Just(0.5), Just(0.9), Just(1.0)]).prop_map(|(which, number, any, q)| {
+    (0..17, number, any, prop_oneof![Just(0.0), Just(0.5), Just(0.9), Just(1.0)]).prop_map(|(which, number, any, q)| {
         match which {
             0 => Aggregation::Count { column: None },
             1 => Aggregation::Count { column: Some(column(any)) },
@@ -37,21 +37,40 @@ fn aggregation() -> impl Strategy<Value = Aggregation> {
             9 => Aggregation::Distinct { column: column(any) },
             10 => Aggregation::Quantile { column: column(number), q },
             11 => Aggregation::Latest { column: column(any) },
+            12 => Aggregation::StdDev { column: column(number) },
+            13 => Aggregation::Rate { column: (q > 0.0).then(|| column(number)), per: Span::HOUR },
+            14 => {
+                let of = Measure::Sum { column: column(number) };
+                let to = if q > 0.5 { Measure::Sum { column: column("x") } } else { Measure::Count { column: None } };
+                let filter = (q == 0.5 || q == 1.0).then(|| column("b"));
+                Aggregation::Ratio { of: Part { measure: of, filter }, to: Part { measure: to, filter: None } }
+            }
+            15 => Aggregation::TimeSinceFirst,
             _ => Aggregation::TimeSince,
         }
     })
 }
 
 fn features() -> impl Strategy<Value = Vec<Feature>> {
-    let one = (aggregation(), 0..WINDOWS.len(), any::<bool>(), any::<bool>());
+    let edge = prop_oneof![
+        4 => Just(WindowEdge::Exact),
+        4 => Just(WindowEdge::Sawtooth),
+        1 => Just(WindowEdge::Lifetime)
+    ];
+    let one = (aggregation(), 0..WINDOWS.len(), edge, any::<bool>(), prop::bool::weighted(0.3));
     prop::collection::vec(one, 1..7).prop_map(|parts| {
-        let make = |(index, (aggregation, window, exact, bounded)): (usize, (Aggregation, usize, bool, bool))| {
-            let optional = matches!(aggregation, Aggregation::Latest { .. } | Aggregation::TimeSince);
-            let window = (bounded || !optional).then_some(WINDOWS[window]);
-            let edge = if exact { WindowEdge::Exact } else { WindowEdge::Sawtooth };
-            feature(&format!("f{index}"), aggregation, window, edge)
-        };
-        parts.into_iter().enumerate().map(make).collect()
+        let mut features = Vec::new();
+        for (index, (aggregation, window, edge, bounded, filtered)) in parts.into_iter().enumerate() {
+            let is_of_one_row = aggregation.is_of_one_row();
+            let needs_beginning = is_of_one_row || matches!(aggregation, Aggregation::Rate { .. });
+            let edge = if edge == WindowEdge::Lifetime && needs_beginning { WindowEdge::Exact } else { edge };
+            let has_window = edge != WindowEdge::Lifetime && (bounded || !is_of_one_row);
+            let may_filter = !matches!(aggregation, Aggregation::Ratio { .. });
+            let window = has_window.then_some(WINDOWS[window]);
+            let filter = (filtered && may_filter).then(|| column("b"));
+            features.push(Feature { filter, ..feature(&format!("f{index}"), aggregation, window, edge) });
+        }
+        features
     })
 }
 

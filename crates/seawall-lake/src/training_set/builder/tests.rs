@@ -94,6 +94,7 @@ fn card() -> FeatureView {
         aggregation,
         window: window.map(|minutes| Span(minutes * MINUTE)),
         edge: WindowEdge::Exact,
+        filter: None,
     };
     let amount = || "amount".to_owned();
     FeatureView {
@@ -107,6 +108,7 @@ fn card() -> FeatureView {
             feature("sum", Aggregation::Sum { column: amount() }, Some(20)),
             feature("last", Aggregation::Latest { column: amount() }, None),
         ],
+        computed: vec![],
     }
 }
 

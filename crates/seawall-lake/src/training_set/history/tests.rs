@@ -31,6 +31,7 @@ fn plan() -> Arc<ViewPlan> {
         aggregation,
         window,
         edge: WindowEdge::Exact,
+        filter: None,
     };
     let view = FeatureView {
         name: "card".into(),
@@ -43,6 +44,7 @@ fn plan() -> Arc<ViewPlan> {
             feature("mean", Aggregation::Mean { column: x() }, Some(Span::DAY)),
             feature("last", Aggregation::Latest { column: x() }, None),
         ],
+        computed: vec![],
     };
     Arc::new(ViewPlan::compile(&view, &dataset).unwrap())
 }
