@@ -27,6 +27,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from fractions import Fraction
 from pathlib import Path
@@ -42,6 +43,12 @@ LAG = 5 * MINUTE
 BUILT_AT = START + 40 * DAY
 FINAL_AFTER = 10 * DAY
 
+# Conditions in SQL, and what they say of a row: null is not true.
+CONDITIONS = {
+    "n < 3": lambda row: row["n"] is not None and row["n"] < 3,
+    "s = 'a'": lambda row: row["s"] == "a",
+    "x is null": lambda row: row["x"] is None,
+}
 # Windows of every hop, in microseconds.
 WINDOWS = {"1m": MINUTE, "90s": 90 * SECOND, "3h": 3 * HOUR, "11h": 11 * HOUR, "13h": 13 * HOUR, "2d": 2 * DAY, "13d": 13 * DAY}
 SHORT, LONG = list(WINDOWS)[:3], list(WINDOWS)[3:]
@@ -50,6 +57,7 @@ KINDS = {
     "sum": ["x", "n"],
     "mean": ["x", "n"],
     "variance": ["x", "n"],
+    "stddev": ["x"],
     "min": ["x", "n", "s"],
     "max": ["x", "n", "s"],
     "first": ["x", "s"],
@@ -174,16 +182,41 @@ def random_history(rng, number):
     return rows, asks, outcomes
 
 
+@dataclass(frozen=True)
+class Feature:
+    """`window` is a time to live where there is no `edge`; `where` is one of `CONDITIONS`."""
+
+    kind: str
+    column: str
+    window: str | None
+    edge: str | None = None
+    where: str | None = None
+    more: str | None = None
+
+
 def random_features(rng):
-    """Every kind over a short and a long window with either edge."""
-    features = {"card_x": ("latest", "x", None, None), "card_s": ("latest", "s", "2d", None)}
-    features |= {"age": ("time_since", "*", None, None), "age_3h": ("time_since", "*", "3h", None)}
+    """Every kind over a short and a long window with either edge, some under a condition."""
+    features = {"card_x": Feature("latest", "x", None), "card_s": Feature("latest", "s", "2d")}
+    features |= {"age": Feature("time_since", "*", None), "age_3h": Feature("time_since", "*", "3h")}
+    features |= {"first_age": Feature("time_since_first", "*", None)}
+    for name, where in {"few": "n < 3", "named": "s = 'a'"}.items():
+        features[f"card_x_{name}"] = Feature("latest", "x", "2d", where=where)
+        features[f"age_{name}"] = Feature("time_since", "*", None, where=where)
+    for edge in ("exact", "sawtooth"):
+        for window in (rng.choice(SHORT), rng.choice(LONG)):
+            where = rng.choice(list(CONDITIONS))
+            features[f"rows_rate_{edge}_{window}"] = Feature("rate", "*", window, edge, where, "1h")
+            features[f"x_rate_{edge}_{window}"] = Feature("rate", "x", window, edge, None, "1h")
+            features[f"share_{edge}_{window}"] = Feature("share", "*", window, edge, where)
+    for kind in ("count", "sum", "mean", "max"):
+        features[f"{kind}_n_ever"] = Feature(kind, "n", "lifetime")
     for kind, columns in KINDS.items():
         for column in columns:
             for edge in ("exact", "sawtooth"):
                 for window in (rng.choice(SHORT), rng.choice(LONG)):
                     name = f"{kind}_{'rows' if column == '*' else column}_{edge}_{window}"
-                    features[name] = (kind, column, window, edge)
+                    where = rng.choice([None, None, *CONDITIONS])
+                    features[name] = Feature(kind, column, window, edge, where)
     return features
 
 
@@ -206,11 +239,25 @@ def declare(folder, features, tables, rng):
                 told = {c: text_of(v) if columns.get(c) == "timestamp" else v for c, v in row.items()}
                 file.write(json.dumps(told) + "\n")
     lines = ["kind: feature_view", "name: card", "entity: [history, card]", "from: events", "time: t", "features:"]
-    for name, (kind, column, window, edge) in features.items():
-        length = "" if window is None else f", {'window' if edge else 'ttl'}: {window}"
-        lines.append(f'  {name}: {{{kind}: "{column}"{length}{f", edge: {edge}" if edge else ""}}}')
+    lines += [f"  {name}: {declaration(feature)}" for name, feature in features.items()]
     (folder / "card.yaml").write_text("\n".join(lines) + "\n")
     (folder / "sets.yaml").write_text(SETS.format(lag=LAG // SECOND, final=FINAL_AFTER // DAY))
+
+
+def declaration(feature):
+    """A feature as the project says it."""
+    part = {"count": feature.column} if feature.kind == "share" else {feature.kind: feature.column}
+    if feature.where:
+        part["where"] = feature.where
+    told = {"ratio": part, "to": {"count": "*"}} if feature.kind == "share" else part
+    if feature.window:
+        told["window" if feature.edge or feature.window == "lifetime" else "ttl"] = feature.window
+    if feature.edge:
+        told["edge"] = feature.edge
+    if feature.more:
+        told["per"] = feature.more
+    # JSON is YAML.
+    return json.dumps(told)
 
 
 def run(binary, folder, *words):
@@ -242,26 +289,41 @@ def visible(rows, key, at, known, own):
 
 def value(feature, rows, at):
     """A feature's value; `rows` is what the decision may see."""
-    kind, column, window, edge = feature
-    inside = rows if window is None else [r for r in rows if begins_inside(r["t"], at, WINDOWS[window], edge or "exact")]
-    if kind == "count":
-        return len(inside) if column == "*" else sum(row[column] is not None for row in inside)
-    if kind in ("latest", "time_since"):
-        # The newest row of all, if it is young enough.
-        newest = rows[-1] if rows and rows[-1] in inside else None
-        if newest is None:
+    kind, column, window, edge = feature.kind, feature.column, feature.window, feature.edge
+    everything = window in (None, "lifetime")
+    inside = rows if everything else [r for r in rows if begins_inside(r["t"], at, WINDOWS[window], edge or "exact")]
+    passing = [row for row in rows if feature.where is None or CONDITIONS[feature.where](row)]
+    counted = [row for row in inside if row in passing]
+    if kind in ("latest", "time_since", "time_since_first"):
+        # The newest row of all that pass, if it is young enough.
+        newest = passing[0 if kind == "time_since_first" else -1] if passing else None
+        if newest is None or newest not in inside:
             return None
         return newest[column] if kind == "latest" else (at - newest["t"]) / 1e6
-    values = [row[column] for row in inside if row[column] is not None]
+    values = [row for row in counted] if column == "*" else [row[column] for row in counted if row[column] is not None]
+    if kind == "count":
+        return len(values)
+    if kind == "share":
+        return float(Fraction(len(values), len(inside))) if inside else None
+    if kind == "rate" and column == "*":
+        return float(Fraction(len(values) * HOUR, length(at, WINDOWS[window], edge)))
     if not values:
         return None
+    if kind == "rate":
+        return float(exact_sum(values) * HOUR / length(at, WINDOWS[window], edge))
     if kind == "sum":
         return math.fsum(values) if column == "x" else sum(values)
     if kind == "mean":
         return float(exact_sum(values) / len(values))
-    if kind == "variance":
-        return variance(values)
+    if kind in ("variance", "stddev"):
+        found = variance(values)
+        return math.sqrt(found) if kind == "stddev" and found is not None else found
     return {"min": min, "max": max, "first": lambda v: v[0], "last": lambda v: v[-1]}[kind](values)
+
+
+def length(at, window, edge):
+    """How long a window really is, from its beginning to the decision."""
+    return window if edge == "exact" else at - (at - window) // hop(window) * hop(window)
 
 
 def exact_sum(values):
