@@ -43,7 +43,7 @@ pub struct Statement {
     pub input: SchemaRef,
 }
 
-/// The statements that `views` over `dataset` need compiled: all expressions at once, then each alone. None when the views
+/// The statements that `views` over `dataset` need compiled: each expression alone, then all at once. None when the views
 /// read columns only.
 pub fn statements<'v>(dataset: &Dataset, views: impl IntoIterator<Item = &'v FeatureView>) -> Result<Vec<Statement>> {
     let mut expressions: Vec<&Expression> = Vec::new();
@@ -55,10 +55,11 @@ pub fn statements<'v>(dataset: &Dataset, views: impl IntoIterator<Item = &'v Fea
     if expressions.is_empty() {
         return Ok(Vec::new());
     }
-    let mut statements = vec![statement(dataset, &expressions)?];
+    let mut statements = Vec::with_capacity(expressions.len() + 1);
     for expression in &expressions {
         statements.push(statement(dataset, &[expression])?);
     }
+    statements.push(statement(dataset, &expressions)?);
     Ok(statements)
 }
 
@@ -85,27 +86,24 @@ impl Computed {
         let mut maps = Vec::with_capacity(statements.len());
         for statement in &statements {
             let compiled = engine.compile_map(&statement.sql, statement.input.clone(), &[]).await;
-            maps.push(compiled.map_err(|error| of_expressions(&error, dataset, views))?);
+            let map = compiled.map_err(|error| of_expressions(&error, dataset, views))?;
+            check_row_wise(&map, dataset)?;
+            maps.push(map);
         }
         Computed::of(dataset, &statements, maps)
     }
 
     /// Of the [`statements`] over `dataset` and their maps, in the same order.
-    pub fn of(dataset: &Dataset, statements: &[Statement], maps: Vec<Arc<dyn BatchMap>>) -> Result<Computed> {
-        let mut maps = maps.into_iter();
-        let (Some(first), Some(all)) = (statements.first(), maps.next()) else { return Ok(Computed::default()) };
-        let mut each = Vec::with_capacity(statements.len() - 1);
-        for (map, statement) in maps.zip(&statements[1..]) {
+    pub fn of(dataset: &Dataset, statements: &[Statement], mut maps: Vec<Arc<dyn BatchMap>>) -> Result<Computed> {
+        let (Some(last), Some(all)) = (statements.last(), maps.pop()) else { return Ok(Computed::default()) };
+        let mut each = Vec::with_capacity(maps.len());
+        for (map, statement) in maps.into_iter().zip(statements) {
+            check_row_wise(&map, dataset)?;
             let field = map.schema().fields().first().cloned();
             let field = field.ok_or_else(|| Error::internal("SW0308", "an expression gives no column"))?;
-            if !map.is_row_wise() {
-                let message = format!("`{}` over {} is not computed from one row alone", field.name(), dataset.name);
-                return Err(Error::invalid("SW0308", message)
-                    .hint("write an expression over the columns, without aggregates, windows and subqueries"));
-            }
             each.push(One { field, map, input: statement.input.clone() });
         }
-        Ok(Computed { each, all: Some(all), input: Some(first.input.clone()) })
+        Ok(Computed { each, all: Some(all), input: Some(last.input.clone()) })
     }
 
     /// `dataset` with the computed columns behind its own: what the kernel compiles views against.
@@ -174,16 +172,22 @@ impl One {
     }
 }
 
+/// Refuses an expression whose value depends on which rows come together.
+fn check_row_wise(map: &Arc<dyn BatchMap>, dataset: &Dataset) -> Result<()> {
+    if map.is_row_wise() {
+        return Ok(());
+    }
+    let names: Vec<String> = map.schema().fields().iter().map(|field| format!("`{}`", field.name())).collect();
+    let message = format!("{} over {} is not computed from one row alone", names.join(", "), dataset.name);
+    Err(Error::invalid("SW0308", message)
+        .hint("write an expression over the columns, without aggregates, windows and subqueries"))
+}
+
 /// The same error with whose expressions these are in front.
 fn of_expressions(error: &Error, dataset: &Dataset, views: &[&FeatureView]) -> Error {
     let of: Vec<String> =
         views.iter().filter(|view| !view.computed.is_empty()).map(|view| view.id().to_string()).collect();
-    let mut message = format!("an expression of {} over {}: {error}", of.join(", "), dataset.name);
-    let mut cause = std::error::Error::source(error);
-    while let Some(because) = cause {
-        message.push_str(&format!(": {because}"));
-        cause = because.source();
-    }
+    let message = format!("an expression of {} over {}: {error}", of.join(", "), dataset.name);
     let named = Error::new(error.kind(), error.code(), message);
     match error.remedy() {
         Some(remedy) => named.hint(remedy),

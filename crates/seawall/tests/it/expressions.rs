@@ -90,7 +90,7 @@ fn what_is_computed_of_rows_is_the_same_on_both_sides_and_after_a_restart() {
     let listed = project.run(&["features", "list"]).expect(0).stdout;
     assert!(listed.contains("number of rows where amount > 6"), "{listed}");
     let built = project.run(&["training-set", "build", "next_amount", "--output", "json"]).expect(0).json();
-    assert_eq!(built["rows"], 4, "{built}");
+    assert_eq!(built["fingerprint"]["rows"], 4, "{built}");
 }
 
 #[test]

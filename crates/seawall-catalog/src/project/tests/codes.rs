@@ -95,7 +95,7 @@ fn expressions_of_features() {
     check("x.yaml", &view("{n: {count: '*', where: amount_eur > 100, window: 1h}}"), &[]);
     check("x.yaml", &view("{n: {sum: amount_eur * 2, window: 1h}}"), &[]);
     check("x.yaml", &view("{n: {count: '*', where: amount_euro > 100, window: 1h}}"), &["SW0135 6:35"]);
-    check("x.yaml", &view("{n: {sum: amount_eur * rate, window: 1h}}"), &["SW0135 6:20"]);
+    check("x.yaml", &view("{n: {sum: amount_eur * rate, window: 1h}}"), &["SW0135 6:21"]);
     check("x.yaml", &view("{n: {count: '*', where: amount_eur >, window: 1h}}"), &["SW0185 6:35"]);
     check("x.yaml", &view("{n: {count: '*', where: 1 = 1, window: 1h}}"), &["SW0185 6:35"]);
     check("x.yaml", &view("{n: {count: '*', where: now() > paid_at, window: 1h}}"), &["SW0185 6:35"]);
@@ -103,7 +103,7 @@ fn expressions_of_features() {
     check("x.yaml", &view("{n: {count: '*', where: '*', window: 1h}}"), &["SW0185 6:35"]);
     let other = "{n: {count: '*', where: amount_eur > (select max(amount_eur) from payments), window: 1h}}";
     check("x.yaml", &view(other), &["SW0185 6:35"]);
-    check("x.yaml", &view("{n: {sum: outcomes.amount_eur, window: 1h}}"), &["SW0185 6:20"]);
+    check("x.yaml", &view("{n: {sum: outcomes.amount_eur, window: 1h}}"), &["SW0185 6:21"]);
     check("x.yaml", &view("{n: {count: '*', where: country, window: 1h}}"), &["SW0309 6:15"]);
     check("x.yaml", &view("{n: {ratio: {count: '*', where: amount_eur > 5}, to: {count: '*'}, window: 1h}}"), &[]);
     check("x.yaml", &view("{n: {ratio: {count: '*'}, window: 1h}}"), &["SW0124 6:15"]);
