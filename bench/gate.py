@@ -436,7 +436,8 @@ def compare(arguments, binary, folder):
     """Equal counts first, then times."""
     path, contract = folder / "orders.parquet", folder / "orders.odcs.yaml"
     contract.write_text(CONTRACT)
-    make_rows(arguments.rows, path)
+    # Made elsewhere: a process begins with the memory of the one that starts it, so this one stays small.
+    subprocess.run([sys.executable, "-B", __file__, "--make", path, "--rows", str(arguments.rows)], check=True)
     sides = {"seawall": seawall(binary.path, contract, path, arguments.rounds, folder / "bad.ndjson")}
     own = sides["seawall"]["counts"]
     wanted = arguments.only.split(",") if arguments.only else list(PEERS)
@@ -516,11 +517,14 @@ def main():
     parser.add_argument("--scaling", action="store_true", help="also the slope over NDJSON")
     parser.add_argument("--json", action="store_true")
     parser.add_argument("--side", choices=PEERS, help=argparse.SUPPRESS)
+    parser.add_argument("--make", help=argparse.SUPPRESS)
     parser.add_argument("--data", help=argparse.SUPPRESS)
     arguments = parser.parse_args()
     if arguments.side:
         return run_peer(arguments.side, arguments.data, arguments.rounds)
     frame.use_pinned_packages(__file__)
+    if arguments.make:
+        return make_rows(arguments.rows, arguments.make)
     binary = frame.find_binary(arguments.binary)
     with tempfile.TemporaryDirectory() as name:
         report = compare(arguments, binary, Path(name))

@@ -8,7 +8,7 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use seawall_base::error::Result;
-use seawall_base::{Clock, Error, Query as Sql, Span, TableVersion};
+use seawall_base::{Error, Query as Sql, Span, TableVersion};
 use seawall_catalog::PeriodQuality;
 use seawall_catalog::lineage::Direction;
 use seawall_catalog::policy::Action;

@@ -8,6 +8,7 @@ use seawall_catalog::{PeriodQuality, RuleFailures, TABLE_MODE};
 use seawall_server::http::{QUALITY_LAST_DEFAULT, quality_json};
 use serde_json::json;
 
+use crate::assemble::datasets_of;
 use crate::cli::Global;
 use crate::output::{Exit, count, print_json};
 
@@ -44,7 +45,7 @@ impl Quality {
         let of = self.dataset.as_deref();
         installation.permit(Action::ReadMetadata, of.unwrap_or("quality")).await?;
         if let Some(name) = of {
-            let datasets = installation.active().await?.project.datasets;
+            let datasets = datasets_of(&installation.active().await?.project.contracts);
             if !datasets.iter().any(|dataset| dataset.name == name) {
                 let known: Vec<String> = datasets.into_iter().map(|dataset| dataset.name).collect();
                 return Err(Error::not_found("SW0813", format!("there is no dataset {name:?}"))
