@@ -4,16 +4,16 @@
 //! of any width are equal when their numbers are. Floats identify nothing: two of them may print alike and differ.
 
 use std::fmt;
-use std::hash::Hasher;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit};
 use arrow::record_batch::RecordBatch;
+use foldhash::quality::FixedState;
 use seawall_base::error::Result;
 use seawall_base::{Error, Hash};
-use siphasher::sip::SipHasher13;
 
 use super::plan::ViewPlan;
 use crate::aggregate::bytes::{Reader, Writer, garbage};
@@ -135,7 +135,7 @@ pub fn entity_shares(plan: &ViewPlan, columns: &[ArrayRef], shares: u32) -> Resu
     let mut found = Vec::with_capacity(rows);
     for row in 0..rows {
         found.push(keys.encode(row, &mut key).then(|| {
-            let mut hasher = SipHasher13::new();
+            let mut hasher = FixedState::default().build_hasher();
             hasher.write(&key.0);
             (hasher.finish() % u64::from(shares.max(1))) as u32
         }));
