@@ -11,6 +11,7 @@ pub(crate) mod drafts;
 mod hours;
 mod performance;
 mod reach;
+mod recent;
 mod served;
 mod written;
 
