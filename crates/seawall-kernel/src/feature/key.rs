@@ -74,8 +74,11 @@ pub fn key_hashes(rows: &RecordBatch, columns: &[String]) -> Result<Vec<Option<u
         components.push(Component::new(name, &batch_column(rows, name)?)?);
     }
     let mut hashes = Vec::with_capacity(rows.num_rows());
+    let mut bytes = Writer::default();
     for row in 0..rows.num_rows() {
-        hashes.push(encode(&components, row).map(|bytes| Hash::of(&bytes).low128()));
+        bytes.0.clear();
+        let is_key = encode(&components, row, &mut bytes);
+        hashes.push(is_key.then(|| Hash::of(&bytes.0).low128()));
     }
     Ok(hashes)
 }
@@ -94,8 +97,13 @@ pub fn entity_keys(plan: &ViewPlan, rows: &RecordBatch) -> Result<Vec<Option<Ent
 
 /// The entity of each of `rows` rows, from the entity columns in key order.
 pub(crate) fn keys_of(plan: &ViewPlan, columns: &[ArrayRef], rows: usize) -> Result<Vec<Option<EntityKey>>> {
-    let keys = KeyColumns::new(plan, columns)?;
-    Ok((0..rows).map(|row| encode(&keys.0, row).map(|bytes| EntityKey(bytes.into()))).collect())
+    let columns = KeyColumns::new(plan, columns)?;
+    let mut keys = Vec::with_capacity(rows);
+    let mut bytes = Writer::default();
+    for row in 0..rows {
+        keys.push(columns.encode(row, &mut bytes).then(|| EntityKey(bytes.0.as_slice().into())));
+    }
+    Ok(keys)
 }
 
 /// The entity columns of some rows.
@@ -121,7 +129,7 @@ impl KeyColumns {
     /// a history, most of which belong to entities that nobody keeps.
     pub fn encode(&self, row: usize, out: &mut Writer) -> bool {
         out.0.clear();
-        encode_into(&self.0, row, out)
+        encode(&self.0, row, out)
     }
 }
 
@@ -164,13 +172,8 @@ pub(crate) fn not_a_key(name: &str, data_type: &DataType) -> Error {
         .hint("use text, integers, decimals, booleans, dates or timestamps")
 }
 
-fn encode(components: &[Component], row: usize) -> Option<Vec<u8>> {
-    let mut out = Writer::default();
-    encode_into(components, row, &mut out).then_some(out.0)
-}
-
-/// Appends the typed encoding; false, with half of it written, when a component is null.
-fn encode_into(components: &[Component], row: usize, out: &mut Writer) -> bool {
+/// Appends the encoding of a row; false, with half of it written, when a component is null.
+fn encode(components: &[Component], row: usize, out: &mut Writer) -> bool {
     for component in components {
         let value = component.values.value(row);
         if value == Value::Null {
