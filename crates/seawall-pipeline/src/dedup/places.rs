@@ -62,7 +62,8 @@ impl Places {
     }
 }
 
-fn shard_of(key: u128) -> usize {
+/// The shard of a key.
+pub(super) fn shard_of(key: u128) -> usize {
     (key >> 120) as usize % SHARDS
 }
 
