@@ -128,6 +128,8 @@ impl Keys {
     /// Reads the index back.
     pub fn read(&self, folder: &Folder, horizon: Option<Span>) -> Result<DedupIndex> {
         let mut index = DedupIndex::continued(&self.primary_key, horizon);
+        let rows: u64 = self.runs.iter().map(|run| run.rows).sum();
+        index.reserve(usize::try_from(rows).unwrap_or(0));
         for run in &self.runs {
             let bytes = folder.read(&run.file)?;
             for rows in rows_of(&bytes, &run.file)?.chunks(ROWS_PER_RESTORE) {
