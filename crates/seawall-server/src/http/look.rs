@@ -8,7 +8,8 @@ use axum::extract::{Query, State};
 use axum::http::{HeaderMap, header};
 use axum::response::{IntoResponse, Response};
 use seawall_base::error::Result;
-use seawall_base::{Error, Query as Sql, TableVersion};
+use seawall_base::{Error, Query as Sql, Span, TableVersion};
+use seawall_catalog::PeriodQuality;
 use seawall_catalog::lineage::Direction;
 use seawall_catalog::policy::Action;
 use seawall_pipeline::freshness::Freshness;
@@ -24,6 +25,8 @@ use crate::App;
 pub(super) const ROWS_DEFAULT: usize = 1_000;
 /// Steps that lineage is followed when the request does not say how many.
 const DEPTH_DEFAULT: u32 = 10;
+/// How far back quality is told when the request does not say how far.
+pub const QUALITY_LAST_DEFAULT: Span = Span(7 * Span::DAY.0);
 
 pub(super) async fn health(State(app): State<App>) -> Json<Value> {
     Json(json!({"status": "ok", "instance": app.instance}))
@@ -164,4 +167,59 @@ pub(super) async fn lineage(
     let depth = asked.depth.unwrap_or(DEPTH_DEFAULT);
     let edges = catalog.lineage(&asked.object, asked.column.as_deref(), direction, depth).await?;
     Ok(Json(json!({"object": asked.object, "edges": edges})))
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct QualityQuery {
+    dataset: Option<String>,
+    /// How far back.
+    last: Option<Span>,
+    by: Option<String>,
+}
+
+/// Quality over time: rows received, share of good ones, failures by rule, per dataset and hour or day of arrival.
+pub(super) async fn quality(
+    State(app): State<App>,
+    Query(asked): Query<QualityQuery>,
+    headers: HeaderMap,
+) -> Result<Json<Value>, Failure> {
+    let catalog = &app.pipeline.parts().catalog;
+    let of = asked.dataset.as_deref();
+    app.access.permit(catalog, &headers, Action::ReadMetadata, of.unwrap_or("quality")).await?;
+    if let Some(name) = of {
+        app.pipeline.revision().dataset(name)?;
+    }
+    let step = match asked.by.as_deref() {
+        None | Some("day") => Span::DAY,
+        Some("hour") => Span::HOUR,
+        Some(other) => {
+            let wrong = Error::invalid("SW0896", format!("{other:?} is no period")).hint("use day or hour");
+            return Err(Failure(wrong));
+        }
+    };
+    let now = app.pipeline.parts().clock.now();
+    let from = now - asked.last.unwrap_or(QUALITY_LAST_DEFAULT);
+    let periods = PeriodQuality::merge(catalog.quality_over_time(of, from.floor(step)).await?, step)?;
+    Ok(Json(json!({"periods": periods.iter().map(quality_json).collect::<Vec<_>>()})))
+}
+
+/// A period with its scores.
+pub fn quality_json(period: &PeriodQuality) -> Value {
+    let rules = period.rules.iter().map(|rule| {
+        json!({
+            "rule": rule.rule,
+            "column": rule.column,
+            "mode": rule.mode,
+            "failed": rule.rows,
+            "score": period.score_of(rule),
+        })
+    });
+    json!({
+        "dataset": period.dataset,
+        "from": period.from.to_string(),
+        "counts": period.counts,
+        "score": period.score(),
+        "rules": rules.collect::<Vec<_>>(),
+    })
 }
