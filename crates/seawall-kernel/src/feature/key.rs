@@ -72,8 +72,11 @@ pub fn key_hashes(rows: &RecordBatch, columns: &[String]) -> Result<Vec<Option<u
         components.push(Component::new(name, &batch_column(rows, name)?)?);
     }
     let mut hashes = Vec::with_capacity(rows.num_rows());
+    let mut bytes = Writer::default();
     for row in 0..rows.num_rows() {
-        hashes.push(encode(&components, row).map(|bytes| Hash::of(&bytes).low128()));
+        bytes.0.clear();
+        let is_key = encode(&components, row, &mut bytes);
+        hashes.push(is_key.then(|| Hash::of(&bytes.0).low128()));
     }
     Ok(hashes)
 }
@@ -102,7 +105,14 @@ pub(crate) fn keys_of(plan: &ViewPlan, columns: &[ArrayRef], rows: usize) -> Res
         }
         components.push(component);
     }
-    Ok((0..rows).map(|row| encode(&components, row).map(|bytes| EntityKey(bytes.into()))).collect())
+    let mut keys = Vec::with_capacity(rows);
+    let mut bytes = Writer::default();
+    for row in 0..rows {
+        bytes.0.clear();
+        let is_key = encode(&components, row, &mut bytes);
+        keys.push(is_key.then(|| EntityKey(bytes.0.as_slice().into())));
+    }
+    Ok(keys)
 }
 
 /// One column of a key.
@@ -126,17 +136,17 @@ pub(crate) fn not_a_key(name: &str, data_type: &DataType) -> Error {
         .hint("use text, integers, decimals, booleans, dates or timestamps")
 }
 
-fn encode(components: &[Component], row: usize) -> Option<Vec<u8>> {
-    let mut out = Writer::default();
+/// Appends the encoding of a row; whether every component has a value.
+fn encode(components: &[Component], row: usize, out: &mut Writer) -> bool {
     for component in components {
         let value = component.values.value(row);
         if value == Value::Null {
-            return None;
+            return false;
         }
         out.u8(tag(component.class));
-        value.encode(&mut out);
+        value.encode(out);
     }
-    Some(out.0)
+    true
 }
 
 /// Distinguishes values that share a representation.

@@ -8,7 +8,7 @@ pub mod error;
 mod events;
 mod features;
 mod incidents;
-mod look;
+pub(crate) mod look;
 mod models;
 mod quarantine;
 mod tables;
