@@ -3,7 +3,7 @@
 use num_bigint::{BigInt, BigUint};
 use seawall_base::error::Result;
 
-use super::exact::round_ratio;
+use super::exact::{ExactSum, round_ratio, round_small_ratio};
 use super::value::{Scalar, normal, overflow};
 use super::{Accumulator, Moments, Sum, scaled};
 
@@ -141,6 +141,12 @@ pub fn rate(accumulator: &Accumulator, scale: i8, per: i64, length: u128) -> Opt
 fn mean(sum: &Sum, scale: i8) -> f64 {
     if let Some(special) = sum.specials.sum() {
         return special;
+    }
+    if scale == 0
+        && let ExactSum::Small { exponent, mantissa } = sum.total
+        && let Some(mean) = round_small_ratio(mantissa, sum.count, exponent)
+    {
+        return mean;
     }
     let (exponent, total) = sum.total.parts();
     let (numerator, denominator) = scaled(total, BigUint::from(sum.count), i32::from(scale));

@@ -15,6 +15,7 @@ mod exact;
 mod finish;
 mod order;
 mod quantile;
+mod run;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -27,8 +28,8 @@ pub use exact::{ExactSum, round_ratio};
 pub use finish::{Finish, rate, ratio};
 pub use order::RowOrder;
 pub use quantile::Sketch;
-pub(crate) use value::compare;
 pub use value::{Class, Column, Scalar, Value, normal, to_array};
+pub(crate) use value::{compare, overflow, plain_array, typed_array};
 
 /// What is accumulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

@@ -240,6 +240,17 @@ proptest! {
     }
 
     #[test]
+    fn a_small_ratio_is_rounded_like_any_other(
+        numerator in prop_oneof![any::<i128>(), -1_000i128..1_000, any::<i64>().prop_map(i128::from)],
+        denominator in prop_oneof![1u64..100, 1u64..1 << 62],
+        exponent in prop_oneof![-60i32..10, -1_200i32..1_000],
+    ) {
+        let expected = round_ratio(&BigInt::from(numerator), &BigUint::from(denominator), exponent);
+        let small = exact::round_small_ratio(numerator, denominator, exponent).unwrap();
+        prop_assert_eq!(small.to_bits(), expected.to_bits());
+    }
+
+    #[test]
     fn quantiles_are_within_one_percent(
         mut values in prop::collection::vec(prop_oneof![-1e9..1e9, any::<f64>()], 1..200),
         q in 0.0..=1.0,

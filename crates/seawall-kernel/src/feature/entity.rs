@@ -314,7 +314,7 @@ pub(crate) fn unknown(plan: &ViewPlan, compute: &Compute) -> Answer {
 }
 
 /// The answer of a feature about one row among those that pass a filter; `first` is where its time to live begins.
-fn of_one_row(held: Accumulator, is_age: bool, first: Option<Instant>, at: Instant) -> Answer {
+pub(crate) fn of_one_row(held: Accumulator, is_age: bool, first: Option<Instant>, at: Instant) -> Answer {
     let (Accumulator::Newest(Some(row)) | Accumulator::Oldest(Some(row))) = held else {
         return (None, FeatureStatus::Null);
     };
@@ -329,7 +329,7 @@ fn of_one_row(held: Accumulator, is_age: bool, first: Option<Instant>, at: Insta
 }
 
 /// The same error with the name of the feature in front.
-fn of_feature(error: Error, name: &str) -> Error {
+pub(crate) fn of_feature(error: Error, name: &str) -> Error {
     let named = Error::new(error.kind(), error.code(), format!("feature {name}: {error}"));
     match error.remedy() {
         Some(hint) => named.hint(hint),
@@ -347,7 +347,7 @@ fn minute_end(minute: i64) -> Instant {
 }
 
 /// Seconds as the double nearest to the exact difference in microseconds, divided by a million.
-fn seconds_between(earlier: Instant, later: Instant) -> f64 {
+pub(crate) fn seconds_between(earlier: Instant, later: Instant) -> f64 {
     let microseconds = i128::from(later.0) - i128::from(earlier.0);
     microseconds as f64 / 1e6
 }

@@ -6,4 +6,5 @@ mod fixture;
 mod named;
 mod oracle;
 mod random;
+mod stepwise;
 mod timing;
