@@ -27,8 +27,8 @@ pub use exact::{ExactSum, round_ratio};
 pub use finish::Finish;
 pub use order::RowOrder;
 pub use quantile::Sketch;
-pub(crate) use value::compare;
 pub use value::{Class, Column, Scalar, Value, normal, to_array};
+pub(crate) use value::{compare, overflow};
 
 /// What is accumulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]

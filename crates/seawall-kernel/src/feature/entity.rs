@@ -53,6 +53,9 @@ impl EntityState {
     }
 
     fn update_tiles(&mut self, plan: &ViewPlan, horizon: &Horizon, row: &Row) -> Result<()> {
+        if plan.slots().is_empty() {
+            return Ok(());
+        }
         let values = row.body.values(plan.columns().len())?;
         let mut inputs: Vec<Input<'_>> = Vec::with_capacity(plan.slots().len());
         for slot in plan.slots() {
@@ -126,17 +129,54 @@ impl EntityState {
 
     /// The value of every feature for a decision at `at` that must not see the row with key hash `own`.
     pub fn answer(&self, plan: &ViewPlan, horizon: &Horizon, at: Instant, own: Option<u128>) -> Result<Vec<Answer>> {
-        self.check_own(plan, horizon, own)?;
-        let newest = self.newest(at, own);
         let mut answers = Vec::with_capacity(plan.features().len());
-        for (feature, compute) in plan.view().features.iter().zip(plan.features()) {
-            let answer = match newest {
-                None => Ok(unknown(compute)),
-                Some(newest) => self.feature(plan, compute, newest, at, own),
-            };
-            answers.push(answer.map_err(|error| of_feature(error, &feature.name))?);
-        }
+        self.tell(plan, horizon, at, own, |value, status| {
+            answers.push((value.to_scalar(), status));
+            Ok(())
+        })?;
         Ok(answers)
+    }
+
+    /// The same, each feature told in its order.
+    pub fn tell(
+        &self,
+        plan: &ViewPlan,
+        horizon: &Horizon,
+        at: Instant,
+        own: Option<u128>,
+        mut told: impl FnMut(Value<'_>, FeatureStatus) -> Result<()>,
+    ) -> Result<()> {
+        self.check_own(plan, horizon, own)?;
+        let Some(newest) = self.newest(at, own) else {
+            for compute in plan.features() {
+                let (value, status) = unknown(compute);
+                told(value.as_ref().map_or(Value::Null, Scalar::as_value), status)?;
+            }
+            return Ok(());
+        };
+        let latest = newest.1.values(plan.columns().len())?;
+        for (feature, compute) in plan.view().features.iter().zip(plan.features()) {
+            let inside = compute.first_inside(at).is_none_or(|first| newest.0.event_time >= first);
+            let accumulated;
+            let value = match compute {
+                Compute::Window { slot, finish, window, edge } => {
+                    let first = first_inside(*edge, *window, at);
+                    let merged = self.accumulate(&plan.slots()[*slot], first, at, own)?;
+                    accumulated = finish.finalize(&merged).map_err(|error| of_feature(error, &feature.name))?;
+                    accumulated.as_ref().map_or(Value::Null, Scalar::as_value)
+                }
+                Compute::Latest { .. } | Compute::TimeSince { .. } if !inside => Value::Null,
+                Compute::Latest { column, .. } => latest[*column],
+                Compute::TimeSince { .. } => Value::Float(seconds_between(newest.0.event_time, at)),
+            };
+            let status = match (value, inside) {
+                (Value::Null, true) => FeatureStatus::Null,
+                (Value::Null, false) => FeatureStatus::OutsideTtl,
+                (_, _) => FeatureStatus::Present,
+            };
+            told(value, status)?;
+        }
+        Ok(())
     }
 
     /// Refuses an own row that has already been merged with others and cannot be told apart.
@@ -172,33 +212,6 @@ impl EntityState {
     /// The newest row that is not kept any more.
     fn carried(&self) -> Option<(RowOrder, &RowBody)> {
         self.carry.as_ref().map(|(order, body)| (*order, body))
-    }
-
-    fn feature(
-        &self,
-        plan: &ViewPlan,
-        compute: &Compute,
-        newest: (RowOrder, &RowBody),
-        at: Instant,
-        own: Option<u128>,
-    ) -> Result<Answer> {
-        let inside = compute.first_inside(at).is_none_or(|first| newest.0.event_time >= first);
-        let value = match compute {
-            Compute::Window { slot, finish, window, edge } => {
-                let first = first_inside(*edge, *window, at);
-                let slot = &plan.slots()[*slot];
-                finish.finalize(&self.accumulate(slot, first, at, own)?)?
-            }
-            Compute::Latest { .. } | Compute::TimeSince { .. } if !inside => None,
-            Compute::Latest { column, .. } => newest.1.value(*column)?.to_scalar(),
-            Compute::TimeSince { .. } => Some(Scalar::Float(seconds_between(newest.0.event_time, at))),
-        };
-        let status = match (&value, inside) {
-            (Some(_), _) => FeatureStatus::Present,
-            (None, true) => FeatureStatus::Null,
-            (None, false) => FeatureStatus::OutsideTtl,
-        };
-        Ok((value, status))
     }
 
     /// Merges all visible rows from `first` to `at`, both inclusive.

@@ -3,7 +3,9 @@
 //! Each component is a type tag and a self-delimiting value, so `(1, 23)` is not `(12, 3)` and `"1"` is not `1`. Integers
 //! of any width are equal when their numbers are. Floats identify nothing: two of them may print alike and differ.
 
+use std::cmp::Ordering;
 use std::fmt;
+use std::hash::{Hash as HashInto, Hasher};
 use std::sync::Arc;
 
 use arrow::array::ArrayRef;
@@ -17,14 +19,44 @@ use super::plan::ViewPlan;
 use crate::aggregate::bytes::{Reader, Writer, garbage};
 use crate::aggregate::{Class, Column, Value};
 
+/// Longest encoding that a key holds itself.
+const INLINE_BYTES: usize = 22;
+
 /// Key of an entity: the typed encoding of its columns in key order. Ordered by bytes.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EntityKey(Arc<[u8]>);
+#[derive(Clone)]
+pub struct EntityKey(Encoding);
+
+/// Most keys are short, and a store holds one per entity and view.
+#[derive(Clone)]
+enum Encoding {
+    Short { length: u8, bytes: [u8; INLINE_BYTES] },
+    Long(Arc<[u8]>),
+}
 
 impl EntityKey {
+    fn new(encoding: &[u8]) -> Self {
+        if encoding.len() > INLINE_BYTES {
+            return EntityKey(Encoding::Long(encoding.into()));
+        }
+        let mut bytes = [0; INLINE_BYTES];
+        bytes[..encoding.len()].copy_from_slice(encoding);
+        EntityKey(Encoding::Short { length: encoding.len() as u8, bytes })
+    }
+
     /// The encoding.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Encoding::Short { length, bytes } => &bytes[..usize::from(*length)],
+            Encoding::Long(bytes) => bytes,
+        }
+    }
+
+    /// Estimated bytes beside the key's own.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match &self.0 {
+            Encoding::Short { .. } => 0,
+            Encoding::Long(bytes) => bytes.len() + 16,
+        }
     }
 
     /// Reads an encoding back, when it is one of components of these classes.
@@ -37,14 +69,40 @@ impl EntityKey {
                 return Err(garbage("a key is not of its view's types"));
             }
         }
-        if from.0.is_empty() { Ok(EntityKey(bytes.into())) } else { Err(garbage("a key is too long")) }
+        if from.0.is_empty() { Ok(EntityKey::new(bytes)) } else { Err(garbage("a key is too long")) }
+    }
+}
+
+impl PartialEq for EntityKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for EntityKey {}
+
+impl PartialOrd for EntityKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for EntityKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl HashInto for EntityKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
 /// `(SEA, 12)`.
 impl fmt::Display for EntityKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut from = Reader(&self.0);
+        let mut from = Reader(self.as_bytes());
         let mut separator = "(";
         while from.u8().is_ok() {
             match Value::decode(&mut from) {
@@ -72,8 +130,9 @@ pub fn key_hashes(rows: &RecordBatch, columns: &[String]) -> Result<Vec<Option<u
         components.push(Component::new(name, &batch_column(rows, name)?)?);
     }
     let mut hashes = Vec::with_capacity(rows.num_rows());
+    let mut encoding = Writer::default();
     for row in 0..rows.num_rows() {
-        hashes.push(encode(&components, row).map(|bytes| Hash::of(&bytes).low128()));
+        hashes.push(encode(&components, row, &mut encoding).map(|bytes| Hash::of(bytes).low128()));
     }
     Ok(hashes)
 }
@@ -102,7 +161,8 @@ pub(crate) fn keys_of(plan: &ViewPlan, columns: &[ArrayRef], rows: usize) -> Res
         }
         components.push(component);
     }
-    Ok((0..rows).map(|row| encode(&components, row).map(|bytes| EntityKey(bytes.into()))).collect())
+    let mut encoding = Writer::default();
+    Ok((0..rows).map(|row| encode(&components, row, &mut encoding).map(EntityKey::new)).collect())
 }
 
 /// One column of a key.
@@ -126,17 +186,18 @@ pub(crate) fn not_a_key(name: &str, data_type: &DataType) -> Error {
         .hint("use text, integers, decimals, booleans, dates or timestamps")
 }
 
-fn encode(components: &[Component], row: usize) -> Option<Vec<u8>> {
-    let mut out = Writer::default();
+/// The encoding of a row's components, in `out`; none where one is null.
+fn encode<'a>(components: &[Component], row: usize, out: &'a mut Writer) -> Option<&'a [u8]> {
+    out.0.clear();
     for component in components {
         let value = component.values.value(row);
         if value == Value::Null {
             return None;
         }
         out.u8(tag(component.class));
-        value.encode(&mut out);
+        value.encode(out);
     }
-    Some(out.0)
+    Some(&out.0)
 }
 
 /// Distinguishes values that share a representation.

@@ -10,7 +10,9 @@
 //! entity, or lets it wait until it is available; folding updates one tile per level and keeps the row itself where a
 //! decision may still cut between rows; [`ViewState::values`] merges the tiles of a window and the rows at its ends.
 
+mod columns;
 mod encode;
+mod entities;
 mod entity;
 mod explain;
 mod key;
