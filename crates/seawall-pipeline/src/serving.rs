@@ -9,7 +9,7 @@ use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use seawall_base::error::Result;
 use seawall_base::online::FeatureStatus;
-use seawall_base::{Cut, Error, FeatureRequest, Instant, Permit, ServedFeatures, VersionedName, ViewRequest, column};
+use seawall_base::{Cut, FeatureRequest, Instant, Permit, ServedFeatures, VersionedName, ViewRequest, column};
 use seawall_catalog::Counts;
 use seawall_kernel::feature::key_hashes;
 
@@ -62,32 +62,24 @@ impl Pipeline {
         self.answer(revision.training_set(training_set)?, decisions).await
     }
 
-    /// Serves the features of single views, unrecorded: `entities` has one row per decision and each view's entity
-    /// columns.
+    /// Serves the features of single views, unrecorded, all at one K and one cut: for each view its entity columns, one
+    /// row per decision.
     pub async fn serve_views(
         &self,
         views: &[VersionedName],
-        entities: &RecordBatch,
+        entities: &[RecordBatch],
         at: Instant,
     ) -> Result<ServedFeatures> {
         self.feature_writer.check_running()?;
-        let revision = self.revision();
-        let rows = entities.num_rows();
-        let mut requests = Vec::with_capacity(views.len());
-        for id in views {
-            let view = revision.views.iter().find(|view| view.id() == *id).ok_or_else(|| {
-                let known: Vec<String> = revision.views.iter().map(|view| view.id().to_string()).collect();
-                Error::not_found("SW0824", format!("there is no feature view {id}"))
-                    .hint(format!("feature views: {}", known.join(", ")))
-            })?;
-            requests.push(ViewRequest {
-                view: id.clone(),
-                entities: project(entities, &view.entity)?,
-                own: vec![None; rows],
-            });
-        }
+        let rows = entities.first().map_or(0, RecordBatch::num_rows);
+        let asked = views.iter().zip(entities).map(|(view, entities)| ViewRequest {
+            view: view.clone(),
+            entities: entities.clone(),
+            own: vec![None; rows],
+        });
+        let views = asked.collect();
         let now = self.parts.clock.now();
-        let request = FeatureRequest { views: requests, at: vec![at; rows], now: vec![now; rows] };
+        let request = FeatureRequest { views, at: vec![at; rows], now: vec![now; rows] };
         self.parts.online.serve(&request).await
     }
 

@@ -11,6 +11,7 @@ mod incidents;
 mod look;
 mod models;
 mod quarantine;
+mod served;
 mod tables;
 mod training;
 

@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::request::{Form, Request};
+use super::wire::parse_head;
 use crate::output::print_json;
 
 /// Bytes of an answer's head and body that are read.
@@ -214,16 +215,4 @@ async fn exchange(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) 
             return Err(std::io::Error::other("the answer is too long"));
         }
     }
-}
-
-/// Status, where the body begins, and its length; none while the head is incomplete.
-fn parse_head(answer: &[u8]) -> Option<(u16, usize, usize)> {
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&answer[..end]).ok()?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
-    })?;
-    Some((status, end + 4, length))
 }
