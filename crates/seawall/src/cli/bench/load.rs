@@ -45,6 +45,9 @@ pub(super) struct Load {
     /// How long to send
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
+    /// Events per second; as many as are acknowledged when absent
+    #[arg(long, value_parser = super::requests::rate)]
+    rate: Option<f64>,
     /// Number of the first block
     #[arg(long, default_value_t = 0)]
     first_block: u64,
@@ -69,7 +72,13 @@ impl Load {
         let end = began + Span((self.seconds * 1e6) as i64);
         let clients: Vec<_> = (0..self.connections)
             .map(|_| {
-                let client = Client { host: self.host.clone(), request: request.clone(), events: self.events };
+                let client = Client {
+                    host: self.host.clone(),
+                    request: request.clone(),
+                    events: self.events,
+                    first_block: self.first_block,
+                    pace: self.rate.map(|rate| (began, rate / self.events as f64)),
+                };
                 tokio::spawn(client.run(next.clone(), end))
             })
             .collect();
@@ -125,6 +134,9 @@ struct Client {
     host: String,
     request: Request,
     events: u64,
+    first_block: u64,
+    /// When the first block is due, and how many are per second.
+    pace: Option<(Instant, f64)>,
 }
 
 impl Client {
@@ -134,6 +146,9 @@ impl Client {
         let mut answer = Vec::with_capacity(4096);
         while SystemClock.now() < end {
             let block = next.fetch_add(1, Ordering::Relaxed);
+            if !self.wait_for(block, end).await {
+                break;
+            }
             loop {
                 let sent = SystemClock.now();
                 let request = self.request.of_block(block);
@@ -167,6 +182,16 @@ impl Client {
             }
         }
         Ok(tally)
+    }
+
+    /// Waits until a block is due. False when that is not before the end.
+    async fn wait_for(&self, block: u64, end: Instant) -> bool {
+        let Some((began, blocks_per_s)) = self.pace else { return true };
+        let due = began + Span(((block - self.first_block) as f64 * 1e6 / blocks_per_s) as i64);
+        if let Ok(early) = u64::try_from((due - SystemClock.now()).0) {
+            tokio::time::sleep(Duration::from_micros(early)).await;
+        }
+        due < end
     }
 
     async fn connect(&self) -> Result<TcpStream> {

@@ -21,7 +21,6 @@ const DIGITS: usize = 16;
 const EVENT_BYTES: usize = 100;
 /// Bytes of the cells of an event but its note: number, time, amount, user, and the offsets of two texts.
 const CELL_BYTES: usize = 8 + 8 + 8 + 8 + 4 + 4;
-const USER: &str = "u0000042";
 const AT: &str = "2026-03-01T12:00:00Z";
 const AT_MICROSECONDS: i64 = 1_772_366_400_000_000;
 
@@ -107,14 +106,22 @@ fn put_digits(place: &mut [u8], number: u64) {
     }
 }
 
+/// The user of an event, by its place in the request.
+fn user(place: u64) -> String {
+    format!("u{:07}", place % 10_000_000)
+}
+
 fn ndjson(events: u64) -> (&'static str, Vec<u8>, Numbers) {
     let prefix = r#"{"event_id":"#;
-    let rest = format!(r#","at":"{AT}","user":"{USER}","amount":12.5,"note":""#);
     let end = "\"}\n";
-    let note = "n".repeat(EVENT_BYTES - prefix.len() - DIGITS - rest.len() - end.len());
-    let line = format!("{prefix}{FIRST_EVENT}{rest}{note}{end}");
-    let places = (0..events as usize).map(|event| event * line.len() + prefix.len()).collect();
-    ("application/x-ndjson", line.repeat(events as usize).into_bytes(), Numbers::Digits(places))
+    let mut body = String::with_capacity(events as usize * EVENT_BYTES);
+    for event in 0..events {
+        let rest = format!(r#","at":"{AT}","user":"{}","amount":12.5,"note":""#, user(event));
+        let note = "n".repeat(EVENT_BYTES - prefix.len() - DIGITS - rest.len() - end.len());
+        body.push_str(&format!("{prefix}{FIRST_EVENT}{rest}{note}{end}"));
+    }
+    let places = (0..events as usize).map(|event| event * EVENT_BYTES + prefix.len()).collect();
+    ("application/x-ndjson", body.into_bytes(), Numbers::Digits(places))
 }
 
 fn arrow_stream(events: u64) -> Result<(&'static str, Vec<u8>, Numbers)> {
@@ -125,7 +132,7 @@ fn arrow_stream(events: u64) -> Result<(&'static str, Vec<u8>, Numbers)> {
     let batch = RecordBatch::try_from_iter([
         ("event_id", Arc::new(Int64Array::from(numbers)) as ArrayRef),
         ("at", Arc::new(TimestampMicrosecondArray::from(vec![AT_MICROSECONDS; count]).with_timezone("UTC"))),
-        ("user", Arc::new(StringArray::from(vec![USER; count]))),
+        ("user", Arc::new((0..events).map(|event| Some(user(event))).collect::<StringArray>())),
         ("amount", Arc::new(Float64Array::from(vec![12.5; count]))),
         ("note", Arc::new(StringArray::from(vec![note.as_str(); count]))),
     ])?;

@@ -50,7 +50,8 @@ pub(super) struct Requests {
     seconds: f64,
 }
 
-fn rate(text: &str) -> std::result::Result<f64, String> {
+/// A rate per second.
+pub(super) fn rate(text: &str) -> std::result::Result<f64, String> {
     match text.parse::<f64>() {
         Ok(rate) if rate > 0.0 && rate <= 1e6 => Ok(rate),
         Ok(_) | Err(_) => Err("a rate is above 0 and at most 1000000 per second".to_owned()),
