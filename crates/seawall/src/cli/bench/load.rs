@@ -66,9 +66,9 @@ struct Tally {
 impl Load {
     pub async fn run(&self) -> Result<()> {
         let token = std::env::var("SEAWALL_TOKEN").ok();
-        let request = Request::new(&self.host, &self.dataset, token.as_deref(), self.form, self.events)?;
-        let next = Arc::new(AtomicU64::new(self.first_block));
         let began = SystemClock.now();
+        let request = Request::new(&self.host, &self.dataset, token.as_deref(), self.form, self.events, began)?;
+        let next = Arc::new(AtomicU64::new(self.first_block));
         let end = began + Span((self.seconds * 1e6) as i64);
         let clients: Vec<_> = (0..self.connections)
             .map(|_| {
