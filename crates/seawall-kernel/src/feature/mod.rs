@@ -26,5 +26,5 @@ mod tests;
 pub use explain::{ExplainedRow, Explanation, explain};
 pub use key::{EntityKey, entity_keys, key_hashes};
 pub use plan::{FeatureDescription, ViewPlan};
-pub use state::{Retention, ViewState};
+pub use state::{ReadRows, Retention, ViewState};
 pub use sweep::{Decisions, sweep};

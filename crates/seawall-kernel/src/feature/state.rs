@@ -17,6 +17,18 @@ use super::row::{Row, read_rows};
 use crate::aggregate::{Scalar, Value, to_array};
 use crate::window::Level;
 
+/// Rows that were read for a view and wait to be taken in.
+#[derive(Debug)]
+pub struct ReadRows(Vec<(EntityKey, Row)>);
+
+impl ReadRows {
+    /// Reads rows that have at least the plan's input columns. It is most of the work of taking them in, and needs no
+    /// state.
+    pub fn new(plan: &ViewPlan, rows: &RecordBatch) -> Result<ReadRows> {
+        Ok(ReadRows(read_rows(plan, rows, |_| true)?))
+    }
+}
+
 /// What a state may forget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Retention {
@@ -65,7 +77,12 @@ impl ViewState {
     /// Takes in rows that have at least the plan's input columns: those with `available_at < known` are folded at once,
     /// the others wait. On an error nothing was taken in.
     pub fn receive(&mut self, rows: &RecordBatch) -> Result<()> {
-        let rows = read_rows(&self.plan, rows, |_| true)?;
+        let rows = ReadRows::new(&self.plan, rows)?;
+        self.take(rows)
+    }
+
+    /// Takes in rows that were read for this state's plan, like [`ViewState::receive`].
+    pub fn take(&mut self, ReadRows(rows): ReadRows) -> Result<()> {
         let horizon = self.horizon();
         for (key, row) in rows {
             if row.order.available_at < self.known {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arrow::array::{Array, AsArray, BooleanArray};
 use arrow::compute::filter_record_batch;
@@ -15,11 +15,14 @@ use seawall_base::{Cut, Dataset, Hash, Instant, Offset, Partition, RowId, Versio
 use seawall_kernel::feature::{Retention, ViewPlan, ViewState};
 
 use super::error;
+use super::fill::Progress;
 
 /// A store's state with its locks; see the module's page for their order.
 pub(super) struct Core {
     receiving: Mutex<()>,
     pub(super) state: RwLock<State>,
+    /// How many fillings began.
+    pub(super) fillings: AtomicU64,
     /// K of the newest decision, in microseconds.
     known: AtomicI64,
 }
@@ -38,6 +41,8 @@ pub(super) struct View {
     pub definition: Hash,
     pub state: ViewState,
     pub received: Received,
+    /// Present while rows of the past are taken in.
+    pub filling: Option<Progress>,
 }
 
 /// Which rows a view has received: those within `cut`, and those of the gap's far side.
@@ -96,6 +101,7 @@ impl Core {
         Core {
             receiving: Mutex::new(()),
             state: RwLock::new(State { cut, views: BTreeMap::new(), restored }),
+            fillings: AtomicU64::new(0),
             known: AtomicI64::new(known.0),
         }
     }
@@ -137,7 +143,7 @@ impl Core {
         };
         received.open_gap(&state.cut);
         state.restored.remove(&id);
-        state.views.insert(id, View { definition, state: view_state, received });
+        state.views.insert(id, View { definition, state: view_state, received, filling: None });
         Ok(())
     }
 
@@ -160,16 +166,6 @@ impl Core {
             view.received.live_until(until);
         }
         state.cut.join(until);
-        Ok(())
-    }
-
-    pub fn backfill(&self, id: &VersionedName, rows: &RecordBatch, until: &Cut) -> Result<()> {
-        let rows = Identified::new(rows, until)?;
-        let _receiving = self.receiving.lock();
-        let mut state = self.state.write();
-        let view = state.views.get_mut(id).ok_or_else(|| error::unknown_view(id))?;
-        view.take(&rows)?;
-        view.received.past_until(until);
         Ok(())
     }
 
@@ -204,7 +200,8 @@ impl Core {
         }
         let state = RwLockWriteGuard::downgrade(state);
         let mut views = BTreeMap::new();
-        for (id, view) in &state.views {
+        // A view that has taken in a part of its past has no cut that says which part.
+        for (id, view) in state.views.iter().filter(|(_, view)| view.filling.is_none()) {
             let (definition, received) = (view.definition, view.received.clone());
             views.insert(id.clone(), Restored { definition, received, bytes: view.state.encode() });
         }
@@ -247,7 +244,7 @@ impl Received {
     }
 
     /// Begins to receive at the store's cut, with a gap when rows before it are missing.
-    fn open_gap(&mut self, store: &Cut) {
+    pub fn open_gap(&mut self, store: &Cut) {
         if self.gap.is_none() && !self.cut.covers(store) {
             self.gap = Some(Gap { from: store.clone(), to: store.clone() });
         }
@@ -262,7 +259,7 @@ impl Received {
     }
 
     /// Rows of the past up to `until` were received, which may close the gap.
-    fn past_until(&mut self, until: &Cut) {
+    pub fn past_until(&mut self, until: &Cut) {
         self.cut.join(until);
         if let Some(gap) = self.gap.take_if(|gap| self.cut.covers(&gap.from)) {
             self.cut.join(&gap.to);
@@ -271,14 +268,14 @@ impl Received {
 }
 
 /// Rows whose identities have been checked.
-struct Identified<'a> {
+pub(super) struct Identified<'a> {
     rows: &'a RecordBatch,
     partitions: &'a [i32],
     offsets: &'a [i64],
 }
 
 impl<'a> Identified<'a> {
-    fn new(rows: &'a RecordBatch, until: &Cut) -> Result<Self> {
+    pub fn new(rows: &'a RecordBatch, until: &Cut) -> Result<Self> {
         if rows.num_rows() == 0 {
             return Ok(Identified { rows, partitions: &[], offsets: &[] });
         }
@@ -308,7 +305,7 @@ impl<'a> Identified<'a> {
     }
 
     /// The rows not received yet; none when there are none.
-    fn without(&self, received: &Received) -> Result<Option<RecordBatch>> {
+    pub fn without(&self, received: &Received) -> Result<Option<RecordBatch>> {
         let mut fresh = Vec::with_capacity(self.partitions.len());
         for row in 0..self.partitions.len() {
             fresh.push(!received.contains(self.id(row)?));
