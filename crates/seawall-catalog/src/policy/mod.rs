@@ -239,9 +239,6 @@ impl fmt::Display for Action {
 /// Principals whose sights are remembered; when there are more, all are worked out anew.
 const PRINCIPALS_MAX: usize = 1024;
 
-/// Decisions about one principal that are remembered; when there are more, all are asked for anew.
-const DECISIONS_MAX: usize = 4096;
-
 /// Issues permits, each with an id of its own, as the installed policies allow. Clones share the policies.
 #[derive(Clone)]
 pub struct Policy {
@@ -260,8 +257,6 @@ struct Known {
     subject: Subject,
     sights: std::sync::OnceLock<Sights>,
     grants: Mutex<HashMap<Action, Arc<Grants>>>,
-    /// What Cedar said: a decision depends on nothing but the policies, the principal, the action and the resource.
-    decisions: Mutex<HashMap<Action, HashMap<String, bool>>>,
 }
 
 impl Policy {
@@ -329,27 +324,11 @@ impl Active {
         Active { set, known: Mutex::new(HashMap::new()) }
     }
 
-    /// Whether `principal` may do `action` to `resource`, remembered as long as the policies hold.
-    fn may(&self, principal: &Principal, action: Action, resource: &str) -> bool {
-        let known = self.known(principal);
-        let lock = || known.decisions.lock().expect("no holder of this lock panics");
-        if let Some(decided) = lock().get(&action).and_then(|decided| decided.get(resource)) {
-            return *decided;
-        }
-        let may = self.decide(&known, action, resource);
-        let mut decisions = lock();
-        // Callers choose the names of resources, so anything could be asked for.
-        if decisions.values().map(HashMap::len).sum::<usize>() >= DECISIONS_MAX {
-            decisions.clear();
-        }
-        decisions.entry(action).or_default().insert(resource.to_owned(), may);
-        may
-    }
-
     /// Things that are no tables, such as `query`, lead to tables: who may read one of those may ask, unless it is
     /// forbidden to ask at all.
-    fn decide(&self, known: &Known, action: Action, resource: &str) -> bool {
+    fn may(&self, principal: &Principal, action: Action, resource: &str) -> bool {
         let compiled = &self.set.inner;
+        let known = self.known(principal);
         if compiled.allows(&known.subject, action, resource) {
             return true;
         }
@@ -386,12 +365,7 @@ impl Active {
             known.clear();
         }
         let subject = Subject::of(principal);
-        let one = Arc::new(Known {
-            subject,
-            sights: Default::default(),
-            grants: Mutex::default(),
-            decisions: Mutex::default(),
-        });
+        let one = Arc::new(Known { subject, sights: Default::default(), grants: Mutex::new(HashMap::new()) });
         known.insert(principal.clone(), one.clone());
         one
     }
