@@ -10,12 +10,12 @@
 //!
 //! - `shape` says what policies speak about, `source` reads their text, `set` checks them against the project;
 //! - `decide` asks Cedar, `filter` turns what is left of row policies into predicates, `mask` orders masks;
-//! - `grants` brings policies along to tables that took rows or values over, `access` compares before and after.
+//! - `grants` brings policies along to tables that took rows or values over, `access` compares before and after;
+//! - `known` remembers what was decided for as long as the policies hold.
 
-use std::collections::HashMap;
 use std::fmt;
 use std::str::FromStr;
-use std::sync::{Arc, Mutex, RwLock};
+use std::sync::{Arc, RwLock};
 
 use seawall_base::grant::Grants;
 use seawall_base::permit::PermitRecord;
@@ -26,6 +26,7 @@ mod access;
 mod decide;
 mod filter;
 mod grants;
+mod known;
 mod mask;
 mod set;
 mod shape;
@@ -40,7 +41,7 @@ pub use shape::{ColumnShape, Shape, TableKind, TableShape};
 pub use source::PolicyProblem;
 
 use decide::Subject;
-use grants::Sights;
+use known::Principals;
 
 /// The principal of Seawall's own work: table writers, recovery, system tables. No token can have this name.
 pub const SYSTEM_PRINCIPAL: &str = "seawall";
@@ -236,9 +237,6 @@ impl fmt::Display for Action {
     }
 }
 
-/// Principals whose sights are remembered; when there are more, all are worked out anew.
-const PRINCIPALS_MAX: usize = 1024;
-
 /// Issues permits, each with an id of its own, as the installed policies allow. Clones share the policies.
 #[derive(Clone)]
 pub struct Policy {
@@ -249,14 +247,7 @@ pub struct Policy {
 /// Installed policies and what was worked out under them. Nothing that was worked out outlives them.
 struct Active {
     set: PolicySet,
-    known: Mutex<HashMap<Principal, Arc<Known>>>,
-}
-
-/// What was worked out about one principal.
-struct Known {
-    subject: Subject,
-    sights: std::sync::OnceLock<Sights>,
-    grants: Mutex<HashMap<Action, Arc<Grants>>>,
+    principals: Principals,
 }
 
 impl Policy {
@@ -321,53 +312,41 @@ impl Policy {
 
 impl Active {
     fn of(set: PolicySet) -> Active {
-        Active { set, known: Mutex::new(HashMap::new()) }
+        Active { set, principals: Principals::default() }
+    }
+
+    fn may(&self, principal: &Principal, action: Action, resource: &str) -> bool {
+        let known = self.principals.of(principal);
+        known.may(action, resource, || self.decide(&known.subject, action, resource))
     }
 
     /// Things that are no tables, such as `query`, lead to tables: who may read one of those may ask, unless it is
     /// forbidden to ask at all.
-    fn may(&self, principal: &Principal, action: Action, resource: &str) -> bool {
+    fn decide(&self, subject: &Subject, action: Action, resource: &str) -> bool {
         let compiled = &self.set.inner;
-        let known = self.known(principal);
-        if compiled.allows(&known.subject, action, resource) {
+        if compiled.allows(subject, action, resource) {
             return true;
         }
         let leads_to_tables = action.shows_rows() && compiled.table(resource).is_none();
-        if !leads_to_tables || compiled.forbids(&known.subject, action, resource) {
+        if !leads_to_tables || compiled.forbids(subject, action, resource) {
             return false;
         }
         let is_shown = |table: &TableShape| {
-            table.kind != TableKind::System && grants::is_visible(compiled, &known.subject, action, table)
+            table.kind != TableKind::System && grants::is_visible(compiled, subject, action, table)
         };
         compiled.shape.tables.iter().any(is_shown)
     }
 
     fn grants(&self, principal: &Principal, action: Action) -> Arc<Grants> {
-        let known = self.known(principal);
-        let mut worked_out = known.grants.lock().expect("no holder of this lock panics");
-        let grants = worked_out.entry(action).or_insert_with(|| {
+        let known = self.principals.of(principal);
+        known.grants(action, || {
             let compiled = &self.set.inner;
             if compiled.is_unrestricted(&known.subject, action) {
-                return Arc::new(Grants::Everything);
+                return Grants::Everything;
             }
             let sights = known.sights.get_or_init(|| grants::sights(compiled, &known.subject));
-            Arc::new(grants::grants(compiled, &known.subject, action, sights))
-        });
-        grants.clone()
-    }
-
-    fn known(&self, principal: &Principal) -> Arc<Known> {
-        let mut known = self.known.lock().expect("no holder of this lock panics");
-        if let Some(one) = known.get(principal) {
-            return one.clone();
-        }
-        if known.len() >= PRINCIPALS_MAX {
-            known.clear();
-        }
-        let subject = Subject::of(principal);
-        let one = Arc::new(Known { subject, sights: Default::default(), grants: Mutex::new(HashMap::new()) });
-        known.insert(principal.clone(), one.clone());
-        one
+            grants::grants(compiled, &known.subject, action, sights)
+        })
     }
 
     fn denial(&self, principal: &Principal, action: Action, resource: &str) -> Error {

@@ -1,5 +1,6 @@
 //! The policy's table, and what permits and denials say.
 
+use super::known::{PRINCIPALS_MAX, RIGHTS_MAX};
 use super::*;
 use seawall_base::SeededRng;
 
@@ -162,7 +163,42 @@ fn what_is_remembered_is_bounded_and_right() {
         let rows = permit.grants().table("payments").unwrap().rows;
         assert!(format!("{rows:?}").contains(&format!("\"g{n}\"")));
     }
-    assert!(policy.active().known.lock().unwrap().len() <= PRINCIPALS_MAX);
+    assert!(policy.active().principals.len() <= PRINCIPALS_MAX);
+}
+
+#[test]
+fn rights_that_are_remembered_are_what_is_decided_anew() {
+    let policy = installed(EXAMPLE);
+    let people = Role::ALL.map(principal).into_iter().chain([principal(Role::Analyst).in_groups(["hr"])]);
+    let people: Vec<Principal> = people.collect();
+    for resource in ["payments", "payroll", "query"].map(str::to_owned).into_iter().cycle().take(6) {
+        for (person, action) in people.iter().flat_map(|person| Action::ALL.map(|action| (person, action))) {
+            let fresh = policy.active().decide(&Subject::of(person), action, &resource);
+            assert_eq!(policy.may(person, action, &resource), fresh, "{person:?} {action} {resource}");
+        }
+    }
+}
+
+#[test]
+fn resources_that_nobody_declared_do_not_fill_the_memory() {
+    let policy = installed(EXAMPLE);
+    for n in 0..2 * RIGHTS_MAX + 3 {
+        assert!(!policy.may(&principal(Role::Analyst), Action::Ingest, &format!("made_up_{n}")));
+    }
+    let active = policy.active();
+    assert!(active.principals.of(&principal(Role::Analyst)).rights() <= RIGHTS_MAX);
+    assert!(!policy.may(&principal(Role::Analyst), Action::Ingest, "made_up_0"));
+}
+
+#[test]
+fn other_policies_forget_what_was_decided() {
+    let policy = policy();
+    let analyst = principal(Role::Analyst);
+    assert!(policy.authorize(&analyst, Action::ReadRows, "payroll").is_ok());
+    policy.install(installed(EXAMPLE).installed());
+    assert!(policy.authorize(&analyst, Action::ReadRows, "payroll").is_err());
+    policy.install(PolicySet::defaults());
+    assert!(policy.authorize(&analyst, Action::ReadRows, "payroll").is_ok());
 }
 
 #[test]
