@@ -149,7 +149,7 @@ impl Life {
         let mut rows = self.table();
         rows.retain(|row| until.contains(id(row)) && !from.contains(id(row)));
         self.dice.shuffle(&mut rows);
-        Ok(self.store()?.backfill(view, &batch(&rows)?, until).await?)
+        Ok(self.store()?.backfill(view, &[batch(&rows)?], until).await?)
     }
 
     /// Appends rows to the log and hands them to the store.
