@@ -12,7 +12,7 @@ use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use seawall_base::declare::FeatureView;
 use seawall_base::error::Result;
 use seawall_base::{Cut, Dataset, Hash, Instant, Offset, Partition, RowId, VersionedName, column};
-use seawall_kernel::feature::{Retention, ViewPlan, ViewState};
+use seawall_kernel::feature::{ReadRows, Retention, ViewPlan, ViewState};
 
 use super::error;
 use super::fill::Progress;
@@ -158,15 +158,34 @@ impl Core {
     pub fn receive(&self, dataset: &str, rows: &RecordBatch, until: &Cut) -> Result<()> {
         let rows = Identified::new(rows, until)?;
         let _receiving = self.receiving.lock();
+        // Reading is most of the work; requests go on meanwhile. Folding and the cut's move are one step for them.
+        let fresh = self.read_fresh(dataset, &rows)?;
         let mut state = self.state.write();
-        for view in state.views.values_mut() {
-            if view.state.plan().dataset() == dataset {
-                view.take(&rows)?;
+        for (id, rows) in fresh {
+            if let Some(view) = state.views.get_mut(&id) {
+                view.state.take(rows)?;
             }
-            view.received.live_until(until);
         }
+        state.views.values_mut().for_each(|view| view.received.live_until(until));
         state.cut.join(until);
         Ok(())
+    }
+
+    /// The rows that each view of `dataset` has not received yet.
+    fn read_fresh(&self, dataset: &str, rows: &Identified<'_>) -> Result<Vec<(VersionedName, ReadRows)>> {
+        let mut views = Vec::new();
+        for (id, view) in &self.state.read().views {
+            if view.state.plan().dataset() == dataset {
+                views.push((id.clone(), view.state.plan().clone(), view.received.clone()));
+            }
+        }
+        let mut fresh = Vec::with_capacity(views.len());
+        for (id, plan, received) in views {
+            if let Some(rows) = rows.without(&received)? {
+                fresh.push((id, ReadRows::new(&plan, &rows)?));
+            }
+        }
+        Ok(fresh)
     }
 
     pub fn advance(&self, known: Instant) -> Result<()> {
@@ -221,14 +240,6 @@ impl View {
 
     pub fn advance_if_needed(&mut self, known: Instant) -> Result<()> {
         if self.needs_advance(known) { self.state.advance(known) } else { Ok(()) }
-    }
-
-    /// Takes the rows that it has not received yet.
-    fn take(&mut self, rows: &Identified<'_>) -> Result<()> {
-        match rows.without(&self.received)? {
-            Some(fresh) => self.state.receive(&fresh),
-            None => Ok(()),
-        }
     }
 }
 
