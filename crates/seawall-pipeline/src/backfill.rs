@@ -42,6 +42,8 @@ pub(crate) async fn keep_views(
         return Ok(());
     }
     tables.flush(parts.log.durable_end().0).await?;
+    // So that rows are folded as they are read, instead of waiting in memory for whoever asks first.
+    parts.online.advance(parts.clock.now()).await?;
     let room = Arc::new(Semaphore::new(FILLED_AT_ONCE_MAX));
     let (runtime, deadline) = (Runtime::current(), scope::deadline());
     let mut filling = JoinSet::new();
