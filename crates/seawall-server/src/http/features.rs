@@ -158,7 +158,7 @@ async fn serve_from_tables(
 
 /// The entity columns of each view. A request for several views has the columns of all; views of the same entity share
 /// theirs.
-fn entities_of_all(
+pub(super) fn entities_of_all(
     revision: &Revision,
     views: &[&FeatureView],
     rows: &[Map<String, Value>],
@@ -224,7 +224,8 @@ pub(super) async fn explain(State(app): State<App>, headers: HeaderMap, body: By
     Ok(Json(explanation_json(&explained)))
 }
 
-fn find_view<'a>(views: &'a [FeatureView], id: &VersionedName) -> Result<&'a FeatureView> {
+/// The view `id`.
+pub(super) fn find_view<'a>(views: &'a [FeatureView], id: &VersionedName) -> Result<&'a FeatureView> {
     views.iter().find(|view| view.is(id)).ok_or_else(|| {
         let known: Vec<String> = views.iter().map(|view| view.id().to_string()).collect();
         Error::not_found("SW0824", format!("there is no feature view {id}"))

@@ -6,6 +6,7 @@ mod deadline;
 mod erasures;
 pub mod error;
 mod events;
+mod feast;
 mod features;
 mod incidents;
 mod look;
@@ -48,6 +49,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/query", post(look::query))
         .route("/v1/lineage", get(look::lineage))
         .route("/v1/features", post(features::serve))
+        .route("/get-online-features", post(feast::serve))
         .route("/v1/features/explain", post(features::explain))
         .route("/v1/training-sets/{name}", get(training::builds))
         .route("/v1/training-sets/{name}/build", post(training::build))

@@ -138,7 +138,8 @@ pub(super) fn views_arrow(views: &[VersionedName], served: Vec<Served>) -> Resul
     Served { rows, features, ..joined }.arrow()
 }
 
-fn json_response(body: Vec<u8>) -> Response {
+/// A JSON body that is written already.
+pub(super) fn json_response(body: Vec<u8>) -> Response {
     ([(header::CONTENT_TYPE, "application/json")], body).into_response()
 }
 
@@ -159,6 +160,26 @@ fn write_rows(batch: &RecordBatch, out: &mut Vec<u8>) -> Result<()> {
             cells.write(row, out);
         }
         out.push(b'}');
+    }
+    out.push(b']');
+    Ok(())
+}
+
+/// One column as a JSON array, nulls included.
+pub(super) fn write_column(batch: &RecordBatch, column: usize, out: &mut Vec<u8>) -> Result<()> {
+    let array = batch.column(column);
+    let Some(cells) = Cells::of(array) else {
+        let rows = super::json_rows(&batch.project(&[column])?)?;
+        let values: Vec<Option<&serde_json::Value>> = rows.iter().map(|row| row.as_object()?.values().next()).collect();
+        write_value(&values, out);
+        return Ok(());
+    };
+    out.push(b'[');
+    for row in 0..array.len() {
+        if row > 0 {
+            out.push(b',');
+        }
+        cells.write(row, out);
     }
     out.push(b']');
     Ok(())
@@ -229,10 +250,10 @@ fn write_status(status: &[Vec<FeatureStatus>], out: &mut Vec<u8>) {
     out.push(b']');
 }
 
-fn write_text(text: &str, out: &mut Vec<u8>) {
+pub(super) fn write_text(text: &str, out: &mut Vec<u8>) {
     write_value(text, out);
 }
 
-fn write_value<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
+pub(super) fn write_value<T: serde::Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) {
     serde_json::to_writer(out, value).expect("texts and numbers can be written to memory");
 }

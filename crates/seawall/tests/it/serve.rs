@@ -178,3 +178,39 @@ fn a_halted_dataset_takes_nothing_in_until_somebody_resumes_it() {
     assert!(said.stderr.contains("SW0823"), "{}", said.stderr);
     server.terminate();
 }
+
+#[test]
+fn clients_of_feast_and_several_views_are_answered() {
+    let project = Project::events();
+    project.run(&["apply"]).expect(0);
+    let server = project.serve(&[]);
+    let at = now(&server);
+    server.post("/v1/datasets/events/events", &(event("e1", &at, 5.0) + &event("e2", &at, 7.0)));
+    let asked = json!({"features": ["users:sum_24h", "users@1:n_24h"], "entities": {"user_id": ["u1", "nobody"]}});
+    let (status, answer) = server.post("/get-online-features", &asked.to_string());
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["metadata"]["feature_names"], json!(["user_id", "sum_24h", "n_24h"]));
+    assert_eq!(answer["results"][0]["values"], json!(["u1", "nobody"]));
+    assert_eq!(answer["results"][1]["values"], json!([12.0, null]));
+    assert_eq!(answer["results"][1]["statuses"], json!(["PRESENT", "NOT_FOUND"]));
+    assert_eq!(answer["results"][2]["values"], json!([2, 0]));
+    let service =
+        json!({"feature_service": "next_amount", "entities": {"user_id": ["u1"]}, "full_feature_names": true});
+    let (_, answer) = server.post("/get-online-features", &service.to_string());
+    assert_eq!(answer["metadata"]["feature_names"][1], "users__n_24h", "{answer}");
+    for (body, status, code) in [
+        (json!({"entities": {"user_id": ["u1"]}}), 400, "SW0886"),
+        (json!({"features": ["users"], "entities": {"user_id": ["u1"]}}), 400, "SW0886"),
+        (json!({"features": ["users:n_24h"], "entities": {"user_id": "u1"}}), 400, "SW0886"),
+        (json!({"features": ["users:n_24h"], "entities": {"usr": ["u1"]}}), 400, "SW0894"),
+        (json!({"features": ["users:nope"], "entities": {"user_id": ["u1"]}}), 404, "SW0340"),
+        (json!({"features": ["nope:n"], "entities": {"user_id": ["u1"]}}), 404, "SW0824"),
+    ] {
+        let (got, answer) = server.post("/get-online-features", &body.to_string());
+        assert_eq!((got, answer["error"]["code"].as_str()), (status, Some(code)), "{body}: {answer}");
+    }
+    let twice = json!({"views": ["users@1", "users@1"], "rows": [{"user_id": "u1"}]});
+    let (_, answer) = server.post("/v1/features", &twice.to_string());
+    assert_eq!(answer["views"][0], answer["views"][1], "views of a request share K and cut");
+    server.terminate();
+}
