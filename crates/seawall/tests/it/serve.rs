@@ -9,6 +9,18 @@ fn now(server: &Server) -> String {
     status["now"].as_str().unwrap().to_owned()
 }
 
+/// Waits until features hold everything that was acknowledged.
+fn wait_until_folded(server: &Server) {
+    for _ in 0..500 {
+        let status: Value = serde_json::from_str(&server.get("/v1/status").1).unwrap();
+        if status["progress"]["folded_entries"] == status["progress"]["durable_entries"] {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("features do not catch up");
+}
+
 fn event(id: &str, at: &str, amount: f64) -> String {
     format!("{{\"event_id\": \"{id}\", \"happened_at\": \"{at}\", \"user_id\": \"u1\", \"amount\": {amount}}}\n")
 }
@@ -186,6 +198,7 @@ fn clients_of_feast_and_several_views_are_answered() {
     let server = project.serve(&[]);
     let at = now(&server);
     server.post("/v1/datasets/events/events", &(event("e1", &at, 5.0) + &event("e2", &at, 7.0)));
+    wait_until_folded(&server);
     let asked = json!({"features": ["users:sum_24h", "users@1:n_24h"], "entities": {"user_id": ["u1", "nobody"]}});
     let (status, answer) = server.post("/get-online-features", &asked.to_string());
     assert_eq!(status, 200, "{answer}");
