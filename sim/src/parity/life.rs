@@ -198,7 +198,8 @@ impl Life {
         let mut rows = Vec::new();
         for _ in 0..self.dice.between(1, 40) {
             let number = self.number();
-            let paid_at = happened(&mut self.dice, self.clock - Span(self.dice.stretch().0 * 2));
+            let around = self.clock - Span(self.dice.stretch().0 * 2);
+            let paid_at = happened(&mut self.dice, around);
             let available_at = paid_at + self.dice.stretch();
             let row = Payment::random(&mut self.dice, number, Some(paid_at), available_at);
             rows.push(Payment { arrival: self.clock, ..row });

@@ -1,5 +1,6 @@
 //! Requests with idempotency keys through the door, with restarts between them, against a simple oracle.
 
+use arrow::array::RecordBatch;
 use std::collections::HashMap;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array};

@@ -4,7 +4,8 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use seawall_base::declare::FeatureView;
 use seawall_base::error::Result;
-use seawall_base::{Cut, Dataset, FeatureRequest, Filling, Instant, OnlineStore, ServedFeatures, VersionedName};
+use seawall_base::online::Filling;
+use seawall_base::{Cut, Dataset, FeatureRequest, Instant, OnlineStore, ServedFeatures, VersionedName};
 
 use super::core::{Core, ViewStats};
 use super::error;
