@@ -1,9 +1,8 @@
 //! Requests with idempotency keys through the door, with restarts between them, against a simple oracle.
 
-use arrow::array::RecordBatch;
 use std::collections::HashMap;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use async_trait::async_trait;
 use proptest::prelude::*;
 use seawall_base::declare::{Available, Connector, Source};
