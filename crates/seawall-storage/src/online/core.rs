@@ -21,8 +21,8 @@ use super::fill::Progress;
 pub(super) struct Core {
     receiving: Mutex<()>,
     pub(super) state: RwLock<State>,
-    /// How many fillings began.
-    pub(super) fillings: AtomicU64,
+    /// Numbers fillings and changes.
+    numbers: AtomicU64,
     /// K of the newest decision, in microseconds.
     known: AtomicI64,
 }
@@ -41,6 +41,8 @@ pub(super) struct View {
     pub definition: Hash,
     pub state: ViewState,
     pub received: Received,
+    /// The number of the last change of the rows it holds.
+    pub changed: u64,
     /// Present while rows of the past are taken in.
     pub filling: Option<Progress>,
 }
@@ -67,13 +69,13 @@ pub(super) struct Restored {
     pub bytes: Vec<u8>,
 }
 
-/// A consistent copy of everything, for a checkpoint.
-pub(super) struct Snapshot {
-    pub cut: Cut,
-    pub known: Instant,
-    pub views: BTreeMap<VersionedName, Restored>,
-    /// Restored views that were never defined: their files stay as they are.
-    pub untouched: Vec<VersionedName>,
+/// A view at one moment, for a checkpoint.
+pub(super) struct Moment {
+    /// The number of its last change.
+    pub changed: u64,
+    pub received: Received,
+    /// Absent when it has not changed.
+    pub restored: Option<Restored>,
 }
 
 /// What one view of a store takes.
@@ -101,7 +103,7 @@ impl Core {
         Core {
             receiving: Mutex::new(()),
             state: RwLock::new(State { cut, views: BTreeMap::new(), restored }),
-            fillings: AtomicU64::new(0),
+            numbers: AtomicU64::new(0),
             known: AtomicI64::new(known.0),
         }
     }
@@ -133,6 +135,7 @@ impl Core {
             // Columns of the dataset got wider: what was computed holds, and is answered in the wider types.
             if kept.state.plan().output_schema() != plan.output_schema() {
                 kept.state = ViewState::decode(plan, Retention::Live, &kept.state.encode())?;
+                kept.changed = self.number();
             }
             return Ok(());
         }
@@ -143,7 +146,7 @@ impl Core {
         };
         received.open_gap(&state.cut);
         state.restored.remove(&id);
-        state.views.insert(id, View { definition, state: view_state, received, filling: None });
+        state.views.insert(id, View { definition, state: view_state, received, changed: self.number(), filling: None });
         Ok(())
     }
 
@@ -163,6 +166,7 @@ impl Core {
         let mut state = self.state.write();
         for (id, rows) in fresh {
             if let Some(view) = state.views.get_mut(&id) {
+                view.changed = self.number();
                 view.state.take(rows)?;
             }
         }
@@ -209,24 +213,33 @@ impl Core {
         state.views.iter().map(stats).collect()
     }
 
-    /// Encodes every view at one moment. Receiving waits meanwhile; requests that make no row visible go on.
-    pub fn snapshot(&self) -> Result<Snapshot> {
+    /// The views that are kept, those in restored checkpoints that were not defined yet, and the store's cut.
+    pub fn kept(&self) -> (Vec<VersionedName>, Vec<VersionedName>, Cut) {
+        let state = self.state.read();
+        (state.views.keys().cloned().collect(), state.restored.keys().cloned().collect(), state.cut.clone())
+    }
+
+    /// A view at this moment, encoded unless it has not changed since `written`; none when it is not kept any more, or is
+    /// being filled: a part of its past has no cut. Live rows wait meanwhile; requests that make no row visible go on.
+    pub fn moment(&self, id: &VersionedName, written: Option<u64>) -> Result<Option<Moment>> {
         let _receiving = self.receiving.lock();
         let known = self.known();
         let mut state = self.state.write();
-        for view in state.views.values_mut() {
-            view.advance_if_needed(known)?;
+        let Some(view) = state.views.get_mut(id).filter(|view| view.filling.is_none()) else { return Ok(None) };
+        let (definition, received, changed) = (view.definition, view.received.clone(), view.changed);
+        if written == Some(changed) {
+            return Ok(Some(Moment { changed, received, restored: None }));
         }
+        view.advance_if_needed(known)?;
         let state = RwLockWriteGuard::downgrade(state);
-        let mut views = BTreeMap::new();
-        // A view that has taken in a part of its past has no cut that says which part.
-        for (id, view) in state.views.iter().filter(|(_, view)| view.filling.is_none()) {
-            let (definition, received) = (view.definition, view.received.clone());
-            views.insert(id.clone(), Restored { definition, received, bytes: view.state.encode() });
-        }
-        // Read again: a request may have raised it while the views were encoded, and K never goes back.
-        let untouched = state.restored.keys().cloned().collect();
-        Ok(Snapshot { cut: state.cut.clone(), known: self.known(), views, untouched })
+        let bytes = state.views.get(id).map(|view| view.state.encode());
+        let restored = bytes.map(|bytes| Restored { definition, received: received.clone(), bytes });
+        Ok(Some(Moment { changed, received, restored }))
+    }
+
+    /// A number that was never given before.
+    pub fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 }
 

@@ -5,8 +5,6 @@
 //! the filling began, so it does not matter in which order they are folded. The view's cut moves when the last piece is
 //! in; until then it is refused to everybody who asks, and left out of checkpoints, so a crash begins the filling anew.
 
-use std::sync::atomic::Ordering;
-
 use arrow::record_batch::RecordBatch;
 use seawall_base::error::Result;
 use seawall_base::online::Filling;
@@ -35,13 +33,14 @@ impl Core {
             identified.push(Identified::new(batch, until)?);
         }
         let rows_total = rows.iter().map(|batch| batch.num_rows() as u64).sum();
-        let number = self.fillings.fetch_add(1, Ordering::Relaxed);
+        let number = self.number();
         let received = self.begin_filling(id, Progress { number, rows: 0, rows_total })?;
         let filled = self.fill(id, number, &identified, &received);
         let mut state = self.state.write();
         let cut = state.cut.clone();
         let view = being_filled(&mut state, id, number)?;
         view.filling = None;
+        view.changed = self.number();
         match &filled {
             Ok(()) => view.received.past_until(until),
             // A part of its past is in it, and nobody can say which.
