@@ -56,6 +56,13 @@ impl Handle {
         reached.map(|_| ()).map_err(|_| Error::new(ErrorKind::Unavailable, "SW0831", "the feature writer has stopped"))
     }
 
+    /// Waits until `is_there`, asked again whenever rows were taken.
+    pub async fn wait_until(&self, is_there: impl Fn() -> bool) -> Result<()> {
+        let mut progress = self.progress.clone();
+        let reached = progress.wait_for(|_| is_there()).await;
+        reached.map(|_| ()).map_err(|_| Error::new(ErrorKind::Unavailable, "SW0831", "the feature writer has stopped"))
+    }
+
     /// Waits until the online store has everything that was durable at the start.
     pub async fn ready(&self) -> Result<()> {
         self.wait_for(self.ready_at).await

@@ -4,12 +4,15 @@
 //! that [`crate::verify`] can refold it from the lake and compare bits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use seawall_base::error::Result;
 use seawall_base::online::FeatureStatus;
-use seawall_base::{Cut, FeatureRequest, Instant, Permit, ServedFeatures, VersionedName, ViewRequest, column};
+use seawall_base::{
+    Cut, Error, ErrorKind, FeatureRequest, Instant, Permit, ServedFeatures, VersionedName, ViewRequest, column,
+};
 use seawall_catalog::Counts;
 use seawall_kernel::feature::key_hashes;
 
@@ -18,6 +21,9 @@ use crate::gate;
 use crate::pipeline::Pipeline;
 use crate::revision::{ServedSet, all_nullable, project, with_times};
 use crate::sealing::{self, RowKeys};
+
+/// How long a request waits for the cut that it names: far longer than features lag while nothing is away.
+const CUT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Decisions to serve for one training set.
 #[derive(Debug, Clone)]
@@ -60,6 +66,20 @@ impl Pipeline {
     pub(crate) async fn answer_again(&self, training_set: &str, decisions: &Decisions) -> Result<Answer> {
         let revision = self.revision();
         self.answer(revision.training_set(training_set)?, decisions).await
+    }
+
+    /// Waits until features hold every row within `cut`, which a producer was told when its rows were durable.
+    pub async fn wait_for_features(&self, cut: &Cut) -> Result<()> {
+        let online = self.parts.online.clone();
+        let reached = self.feature_writer.wait_until(|| online.store_cut().covers(cut));
+        match tokio::time::timeout(CUT_PATIENCE, reached).await {
+            Ok(reached) => reached,
+            Err(_) => {
+                let message = format!("features hold rows up to cut {}, not up to {cut}", online.store_cut());
+                Err(Error::new(ErrorKind::Unavailable, "SW0449", message)
+                    .hint("name the cut of a receipt of this installation, and try again in a moment"))
+            }
+        }
     }
 
     /// Serves the features of single views, unrecorded, all at one K and one cut: for each view its entity columns, one

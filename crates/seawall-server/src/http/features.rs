@@ -40,12 +40,17 @@ struct FeaturesBody {
     rows: Vec<Map<String, Value>>,
     /// Decision time; the present when absent. A time of the past is answered from the tables.
     at: Option<String>,
+    /// A cut that the answer must cover, as a receipt tells it: read your writes.
+    after: Option<String>,
 }
 
 pub(super) async fn serve(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<Response, Failure> {
     let body: FeaturesBody = serde_json::from_slice(&body).map_err(|error| bad_json(&error, EXAMPLE))?;
     let resource = body.training_set.clone().unwrap_or_else(|| "views".to_owned());
     let permit = app.access.permit(&app.pipeline.parts().catalog, &headers, Action::ServeFeatures, &resource).await?;
+    if let Some(cut) = &body.after {
+        app.pipeline.wait_for_features(&cut.parse()?).await?;
+    }
     let now = app.pipeline.parts().clock.now();
     let at = match &body.at {
         Some(text) => text.parse()?,

@@ -222,6 +222,16 @@ fn clients_of_feast_and_several_views_are_answered() {
         let (got, answer) = server.post("/get-online-features", &body.to_string());
         assert_eq!((got, answer["error"]["code"].as_str()), (status, Some(code)), "{body}: {answer}");
     }
+    let (_, receipt) = server.post("/v1/datasets/events/events", &event("e3", &at, 1.0));
+    let own = json!({"views": ["users@1"], "rows": [{"user_id": "u1"}], "after": receipt["cut"]});
+    assert_eq!(
+        server.post("/v1/features", &own.to_string()).1["views"][0]["rows"][0]["n_24h"],
+        3,
+        "own writes are read"
+    );
+    let beyond = json!({"views": ["users@1"], "rows": [{"user_id": "u1"}], "after": "0:1000000"});
+    let (status, answer) = server.post("/v1/features", &beyond.to_string());
+    assert_eq!((status, &answer["error"]["code"]), (503, &json!("SW0449")));
     let twice = json!({"views": ["users@1", "users@1"], "rows": [{"user_id": "u1"}]});
     let (_, answer) = server.post("/v1/features", &twice.to_string());
     assert_eq!(answer["views"][0], answer["views"][1], "views of a request share K and cut");
