@@ -12,7 +12,7 @@ use axum::response::Response;
 use seawall_base::declare::FeatureView;
 use seawall_base::error::Result;
 use seawall_base::online::{FeatureStatus, ViewValues};
-use seawall_base::{Dataset, Error, Instant, Permit, VersionedName};
+use seawall_base::{Cut, Dataset, Error, Instant, Permit, VersionedName};
 use seawall_catalog::policy::Action;
 use seawall_pipeline::explain::explanation_json;
 use seawall_pipeline::revision::Revision;
@@ -41,15 +41,32 @@ struct FeaturesBody {
     /// Decision time; the present when absent. A time of the past is answered from the tables.
     at: Option<String>,
     /// A cut that the answer must cover, as a receipt tells it: read your writes.
-    after: Option<String>,
+    after: Option<After>,
+}
+
+/// A cut as receipts write it, or as answers do.
+#[derive(Debug, Deserialize)]
+#[serde(untagged)]
+enum After {
+    Ends(Cut),
+    Text(String),
+}
+
+impl After {
+    fn cut(&self) -> Result<Cut> {
+        match self {
+            After::Ends(cut) => Ok(cut.clone()),
+            After::Text(text) => text.parse(),
+        }
+    }
 }
 
 pub(super) async fn serve(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<Response, Failure> {
     let body: FeaturesBody = serde_json::from_slice(&body).map_err(|error| bad_json(&error, EXAMPLE))?;
     let resource = body.training_set.clone().unwrap_or_else(|| "views".to_owned());
     let permit = app.access.permit(&app.pipeline.parts().catalog, &headers, Action::ServeFeatures, &resource).await?;
-    if let Some(cut) = &body.after {
-        app.pipeline.wait_for_features(&cut.parse()?).await?;
+    if let Some(after) = &body.after {
+        app.pipeline.wait_for_features(&after.cut()?).await?;
     }
     let now = app.pipeline.parts().clock.now();
     let at = match &body.at {
