@@ -41,23 +41,14 @@ struct FeaturesBody {
     /// Decision time; the present when absent. A time of the past is answered from the tables.
     at: Option<String>,
     /// A cut that the answer must cover, as a receipt tells it: read your writes.
-    after: Option<After>,
+    after: Option<Value>,
 }
 
-/// A cut as receipts write it, or as answers do.
-#[derive(Debug, Deserialize)]
-#[serde(untagged)]
-enum After {
-    Ends(Cut),
-    Text(String),
-}
-
-impl After {
-    fn cut(&self) -> Result<Cut> {
-        match self {
-            After::Ends(cut) => Ok(cut.clone()),
-            After::Text(text) => text.parse(),
-        }
+/// A cut as receipts write it, `{"0": 1200}`, or as answers do, `"0:1200"`.
+fn cut_of(after: &Value) -> Result<Cut> {
+    match after {
+        Value::String(text) => text.parse(),
+        ends => Cut::deserialize(ends).map_err(|error| bad_json(&error, EXAMPLE)),
     }
 }
 
@@ -66,7 +57,7 @@ pub(super) async fn serve(State(app): State<App>, headers: HeaderMap, body: Byte
     let resource = body.training_set.clone().unwrap_or_else(|| "views".to_owned());
     let permit = app.access.permit(&app.pipeline.parts().catalog, &headers, Action::ServeFeatures, &resource).await?;
     if let Some(after) = &body.after {
-        app.pipeline.wait_for_features(&after.cut()?).await?;
+        app.pipeline.wait_for_features(&cut_of(after)?).await?;
     }
     let now = app.pipeline.parts().clock.now();
     let at = match &body.at {

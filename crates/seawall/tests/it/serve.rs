@@ -229,6 +229,8 @@ fn clients_of_feast_and_several_views_are_answered() {
         3,
         "own writes are read"
     );
+    let nonsense = json!({"views": ["users@1"], "rows": [{"user_id": "u1"}], "after": [1]});
+    assert_eq!(server.post("/v1/features", &nonsense.to_string()).1["error"]["code"], "SW0886");
     let beyond = json!({"views": ["users@1"], "rows": [{"user_id": "u1"}], "after": "0:1000000"});
     let (status, answer) = server.post("/v1/features", &beyond.to_string());
     assert_eq!((status, &answer["error"]["code"]), (503, &json!("SW0449")));
