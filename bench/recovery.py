@@ -10,8 +10,8 @@ timed, each on a copy of the data folder as the kill left it:
     features      without the checkpoints of the features, which are folded from the whole log
     everything    only the log is left: order, tables and features are made of all of it
 
-For each: seconds until /health answers, until the server is started and takes events, until a query over a table answers,
-until features answer, until tables and features hold every event; and the largest resident memory beyond that of a start
+For each: seconds until /health answers, until a query over a table answers (as the table is by then), until the server
+is started and takes events, until features answer, until tables and features hold every event; and the largest resident memory beyond that of a start
 that has nothing to read, and beyond what the online store and deduplication keep, which is what the server takes once it
 has settled.
 """
@@ -238,11 +238,15 @@ def timed_start(binary, project, data, events):
         since = lambda: time.perf_counter() - began
         status, text = answers(port)
         found["health_s"] = since() if status == 200 else None
-        address = listening(server, data)
-        found["started_s"] = since()
         query = json.dumps({"sql": "select count(*) as n from events"})
-        status, text = ask(address, "/v1/query", query)
-        found["query_s"] = since() if status == 200 else None
+        address = urlparse(f"http://127.0.0.1:{port}")
+        while (first := ask(address, "/v1/query", query))[0] == 503:
+            time.sleep(0.01)
+        found["query_s"] = since()
+        if first[0] != 200 or json.loads(first[1])["rows"][0]["n"] > events:
+            raise RuntimeError(f"the first answer from a table is wrong: {first}")
+        listening(server, data)
+        found["started_s"] = since()
         features = json.dumps({"views": ["users@1"], "rows": [{"user_id": "u000001"}]})
         while ask(address, "/v1/features", features)[0] == 503:
             time.sleep(0.02)

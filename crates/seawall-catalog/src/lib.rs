@@ -31,7 +31,10 @@ pub use audit::{AuditCheckpoint, AuditEntry};
 pub use catalog::Catalog;
 pub use certificate::{verify_decision_certificate, verify_decision_certificate_of};
 pub use decisions::{Approval, ApprovalState, Proposal};
-pub use facts::{Counts, DatasetCounts, FrameFacts, RuleFailures, RuleResult, TableCommit, TableVersionRecord};
+pub use facts::{
+    Counts, DatasetCounts, FrameFacts, PeriodQuality, RuleFailures, RuleResult, TABLE_MODE, TableCommit,
+    TableVersionRecord,
+};
 pub use facts::{Departed, DepartedRow, Departure, DepartureFacts, DepartureRecord};
 pub use intent::{Effect, Intent, IntentId};
 pub use lineage::{Direction, LineageEdge};

@@ -2,14 +2,19 @@
 //!
 //! Rebuilt at start from the order's checkpoint and the log behind it. For that it also keeps the keys that no checkpoint
 //! has yet, in the order of the log. A key is unwritten only once its row is in a frame: what a bulk load has merely
-//! staged may still be forgotten. Keys and contents are 128-bit hashes; two different keys collide with a probability of
-//! about n^2 / 2^129, which is below 1e-18 for ten billion rows.
-
-use std::collections::{HashMap, VecDeque};
-use std::hash::{BuildHasherDefault, Hasher};
+//! staged may still be forgotten. Keys are 128-bit hashes; two different keys collide with a probability of about
+//! n^2 / 2^129, which is below 1e-18 for ten billion rows. Of the content's hash 64 bits are kept: it is compared with that
+//! of one row, the one with the same key, and never with all.
+//!
+//! A key takes about 33 bytes of memory: 24 for its row ([`rows`]), 6 to 11 for where that stands ([`places`]).
 
 use seawall_base::{Instant, Span};
 
+use self::places::Places;
+use self::rows::{Row, Rows, content_of};
+
+mod places;
+mod rows;
 #[cfg(test)]
 mod tests;
 
@@ -40,8 +45,10 @@ pub struct Keyed {
 pub struct DedupIndex {
     primary_key: Vec<String>,
     horizon: Option<Span>,
-    rows: HashMap<u128, Entry, BuildHasherDefault<KeyHasher>>,
-    by_arrival: VecDeque<(Instant, u128)>,
+    /// Rows that were taken, in the order of the log. One whose key has a newer row, or was forgotten, is not looked at.
+    rows: Rows,
+    /// The newest row of each key.
+    places: Places,
     unwritten: Unwritten,
 }
 
@@ -54,12 +61,6 @@ pub struct Unwritten {
     pub keys: Vec<Keyed>,
 }
 
-#[derive(Debug, Clone, Copy)]
-struct Entry {
-    content: u128,
-    arrival: Instant,
-}
-
 impl DedupIndex {
     /// An index of rows with `primary_key` that forgets keys `horizon` after their arrival; never, when there is none.
     pub fn new(primary_key: &[String], horizon: Option<Span>) -> Self {
@@ -70,11 +71,6 @@ impl DedupIndex {
     /// An index whose first keys are those of a checkpoint, which [`DedupIndex::restore`] brings back.
     pub fn continued(primary_key: &[String], horizon: Option<Span>) -> Self {
         DedupIndex { primary_key: primary_key.to_vec(), horizon, ..DedupIndex::default() }
-    }
-
-    /// Makes room for as many rows of a checkpoint.
-    pub fn reserve(&mut self, rows: usize) {
-        self.rows.reserve(rows);
     }
 
     /// Takes the next row of a checkpoint, in the order of the log.
@@ -112,8 +108,9 @@ impl DedupIndex {
     /// stands. Tells whether that changed anything.
     fn take(&mut self, row: Keyed) -> bool {
         self.forget_before(row.arrival);
-        let is_known = self.rows.get(&row.key).is_some_and(|known| {
-            known.arrival > row.arrival || known.arrival == row.arrival && known.content == row.content
+        let is_known = self.places.find(row.key, &self.rows).is_some_and(|number| {
+            let (arrival, content) = (self.rows.arrival(number), self.rows.row(number).content);
+            arrival > row.arrival || arrival == row.arrival && content == content_of(row)
         });
         if !is_known {
             self.insert(row);
@@ -122,17 +119,15 @@ impl DedupIndex {
     }
 
     fn insert(&mut self, row: Keyed) {
-        self.rows.insert(row.key, Entry { content: row.content, arrival: row.arrival });
-        if self.horizon.is_some() {
-            self.by_arrival.push_back((row.arrival, row.key));
-        }
+        let number = self.rows.push(Row::of(row), row.arrival);
+        self.places.put(row.key, number, &self.rows);
     }
 
     /// Looks at a row without remembering it.
     pub fn look_at(&self, row: Keyed) -> Seen {
-        match self.rows.get(&row.key) {
-            Some(entry) if self.is_over(entry.arrival, row.arrival) => Seen::New,
-            Some(entry) if entry.content == row.content => Seen::Same,
+        match self.places.find(row.key, &self.rows) {
+            Some(number) if self.is_over(self.rows.arrival(number), row.arrival) => Seen::New,
+            Some(number) if self.rows.row(number).content == content_of(row) => Seen::Same,
             Some(_) => Seen::Different,
             None => Seen::New,
         }
@@ -153,7 +148,7 @@ impl DedupIndex {
     /// Forgets rows that were observed and then did not become visible.
     pub fn forget(&mut self, rows: &[Keyed]) {
         for row in rows {
-            self.rows.remove(&row.key);
+            self.places.remove(row.key, None, &self.rows);
         }
     }
 
@@ -180,20 +175,25 @@ impl DedupIndex {
     /// The rows that are known to one that arrives at `now`, ordered.
     #[cfg(test)]
     pub(crate) fn held(&self, now: Instant) -> Vec<Keyed> {
-        let row = |(key, entry): (&u128, &Entry)| Keyed { arrival: entry.arrival, key: *key, content: entry.content };
-        let mut held: Vec<Keyed> = self.rows.iter().map(row).filter(|row| !self.is_over(row.arrival, now)).collect();
+        let of = |number| {
+            let row = self.rows.row(number);
+            Keyed { arrival: self.rows.arrival(number), key: row.key(), content: u128::from(row.content) }
+        };
+        let numbers = self.rows.first()..self.rows.end();
+        let newest = numbers.filter(|n| self.places.find(self.rows.row(*n).key(), &self.rows) == Some(*n));
+        let mut held: Vec<Keyed> = newest.map(of).filter(|row| !self.is_over(row.arrival, now)).collect();
         held.sort_unstable();
         held
     }
 
     /// Keys held.
     pub fn len(&self) -> usize {
-        self.rows.len()
+        self.places.len()
     }
 
     /// Whether no key is held.
     pub fn is_empty(&self) -> bool {
-        self.rows.is_empty()
+        self.len() == 0
     }
 
     fn is_over(&self, arrival: Instant, now: Instant) -> bool {
@@ -201,36 +201,10 @@ impl DedupIndex {
     }
 
     fn forget_before(&mut self, now: Instant) {
-        while let Some((arrival, key)) = self.by_arrival.front().copied() {
-            if !self.is_over(arrival, now) {
-                break;
-            }
-            self.by_arrival.pop_front();
-            if self.rows.get(&key).is_some_and(|entry| entry.arrival == arrival) {
-                self.rows.remove(&key);
-            }
+        while self.rows.first_arrival().is_some_and(|arrival| self.is_over(arrival, now)) {
+            let first = self.rows.first();
+            self.places.remove(self.rows.row(first).key(), Some(first), &self.rows);
+            self.rows.drop_first();
         }
-    }
-}
-
-/// Keys are hashes already: their first 64 bits are as good as any others.
-#[derive(Debug, Default)]
-struct KeyHasher(u64);
-
-impl Hasher for KeyHasher {
-    fn finish(&self) -> u64 {
-        self.0
-    }
-
-    fn write(&mut self, bytes: &[u8]) {
-        for chunk in bytes.chunks(8) {
-            let mut word = [0; 8];
-            word[..chunk.len()].copy_from_slice(chunk);
-            self.0 ^= u64::from_le_bytes(word);
-        }
-    }
-
-    fn write_u128(&mut self, key: u128) {
-        self.0 = key as u64;
     }
 }

@@ -21,11 +21,14 @@ use tracing::{info, warn};
 use crate::dependency::is_away;
 use crate::dependency::persist::{self, Patience};
 use crate::frame::Frame;
+use crate::portion::Portion;
 use crate::restore::Withdrawn;
 use crate::table_writer::conform;
 
-/// Entries read from the log at once.
-const ENTRIES_PER_READ: usize = 256;
+/// Entries read from the log at once, at most,
+const ENTRIES_PER_READ_MAX: usize = 256;
+/// and so few that they have about this many bytes together.
+const READ_BYTES: usize = 4 << 20;
 
 /// A checkpoint that is being written; in the end, the entries that it covers.
 type Checkpoint = JoinHandle<Result<u64>>;
@@ -123,6 +126,7 @@ pub struct Ends {
 pub struct FeatureWriter {
     ends: Ends,
     next_entry: u64,
+    portion: Portion,
     cut: Cut,
     patience: Patience,
     progress: watch::Sender<Progress>,
@@ -144,8 +148,17 @@ impl FeatureWriter {
         let (checkpointed, checkpointed_entries) = watch::channel(from);
         let cut = ends.online.store_cut();
         let ready_at = ends.log.durable_end().0;
-        let writer =
-            FeatureWriter { ends, next_entry: from, cut, patience, progress, checkpointed, checkpoint_interval };
+        let portion = Portion::of(READ_BYTES, ENTRIES_PER_READ_MAX);
+        let writer = FeatureWriter {
+            ends,
+            next_entry: from,
+            portion,
+            cut,
+            patience,
+            progress,
+            checkpointed,
+            checkpoint_interval,
+        };
         let task = tokio::spawn(crate::reporting("feature writer", writer.run(closed)));
         (Handle { progress: watched, ready_at, checkpointed: checkpointed_entries, _alive: alive }, task)
     }
@@ -234,7 +247,8 @@ impl FeatureWriter {
     }
 
     async fn take_some(&mut self) -> Result<()> {
-        let entries = self.ends.log.read(self.next_entry, ENTRIES_PER_READ).await?;
+        let entries = self.ends.log.read(self.next_entry, self.portion.entries()).await?;
+        self.portion.note(&entries);
         // What arrived before now is folded as it comes, however long nobody asks for a feature.
         self.ends.online.advance(self.ends.clock.now()).await?;
         for entry in entries {
@@ -242,6 +256,8 @@ impl FeatureWriter {
             self.next_entry += 1;
         }
         self.progress.send_modify(|progress| progress.entries = self.next_entry);
+        // Nothing here waits while the log is in memory: requests get their turn in between.
+        tokio::task::yield_now().await;
         Ok(())
     }
 

@@ -7,10 +7,10 @@
 //! The layout is documented in `docs/formats.md`.
 
 use std::collections::BTreeMap;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{ArrayRef, Int32Array, Int64Array, RecordBatch};
-use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 use arrow::ipc::writer::StreamWriter;
 use bytes::Bytes;
 use seawall_base::error::Result;
@@ -19,7 +19,7 @@ use seawall_catalog::{Counts, Departure, RuleFailures};
 use serde::{Deserialize, Serialize};
 
 use crate::receipt::RowVerdict;
-use crate::revision::with_times;
+use crate::revision::with_one_time;
 use crate::sealing::{Erased, SealedRows};
 
 #[cfg(test)]
@@ -211,8 +211,8 @@ impl Frame {
         draft.finish(&self.header, self.quarantined.as_ref(), seal.quarantined.as_ref())
     }
 
-    /// Reads back a payload that was opened.
-    pub fn decode(payload: &[u8]) -> Result<Frame> {
+    /// Reads back a payload that was opened; its rows share the payload's bytes.
+    pub fn decode(payload: &Bytes) -> Result<Frame> {
         if is_sealed(payload) {
             let message = "a sealed log frame was to be read as if it were open";
             return Err(Error::internal("SW0828", message).hint("please report this as a bug"));
@@ -221,17 +221,14 @@ impl Frame {
     }
 
     /// Reads back a payload without what is sealed in it: those columns are null.
-    pub(crate) fn decode_public(payload: &[u8]) -> Result<Frame> {
+    pub(crate) fn decode_public(payload: &Bytes) -> Result<Frame> {
         let parts = Parts::of(payload)?;
         let header = parts.header()?;
-        let accepted = match (decode_batch(parts.accepted)?, header.arrival) {
-            (Some(rows), Some(arrival)) => {
-                let times = vec![arrival.0; rows.num_rows()];
-                Some(with_times(&rows, times.clone(), times)?)
-            }
+        let accepted = match (decode_batch(payload.slice_ref(parts.accepted))?, header.arrival) {
+            (Some(rows), Some(arrival)) => Some(with_one_time(&rows, arrival)?),
             (rows, _) => rows,
         };
-        Ok(Frame { header, accepted, quarantined: decode_batch(parts.quarantined)? })
+        Ok(Frame { header, accepted, quarantined: decode_batch(payload.slice_ref(parts.quarantined))? })
     }
 
     /// Reads the header of a payload only.
@@ -280,13 +277,15 @@ pub fn number(rows: &RecordBatch, partition: Partition, first: Offset) -> Result
     let partitions: ArrayRef = Arc::new(Int32Array::from_value(partition, rows.num_rows()));
     let offsets: ArrayRef = Arc::new(Int64Array::from_iter_values(first..first + count));
 
+    static FIELDS: LazyLock<[FieldRef; 2]> = LazyLock::new(|| {
+        let field = |name, data_type| Arc::new(Field::new(name, data_type, false));
+        [field(column::PARTITION, DataType::Int32), field(column::LSN, DataType::Int64)]
+    });
     let own = rows.num_columns() - 2;
-    let mut fields: Vec<Arc<Field>> = rows.schema().fields().iter().cloned().collect();
+    let mut fields: Vec<FieldRef> = rows.schema_ref().fields().iter().cloned().collect();
+    fields.splice(own..own, FIELDS.iter().cloned());
     let mut columns = rows.columns().to_vec();
-    fields.insert(own, Arc::new(Field::new(column::PARTITION, DataType::Int32, false)));
-    columns.insert(own, partitions);
-    fields.insert(own + 1, Arc::new(Field::new(column::LSN, DataType::Int64, false)));
-    columns.insert(own + 1, offsets);
+    columns.splice(own..own, [partitions, offsets]);
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
@@ -474,7 +473,7 @@ fn take_part(bytes: &[u8]) -> Option<(&[u8], &[u8])> {
     rest.split_at_checked(u32::from_le_bytes(*length) as usize)
 }
 
-pub(crate) fn decode_batch(bytes: &[u8]) -> Result<Option<RecordBatch>> {
+pub(crate) fn decode_batch(bytes: Bytes) -> Result<Option<RecordBatch>> {
     if bytes.is_empty() {
         return Ok(None);
     }

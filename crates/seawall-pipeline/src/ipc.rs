@@ -15,6 +15,7 @@ use arrow::error::ArrowError;
 use arrow::ipc::convert::fb_to_schema;
 use arrow::ipc::reader::{read_dictionary, read_record_batch};
 use arrow::ipc::{Message, root_as_message};
+use bytes::Bytes;
 
 /// Marks the beginning of a message.
 const CONTINUATION: [u8; 4] = [0xff; 4];
@@ -23,18 +24,14 @@ const ROWS_PER_BYTE_MAX: i64 = 8;
 /// Rows that a batch may state besides.
 const ROWS_MAX: i64 = 1 << 20;
 
-/// Reads every batch of a stream.
-pub fn read(bytes: &[u8]) -> Result<Vec<RecordBatch>, ArrowError> {
-    read_shared(&Buffer::from(bytes))
-}
-
 /// Reads every batch of a stream; the batches share its bytes where these are aligned.
-pub fn read_shared(bytes: &Buffer) -> Result<Vec<RecordBatch>, ArrowError> {
+pub fn read(bytes: Bytes) -> Result<Vec<RecordBatch>, ArrowError> {
+    let bytes = &Buffer::from(bytes);
     let mut messages = Messages::default();
     let mut batches = Vec::new();
     let mut at = 0;
-    while let Some((header, body)) = split(bytes, &mut at)? {
-        batches.extend(messages.next(&header, &body)?);
+    while let Some((message, body)) = split(bytes, &mut at)? {
+        batches.extend(messages.take(&message, &body)?);
     }
     match messages.schema {
         Some(_) => Ok(batches),
@@ -53,11 +50,15 @@ impl Messages {
     /// Reads the next message; the batch that it holds, if any.
     pub fn next(&mut self, header: &[u8], body: &Buffer) -> Result<Option<RecordBatch>, ArrowError> {
         let message = root_as_message(header).map_err(|error| bad(format!("a message is damaged: {error}")))?;
+        self.take(&message, body)
+    }
+
+    fn take(&mut self, message: &Message<'_>, body: &Buffer) -> Result<Option<RecordBatch>, ArrowError> {
         if usize::try_from(message.bodyLength()).is_ok_and(|length| length > body.len()) || message.bodyLength() < 0 {
             return Err(bad("a body is shorter than it states"));
         }
-        check_lengths(&message)?;
-        let read = || self.read(&message, body);
+        check_lengths(message)?;
+        let read = || self.read(message, body);
         catch_unwind(AssertUnwindSafe(read)).unwrap_or_else(|panic| {
             let said = panic.downcast_ref::<String>().map(String::as_str).or(panic.downcast_ref::<&str>().copied());
             Err(bad(format!("the reader gave up: {}", said.unwrap_or("no reason given"))))
@@ -88,7 +89,7 @@ fn bad(what: impl Into<String>) -> ArrowError {
 }
 
 /// The message at `at`, header and body, and moves on behind it; none at the end of the stream.
-fn split(bytes: &Buffer, at: &mut usize) -> Result<Option<(Buffer, Buffer)>, ArrowError> {
+fn split<'b>(bytes: &'b Buffer, at: &mut usize) -> Result<Option<(Message<'b>, Buffer)>, ArrowError> {
     let rest = &bytes[*at..];
     if rest.is_empty() {
         return Ok(None);
@@ -107,7 +108,7 @@ fn split(bytes: &Buffer, at: &mut usize) -> Result<Option<(Buffer, Buffer)>, Arr
     }
     let begin = *at + CONTINUATION.len() + 4;
     *at = begin + length + body;
-    Ok(Some((bytes.slice_with_length(begin, length), bytes.slice_with_length(begin + length, body))))
+    Ok(Some((message, bytes.slice_with_length(begin + length, body))))
 }
 
 /// Rows and buffers of a batch lie within its body, and nothing is compressed, because a compressed buffer states its

@@ -30,6 +30,7 @@ pub mod ipc;
 pub mod load;
 mod monitor;
 pub mod pipeline;
+mod portion;
 mod quality;
 pub mod quarantine;
 pub mod receipt;

@@ -15,8 +15,8 @@ use arrow::datatypes::{DataType, TimeUnit, TimestampMicrosecondType};
 use seawall_base::error::Result;
 use seawall_base::watch::{CauseKind, Incident, Period, Signal};
 use seawall_base::{Instant, Permit, Query, Span, TableName, TableVersion};
-use seawall_catalog::RuleFailures;
 use seawall_catalog::policy::Action;
+use seawall_catalog::{RuleFailures, TABLE_MODE};
 use seawall_kernel::contract::{About, Input, Measurement, Observed, ServiceFault, Tally};
 use serde::{Deserialize, Serialize};
 
@@ -35,8 +35,6 @@ const TALLY_ROWS_MAX: u64 = 5_000_000;
 const BREAKER_FRAMES_MAX: usize = 100_000;
 /// How far back faults count for times to detect and repair.
 const FAULTS_KEPT: Span = Span(90 * Span::DAY.0);
-/// Mode of outcomes over the table in `system.quality_results`.
-const TABLE_MODE: &str = "table";
 
 /// What is remembered between looks.
 #[derive(Debug, Default, Serialize, Deserialize)]

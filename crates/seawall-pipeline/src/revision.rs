@@ -2,16 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::sync::Arc;
+use std::sync::{Arc, LazyLock};
 
 use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use parking_lot::Mutex;
 use seawall_base::declare::{
     Available, Correction, FeatureView, Known, Model, Monitor, Source, TableSettings, TrainingSet, View,
 };
 use seawall_base::error::Result;
-use seawall_base::{BatchMap, Dataset, Engine, Error, Hash, Reference, Span, TableName, column};
+use seawall_base::{BatchMap, Dataset, Engine, Error, Hash, Instant, Reference, Span, TableName, column};
 use seawall_kernel::contract::{self, Contract, Gate};
 use seawall_kernel::feature::ViewPlan;
 
@@ -589,12 +589,23 @@ pub fn project(batch: &RecordBatch, columns: &[String]) -> Result<RecordBatch> {
 pub fn with_times(rows: &RecordBatch, arrival: Vec<i64>, available: Vec<i64>) -> Result<RecordBatch> {
     let instants =
         |values: Vec<i64>| -> ArrayRef { Arc::new(TimestampMicrosecondArray::from(values).with_timezone("UTC")) };
-    let mut fields: Vec<Arc<Field>> = rows.schema().fields().iter().cloned().collect();
+    with_time_columns(rows, instants(arrival), instants(available))
+}
+
+/// The rows with one instant for the arrival and the availability of all.
+pub(crate) fn with_one_time(rows: &RecordBatch, at: Instant) -> Result<RecordBatch> {
+    let times: ArrayRef = Arc::new(TimestampMicrosecondArray::from_value(at.0, rows.num_rows()).with_timezone("UTC"));
+    with_time_columns(rows, times.clone(), times)
+}
+
+fn with_time_columns(rows: &RecordBatch, arrival: ArrayRef, available: ArrayRef) -> Result<RecordBatch> {
+    static FIELDS: LazyLock<[FieldRef; 2]> = LazyLock::new(|| {
+        [column::ARRIVAL, column::AVAILABLE_AT].map(|name| Arc::new(Field::new(name, crate::instant_type(), false)))
+    });
+    let mut fields: Vec<FieldRef> = rows.schema_ref().fields().iter().cloned().collect();
+    fields.extend(FIELDS.iter().cloned());
     let mut columns = rows.columns().to_vec();
-    for (name, values) in [(column::ARRIVAL, arrival), (column::AVAILABLE_AT, available)] {
-        fields.push(Arc::new(Field::new(name, crate::instant_type(), false)));
-        columns.push(instants(values));
-    }
+    columns.extend([arrival, available]);
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 

@@ -25,6 +25,7 @@ use self::backlog::{Backlog, Buffer, tables_of};
 use crate::dependency::persist::Patience;
 use crate::dependency::{Dependencies, Idempotent, Operation, is_away, persist};
 use crate::frame::{Frame, Restore};
+use crate::portion::Portion;
 
 mod backlog;
 mod handle;
@@ -59,7 +60,7 @@ pub struct Options {
 
 impl Default for Options {
     fn default() -> Self {
-        Options { commit_rows: 200_000, commit_interval: Duration::from_millis(1000) }
+        Options { commit_rows: 500_000, commit_interval: Duration::from_millis(1000) }
     }
 }
 
@@ -97,8 +98,7 @@ pub struct TableWriter {
     next_offset: Offset,
     /// Entries that were durable when the writer started.
     durable_at_start: u64,
-    /// Bytes per entry, about, of the last entries that were read.
-    entry_bytes: usize,
+    portion: Portion,
     backlog: Backlog,
     /// When the oldest uncommitted entry was read, on the dependencies' timer.
     waits_since: Option<Instant>,
@@ -128,7 +128,7 @@ impl TableWriter {
             next_entry: from.entry,
             next_offset: from.offset,
             durable_at_start,
-            entry_bytes: READ_BYTES / 16,
+            portion: Portion::of(READ_BYTES, ENTRIES_PER_READ_MAX),
             backlog: Backlog::default(),
             waits_since: None,
             is_committing: false,
@@ -227,10 +227,8 @@ impl TableWriter {
     }
 
     async fn read_some(&mut self) -> Result<()> {
-        let entries_max = (READ_BYTES / self.entry_bytes.max(1)).clamp(1, ENTRIES_PER_READ_MAX);
-        let entries = self.ends.log.read(self.next_entry, entries_max).await?;
-        let bytes: usize = entries.iter().map(|entry| entry.payload.len()).sum();
-        self.entry_bytes = bytes / entries.len().max(1);
+        let entries = self.ends.log.read(self.next_entry, self.portion.entries()).await?;
+        self.portion.note(&entries);
         for entry in entries {
             if self.is_full() {
                 break;
@@ -241,6 +239,8 @@ impl TableWriter {
             self.waits_since.get_or_insert(self.ends.dependencies.timer().now());
         }
         self.notice_lag();
+        // Nothing here waits while the log is in memory: requests get their turn in between.
+        tokio::task::yield_now().await;
         Ok(())
     }
 

@@ -1,7 +1,8 @@
 //! What a server's ports lead to: first a note that it is being started, then the app.
 //!
 //! A start replays what the log has behind the newest checkpoints, which may take a while. The ports listen from its
-//! beginning: `/health` answers and says how far the server is, everything else is asked to come again.
+//! beginning: `/health` answers and says how far the server is, statements are answered from tables as they are
+//! ([`early`]), and everything else is asked to come again.
 
 use std::sync::{Arc, OnceLock};
 
@@ -15,7 +16,7 @@ use tokio::sync::SetOnce;
 use tower::ServiceExt;
 
 use crate::http::error::Failure;
-use crate::{Access, App, ingest};
+use crate::{Access, App, early, ingest};
 
 /// Leads requests to the app once there is one.
 #[derive(Clone)]
@@ -26,13 +27,21 @@ pub struct Front {
     pub(crate) counters: Arc<ingest::Counters>,
     app: Arc<SetOnce<App>>,
     router: Arc<OnceLock<Router>>,
+    /// Answers from tables until the app is there.
+    early: Arc<OnceLock<Router>>,
 }
 
 impl Front {
     /// Of a server that is being started.
     pub fn new(access: Access) -> Front {
-        let (counters, app, router) = (Arc::default(), Arc::new(SetOnce::new()), Arc::default());
-        Front { instance: OsRng.id(), access, counters, app, router }
+        let (router, early) = Default::default();
+        let app = Arc::new(SetOnce::new());
+        Front { instance: OsRng.id(), access, counters: Arc::default(), app, router, early }
+    }
+
+    /// Answers statements from `tables` until there is an app.
+    pub fn open_tables(&self, tables: early::Tables) {
+        self.early.get_or_init(|| tables.router(self.access.clone()));
     }
 
     /// Leads to `pipeline` from now on. The first one stays.
@@ -59,12 +68,13 @@ impl Front {
 }
 
 async fn lead(State(front): State<Front>, request: Request) -> Response {
-    match front.router.get() {
-        Some(router) => router.clone().oneshot(request).await.into_response(),
-        None if request.uri().path() == "/health" => {
-            Json(json!({"status": "starting", "instance": front.instance})).into_response()
-        }
-        None => Failure(starting()).into_response(),
+    if let Some(router) = front.router.get() {
+        return router.clone().oneshot(request).await.into_response();
+    }
+    match (request.uri().path(), front.early.get()) {
+        ("/health", _) => Json(json!({"status": "starting", "instance": front.instance})).into_response(),
+        (early::QUERY, Some(early)) => early.clone().oneshot(request).await.into_response(),
+        _ => Failure(starting()).into_response(),
     }
 }
 

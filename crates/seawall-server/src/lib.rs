@@ -4,6 +4,7 @@
 //! [`http::error`], and nowhere else.
 
 pub mod auth;
+pub mod early;
 pub mod flight;
 mod front;
 pub mod http;

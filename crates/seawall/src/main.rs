@@ -22,7 +22,8 @@ use clap::Parser;
 
 use cli::Cli;
 
-/// Requests allocate on one thread and are freed on another, thousands of times a second. See `docs/benchmarks.md`.
+/// Requests allocate on one thread and are freed on another, thousands of times a second. Without huge pages, of which the
+/// kernel would clear two megabytes each time that a few kilobytes are wanted again. See `docs/benchmarks.md`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 

@@ -5,7 +5,7 @@ use seawall_base::{Error, Instant, Result};
 use super::{Connection, DuringResult, Fields, execute_all};
 
 /// Every migration, in order; the schema version is the number of those that ran.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6];
 
 /// Everything the first release keeps.
 ///
@@ -280,6 +280,34 @@ CREATE TABLE control_position (
     at BIGINT NOT NULL,
     permit TEXT NOT NULL
 );
+";
+
+/// Quality by the hour of arrival: rows that came in, and rows that failed each rule. What had been counted before is in
+/// the hour in which it was counted last.
+const V6: &str = "
+CREATE TABLE intake_hour (
+    dataset TEXT NOT NULL,
+    hour BIGINT NOT NULL,
+    received BIGINT NOT NULL,
+    accepted BIGINT NOT NULL,
+    quarantined BIGINT NOT NULL,
+    deduplicated BIGINT NOT NULL,
+    rejected BIGINT NOT NULL,
+    PRIMARY KEY (dataset, hour)
+);
+CREATE TABLE quality_hour (
+    dataset TEXT NOT NULL,
+    hour BIGINT NOT NULL,
+    rule TEXT NOT NULL,
+    column_name TEXT NOT NULL,
+    mode TEXT NOT NULL,
+    failed BIGINT NOT NULL,
+    updated_at BIGINT NOT NULL,
+    PRIMARY KEY (dataset, hour, rule, column_name, mode)
+);
+INSERT INTO quality_hour (dataset, hour, rule, column_name, mode, failed, updated_at)
+    SELECT dataset, updated_at - updated_at % 3600000000, rule, column_name, mode, failed, updated_at FROM quality;
+DROP TABLE quality;
 ";
 
 /// Fails unless the schema is the one that this Seawall works with.

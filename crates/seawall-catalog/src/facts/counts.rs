@@ -4,10 +4,11 @@
 
 use std::collections::BTreeMap;
 
-use seawall_base::{Error, Instant, Partition, Permit, Result};
+use seawall_base::{Error, Instant, Partition, Permit, Result, Span};
 use serde::{Deserialize, Serialize};
 
 use super::departures::{self, DepartureFacts};
+use super::quality::{self, HourDelta};
 use super::{WRITERS, position};
 use crate::catalog::Catalog;
 use crate::database::{Connection, DuringResult, Fields, stored};
@@ -84,6 +85,9 @@ pub struct FrameFacts {
     /// Ordinal of the log entry in its partition, from 0 ([`seawall_base::Appended::entry`]); entries without rows have
     /// one too, so a batch that was rejected as a whole is counted as well.
     pub entry: u64,
+    /// When its rows arrived, which decides the hour they are counted in; entries that do not tell are counted in the
+    /// hour in which they are recorded.
+    pub arrival: Option<Instant>,
     /// Rows of this entry.
     pub counts: Counts,
     /// Failures of this entry, one per rule, column and mode.
@@ -103,28 +107,11 @@ pub struct DatasetCounts {
     pub updated_at: Instant,
 }
 
-/// Failures of a rule so far.
-#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
-pub struct RuleResult {
-    /// The dataset.
-    pub dataset: String,
-    /// Name of the rule.
-    pub rule: String,
-    /// Column that it is about, when it is about one.
-    pub column: Option<String>,
-    /// What the rule does.
-    pub mode: String,
-    /// Rows that failed.
-    pub failed: u64,
-    /// When that last changed.
-    pub updated_at: Instant,
-}
-
 /// The sum of the frames that were not counted before.
 struct Delta<'a> {
     frames: u64,
     counts: Counts,
-    rules: BTreeMap<(&'a str, &'a str, &'a str), u64>,
+    hours: BTreeMap<Instant, HourDelta<'a>>,
 }
 
 impl Catalog {
@@ -147,13 +134,13 @@ impl Catalog {
         let now = self.now();
         let mut write = self.begin().await?;
         let next_entry = position(write.connection(), dataset, partition).await?;
-        let delta = sum(dataset, frames.iter().filter(|frame| frame.entry >= next_entry))?;
+        let delta = sum(dataset, frames.iter().filter(|frame| frame.entry >= next_entry), now)?;
         if delta.frames == 0 {
             return Ok(0);
         }
         add_counts(write.connection(), dataset, &delta.counts, now).await?;
-        for ((rule, column, mode), rows) in &delta.rules {
-            add_failures(write.connection(), dataset, rule, column, mode, *rows, now).await?;
+        for (hour, delta) in &delta.hours {
+            quality::add_hour(write.connection(), dataset, *hour, delta, now).await?;
         }
         for frame in frames.iter().filter(|frame| frame.entry >= next_entry) {
             if let Some(departure) = &frame.departure {
@@ -174,21 +161,6 @@ impl Catalog {
         Ok(delta.frames)
     }
 
-    /// Records what rules about the whole table of `dataset` come to: unlike the failures of frames, which add up, each
-    /// replaces what was recorded of it before. Needs one of the permits of [`Catalog::record_frames`].
-    pub async fn record_table_quality(&self, permit: &Permit, dataset: &str, results: &[RuleFailures]) -> Result<()> {
-        expect_action(permit, WRITERS)?;
-        if results.is_empty() {
-            return Ok(());
-        }
-        let now = self.now();
-        let mut write = self.begin().await?;
-        for result in results {
-            set_failures(write.connection(), dataset, result, now).await?;
-        }
-        write.commit().await
-    }
-
     /// How many log entries of `partition` are within the counts of `dataset`: where a sink resumes.
     pub async fn frame_position(&self, dataset: &str, partition: Partition) -> Result<u64> {
         let mut reader = self.read().await?;
@@ -199,12 +171,6 @@ impl Catalog {
     pub async fn counts(&self) -> Result<Vec<DatasetCounts>> {
         let mut reader = self.read().await?;
         all_counts(&mut reader).await
-    }
-
-    /// The failures of every rule of every dataset, ordered by dataset, rule, column and mode.
-    pub async fn quality(&self) -> Result<Vec<RuleResult>> {
-        let mut reader = self.read().await?;
-        all_quality(&mut reader).await
     }
 }
 
@@ -226,17 +192,14 @@ fn check(dataset: &str, frames: &[FrameFacts]) -> Result<()> {
     Ok(())
 }
 
-fn sum<'a>(dataset: &str, frames: impl Iterator<Item = &'a FrameFacts>) -> Result<Delta<'a>> {
+fn sum<'a>(dataset: &str, frames: impl Iterator<Item = &'a FrameFacts>, now: Instant) -> Result<Delta<'a>> {
     let overflow = || Error::invalid("SW0605", format!("the counts of {dataset} are too large to be kept"));
-    let mut delta = Delta { frames: 0, counts: Counts::default(), rules: BTreeMap::new() };
+    let mut delta = Delta { frames: 0, counts: Counts::default(), hours: BTreeMap::new() };
     for frame in frames {
         delta.frames += 1;
         delta.counts = delta.counts.checked_add(&frame.counts).ok_or_else(overflow)?;
-        for failures in &frame.rules {
-            let column = failures.column.as_deref().unwrap_or_default();
-            let rows = delta.rules.entry((&failures.rule, column, &failures.mode)).or_default();
-            *rows = rows.checked_add(failures.rows).ok_or_else(overflow)?;
-        }
+        let hour = delta.hours.entry(frame.arrival.unwrap_or(now).floor(Span::HOUR)).or_default();
+        hour.add(frame).ok_or_else(overflow)?;
     }
     Ok(delta)
 }
@@ -271,52 +234,6 @@ async fn add_counts(connection: &mut Connection, dataset: &str, delta: &Counts, 
     Ok(())
 }
 
-async fn add_failures(
-    connection: &mut Connection,
-    dataset: &str,
-    rule: &str,
-    column: &str,
-    mode: &str,
-    rows: u64,
-    now: Instant,
-) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO quality (dataset, rule, column_name, mode, failed, updated_at) VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (dataset, rule, column_name, mode) DO UPDATE SET
-             failed = quality.failed + excluded.failed,
-             updated_at = excluded.updated_at",
-    )
-    .bind(dataset)
-    .bind(rule)
-    .bind(column)
-    .bind(mode)
-    .bind(stored(rows)?)
-    .bind(now.0)
-    .execute(connection)
-    .await
-    .during("recording quality results")?;
-    Ok(())
-}
-
-async fn set_failures(connection: &mut Connection, dataset: &str, result: &RuleFailures, now: Instant) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO quality (dataset, rule, column_name, mode, failed, updated_at) VALUES ($1, $2, $3, $4, $5, $6)
-         ON CONFLICT (dataset, rule, column_name, mode) DO UPDATE SET
-             failed = excluded.failed,
-             updated_at = excluded.updated_at",
-    )
-    .bind(dataset)
-    .bind(result.rule.as_str())
-    .bind(result.column.as_deref().unwrap_or_default())
-    .bind(result.mode.as_str())
-    .bind(stored(result.rows)?)
-    .bind(now.0)
-    .execute(connection)
-    .await
-    .during("recording quality results")?;
-    Ok(())
-}
-
 pub(crate) async fn all_counts(connection: &mut Connection) -> Result<Vec<DatasetCounts>> {
     let rows = sqlx::query(
         "SELECT dataset, received, accepted, quarantined, deduplicated, rejected, released, discarded, updated_at
@@ -342,26 +259,4 @@ pub(crate) async fn all_counts(connection: &mut Connection) -> Result<Vec<Datase
         });
     }
     Ok(counts)
-}
-
-pub(crate) async fn all_quality(connection: &mut Connection) -> Result<Vec<RuleResult>> {
-    let rows = sqlx::query(
-        "SELECT dataset, rule, column_name, mode, failed, updated_at
-         FROM quality ORDER BY dataset, rule, column_name, mode",
-    )
-    .fetch_all(connection)
-    .await
-    .during("reading quality results")?;
-    let mut results = Vec::with_capacity(rows.len());
-    for row in rows {
-        results.push(RuleResult {
-            dataset: row.text("dataset")?,
-            rule: row.text("rule")?,
-            column: Some(row.text("column_name")?).filter(|column| !column.is_empty()),
-            mode: row.text("mode")?,
-            failed: row.count("failed")?,
-            updated_at: row.instant("updated_at")?,
-        });
-    }
-    Ok(results)
 }

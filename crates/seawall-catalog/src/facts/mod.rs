@@ -17,14 +17,17 @@ use crate::policy::{Action, expect_action};
 
 mod counts;
 mod departures;
+mod quality;
 
 #[cfg(test)]
 mod tests;
 
-pub use counts::{Counts, DatasetCounts, FrameFacts, RuleFailures, RuleResult};
-pub(crate) use counts::{all_counts, all_quality};
+pub(crate) use counts::all_counts;
+pub use counts::{Counts, DatasetCounts, FrameFacts, RuleFailures};
 pub(crate) use departures::all_departures;
 pub use departures::{Departed, DepartedRow, Departure, DepartureFacts, DepartureRecord};
+pub(crate) use quality::hours;
+pub use quality::{PeriodQuality, RuleResult, TABLE_MODE};
 
 /// A commit of a table, as its writer reports it.
 #[derive(Debug, Clone, PartialEq)]

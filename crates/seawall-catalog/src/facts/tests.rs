@@ -74,7 +74,7 @@ fn frame(entry: u64, accepted: u64, quarantined: u64) -> FrameFacts {
         0 => Vec::new(),
         rows => vec![failures("maximum", Some("amount_eur"), rows), failures("row_count", None, 1)],
     };
-    FrameFacts { entry, counts, rules, departure: None }
+    FrameFacts { entry, arrival: Some(START), counts, rules, departure: None }
 }
 
 #[tokio::test]
@@ -215,7 +215,7 @@ fn departing(entry: u64, offsets: &[u64], first: Option<u64>) -> FrameFacts {
         rows: offsets.iter().map(row).collect(),
     };
     let facts = DepartureFacts { departure, permit: "p1".to_owned(), first: Offset(first.unwrap_or_default()) };
-    FrameFacts { entry, counts, rules: Vec::new(), departure: Some(facts) }
+    FrameFacts { entry, arrival: Some(START), counts, rules: Vec::new(), departure: Some(facts) }
 }
 
 #[tokio::test]
@@ -254,6 +254,72 @@ async fn a_row_leaves_quarantine_once_and_comes_back_with_a_rollback() {
         assert_eq!(catalog.departure_history("payments").await.unwrap().len(), 4);
         let left = fixture.events().await.into_iter().filter(|event| event == "quarantine_left").count();
         assert_eq!(left, 3);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn quality_is_told_by_the_hour_of_arrival() {
+    on_both(async |fixture: Fixture| {
+        let (catalog, permit) = (&fixture.catalog, fixture.permit(Action::WriteTable));
+        let later = START + Span::HOUR;
+        let at = |arrival, frame: FrameFacts| FrameFacts { arrival, ..frame };
+        let frames = [
+            at(Some(START), frame(0, 6, 2)),
+            at(Some(later), frame(1, 1, 0)),
+            // A late batch of the hour before, and one that does not tell.
+            at(Some(START), frame(2, 1, 1)),
+            at(None, frame(3, 3, 1)),
+        ];
+        catalog.record_frames(&permit, "payments", Partition::LIVE, &frames).await.unwrap();
+        catalog.record_frames(&permit, "payments", Partition::LIVE, &frames).await.unwrap();
+        catalog.record_frames(&permit, "landings", Partition::LIVE, &frames[1..2]).await.unwrap();
+        let (first, second) = (START.floor(Span::HOUR), later.floor(Span::HOUR));
+        let told = |periods: &[PeriodQuality]| -> Vec<String> {
+            let rule = |rule: &RuleFailures| format!(", {} {}", rule.rule, rule.rows);
+            let rules = |one: &PeriodQuality| one.rules.iter().map(rule).collect::<String>();
+            let line = |one: &PeriodQuality| {
+                let good = one.score().map(|score| score * one.counts.received as f64);
+                format!("{} {} {good:?} of {}{}", one.dataset, one.from, one.counts.received, rules(one))
+            };
+            periods.iter().map(line).collect()
+        };
+        let hours = catalog.quality_over_time(Some("payments"), Instant::MIN).await.unwrap();
+        let expected = [
+            format!("payments {first} Some(10.0) of 14, maximum 4, row_count 3"),
+            format!("payments {second} Some(1.0) of 1"),
+        ];
+        assert_eq!(told(&hours), expected);
+        assert_eq!(hours[0].score_of(&hours[0].rules[0]), Some(10.0 / 14.0));
+
+        let all = catalog.quality_over_time(None, second).await.unwrap();
+        assert_eq!(all.iter().map(|one| one.dataset.as_str()).collect::<Vec<_>>(), ["landings", "payments"]);
+        let days = PeriodQuality::merge(hours, Span::DAY).unwrap();
+        let day = START.floor(Span::DAY);
+        assert_eq!(told(&days), [format!("payments {day} Some(11.0) of 15, maximum 4, row_count 3")]);
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_rule_about_the_table_counts_as_last_looked_at() {
+    on_both(async |fixture: Fixture| {
+        let (catalog, permit) = (&fixture.catalog, fixture.permit(Action::WriteTable));
+        let outcome =
+            |rows| [RuleFailures { rule: "total".to_owned(), column: None, mode: TABLE_MODE.to_owned(), rows }];
+        for (hours, rows) in [(0, 1), (0, 0), (1, 1), (25, 0)] {
+            fixture.clock.advance_to(START + Span(hours * Span::HOUR.0));
+            catalog.record_table_quality(&permit, "payments", &outcome(rows)).await.unwrap();
+        }
+        let scores = |periods: &[PeriodQuality]| -> Vec<Option<f64>> {
+            periods.iter().map(|one| one.score_of(&one.rules[0])).collect()
+        };
+        let hours = catalog.quality_over_time(None, Instant::MIN).await.unwrap();
+        assert_eq!(scores(&hours), [Some(1.0), Some(0.0), Some(1.0)]);
+        assert_eq!(hours[0].score(), None, "no row came in");
+        assert_eq!(scores(&PeriodQuality::merge(hours, Span::DAY).unwrap()), [Some(0.0), Some(1.0)]);
+        let newest = catalog.quality().await.unwrap();
+        assert_eq!(newest.iter().map(|one| (one.rule.as_str(), one.failed)).collect::<Vec<_>>(), [("total", 0)]);
     })
     .await;
 }

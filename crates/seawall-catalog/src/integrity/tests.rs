@@ -30,7 +30,7 @@ async fn with_records() -> Fixture {
         fixture.catalog.record_table_version(&permit, &commit).await.unwrap();
     }
     let counts = Counts { received: 3, accepted: 2, quarantined: 1, ..Counts::default() };
-    let facts = [FrameFacts { entry: 4, counts, rules: Vec::new(), departure: None }];
+    let facts = [FrameFacts { entry: 4, arrival: Some(START), counts, rules: Vec::new(), departure: None }];
     fixture.catalog.record_frames(&permit, "events", Partition::LIVE, &facts).await.unwrap();
     fixture
 }

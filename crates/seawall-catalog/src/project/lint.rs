@@ -83,6 +83,13 @@ fn compile(node: &Node, contract: &Contract, file: &SourceFile, report: &mut Rep
             .warning("SW0201", "the contract describes no object, so no data can be held to it", head(node))
             .help("describe a table under `schema`");
     }
+    if contract.major().is_none() {
+        let message =
+            format!("version {:?} has no major version from 1, by which a source could name it", contract.version);
+        report
+            .warning("SW0200", message, places_at(node, "version").1)
+            .help("write MAJOR.MINOR.PATCH, for example 1.0.0; a file can be tested against it all the same");
+    }
     let mut objects = Vec::new();
     let mut seen = Vec::new();
     for object in &contract.schema {

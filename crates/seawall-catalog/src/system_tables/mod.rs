@@ -4,12 +4,12 @@
 //! Hashes and cuts are text in their usual notation, structured values are JSON text, instants are timestamps in UTC.
 
 use arrow::record_batch::RecordBatch;
-use seawall_base::Result;
+use seawall_base::{Instant, Result};
 
 use crate::audit;
 use crate::catalog::Catalog;
 use crate::database::{Connection, DuringResult};
-use crate::facts;
+use crate::facts::{self, PeriodQuality, RuleFailures, TABLE_MODE};
 use crate::intent::{Intent, SELECT_INTENTS};
 use crate::lineage;
 use crate::policy::{Action, Principal};
@@ -44,12 +44,14 @@ impl Catalog {
     /// [`Catalog::system_tables_for`].
     pub async fn system_tables(&self) -> Result<Vec<(String, RecordBatch)>> {
         let mut reader = self.read().await?;
+        let hours = facts::hours(&mut reader, None, Instant::MIN).await?;
         let tables = [
             ("revisions", revisions(&mut reader).await?),
             ("declarations", declarations(&mut reader).await?),
             ("table_versions", table_versions(&mut reader).await?),
             ("ingest_counts", ingest_counts(&mut reader).await?),
-            ("quality_results", quality_results(&mut reader).await?),
+            ("quality_results", quality_results(&hours)?),
+            ("quality_scores", quality_scores(&hours)?),
             ("quarantine_departures", quarantine_departures(&mut reader).await?),
             ("lineage", lineage_edges(&mut reader).await?),
             ("audit", audit_entries(&mut reader).await?),
@@ -143,15 +145,33 @@ async fn ingest_counts(connection: &mut Connection) -> Result<RecordBatch> {
         .finish()
 }
 
-async fn quality_results(connection: &mut Connection) -> Result<RecordBatch> {
-    let results = facts::all_quality(connection).await?;
+fn quality_results(hours: &[PeriodQuality]) -> Result<RecordBatch> {
+    let results: Vec<(&PeriodQuality, &RuleFailures)> =
+        hours.iter().flat_map(|hour| hour.rules.iter().map(move |rule| (hour, rule))).collect();
+    let checked = |hour: &PeriodQuality, rule: &RuleFailures| (rule.mode != TABLE_MODE).then_some(hour.counts.received);
     Columns::of(&results)
-        .text("dataset", |one| one.dataset.clone())
-        .text("rule", |one| one.rule.clone())
-        .text_maybe("column_name", |one| one.column.clone())
-        .text("mode", |one| one.mode.clone())
-        .count("failed", |one| one.failed)
-        .instant("updated_at", |one| one.updated_at)
+        .text("dataset", |(hour, _)| hour.dataset.clone())
+        .instant("hour", |(hour, _)| hour.from)
+        .text("rule", |(_, rule)| rule.rule.clone())
+        .text_maybe("column_name", |(_, rule)| rule.column.clone())
+        .text("mode", |(_, rule)| rule.mode.clone())
+        .count_maybe("checked", |(hour, rule)| checked(hour, rule))
+        .count("failed", |(_, rule)| rule.rows)
+        .number_maybe("score", |(hour, rule)| hour.score_of(rule))
+        .finish()
+}
+
+fn quality_scores(hours: &[PeriodQuality]) -> Result<RecordBatch> {
+    let scored: Vec<&PeriodQuality> = hours.iter().filter(|hour| hour.counts.received > 0).collect();
+    Columns::of(&scored)
+        .text("dataset", |hour| hour.dataset.clone())
+        .instant("hour", |hour| hour.from)
+        .count("received", |hour| hour.counts.received)
+        .count("accepted", |hour| hour.counts.accepted)
+        .count("quarantined", |hour| hour.counts.quarantined)
+        .count("deduplicated", |hour| hour.counts.deduplicated)
+        .count("rejected", |hour| hour.counts.rejected)
+        .number_maybe("score", |hour| hour.score())
         .finish()
 }
 

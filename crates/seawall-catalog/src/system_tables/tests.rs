@@ -13,12 +13,13 @@ use crate::lineage::LineageEdge;
 use crate::models::fixtures::{binds, hour, person, signal};
 use crate::policy::{Action, Principal, Role};
 
-const NAMES: [&str; 19] = [
+const NAMES: [&str; 20] = [
     "revisions",
     "declarations",
     "table_versions",
     "ingest_counts",
     "quality_results",
+    "quality_scores",
     "quarantine_departures",
     "lineage",
     "audit",
@@ -127,7 +128,7 @@ async fn tables_show_what_the_catalog_holds() {
     };
     catalog.record_table_version(&fixture.permit(Action::WriteTable), &commit).await.unwrap();
     let counts = Counts { received: 5, accepted: 5, ..Counts::default() };
-    let frames = [FrameFacts { entry: 0, counts, rules: Vec::new(), departure: None }];
+    let frames = [FrameFacts { entry: 0, arrival: Some(START), counts, rules: Vec::new(), departure: None }];
     catalog.record_frames(&fixture.permit(Action::WriteTable), "payments", Partition::LIVE, &frames).await.unwrap();
     let permit = fixture.permit(Action::VerifySkew);
     catalog.record_certificate(&permit, "skew", "fraud", &json!({"equal": 5}), Hash::of(b"skew")).await.unwrap();

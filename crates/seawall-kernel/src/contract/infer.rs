@@ -62,20 +62,7 @@ pub fn infer(name: &str, sample: &[RecordBatch], key: &[String], time: &str) -> 
         custom_properties: vec![event_time],
         ..SchemaObject::default()
     };
-    let contract = Contract {
-        api_version: "v3.2.0".to_owned(),
-        kind: "DataContract".to_owned(),
-        id: name.to_owned(),
-        version: "1.0.0".to_owned(),
-        name: None,
-        status: Some("draft".to_owned()),
-        schema: vec![object],
-        sla_properties: Vec::new(),
-        sla_default_element: None,
-        roles: Vec::new(),
-        custom_properties: Vec::new(),
-        other: Default::default(),
-    };
+    let contract = Contract::draft(object);
     (contract, assumptions)
 }
 

@@ -446,6 +446,24 @@ pub(super) fn custom<'a>(properties: &'a [CustomProperty], name: &str) -> Option
 }
 
 impl Contract {
+    /// A first draft that promises `object` and nothing else.
+    pub(super) fn draft(object: SchemaObject) -> Self {
+        Contract {
+            api_version: "v3.2.0".to_owned(),
+            kind: data_contract(),
+            id: object.name.clone(),
+            version: "1.0.0".to_owned(),
+            name: None,
+            status: Some("draft".to_owned()),
+            schema: vec![object],
+            sla_properties: Vec::new(),
+            sla_default_element: None,
+            roles: Vec::new(),
+            custom_properties: Vec::new(),
+            other: Default::default(),
+        }
+    }
+
     /// Identifier of the contract.
     pub fn id(&self) -> &str {
         &self.id

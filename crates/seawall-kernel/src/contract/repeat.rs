@@ -1,11 +1,14 @@
 //! Finds values that occur again: within a batch in one pass and eight bytes per slot, and in a table batch by batch.
 
-use std::hash::{BuildHasher, Hash, RandomState};
+mod integers;
 
-use arrow::array::{Array, ArrayRef, AsArray};
+use std::hash::{BuildHasher, Hash, Hasher, RandomState};
+
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
 use arrow::datatypes::Int64Type;
-use siphasher::sip128::SipHasher13;
+use foldhash::quality::FixedState;
 
+use self::integers::Integers;
 use super::content;
 
 /// Pairs of a row and the earlier standing row with the same value: the first clean one. Null never repeats.
@@ -70,34 +73,36 @@ const ROW_BITS: u64 = u32::MAX as u64;
 /// No row has this number: a batch has fewer than 2^32 - 1 rows.
 const EMPTY: u64 = u64::MAX;
 
-/// Hashes keys to 128 bits under random seeds, so that nobody can craft keys that collide: that two of a billion keys
-/// share a hash is less likely than a fault of memory.
-#[derive(Debug, Clone, Copy)]
-pub(super) struct KeyHasher(SipHasher13);
+/// The keys of a batch's rows.
+pub(super) enum RowKeys {
+    /// One column of integers, which are their own keys.
+    Integers(Int64Array),
+    /// The hash of each row's key; [`NO_KEY`] where a column is null.
+    Hashes(Vec<u128>),
+}
+
+/// Hashes keys to twice 64 bits, each under a random seed of its own, so that nobody can craft keys that collide: that
+/// two of a billion keys share both is less likely than a fault of memory.
+#[derive(Debug, Clone)]
+pub(super) struct KeyHasher(FixedState, FixedState);
 
 impl KeyHasher {
     pub(super) fn random() -> Self {
-        let seed = || RandomState::new().hash_one(0_u64);
-        KeyHasher(SipHasher13::new_with_keys(seed(), seed()))
+        KeyHasher(FixedState::with_seed(random_seed()), FixedState::with_seed(random_seed()))
     }
 
-    /// The hash of each row's key; [`NO_KEY`] where a column is null.
-    pub(super) fn hash(&self, columns: &[&ArrayRef]) -> Vec<u128> {
-        match columns {
-            [only] if only.as_string_opt::<i32>().is_some() => {
-                let text = only.as_string::<i32>();
-                self.each(text.len(), |row| text.is_valid(row).then(|| text.value(row).as_bytes()))
+    /// The keys of all rows.
+    pub(super) fn keys(&self, columns: &[&ArrayRef]) -> RowKeys {
+        if let [only] = columns {
+            if let Some(numbers) = only.as_primitive_opt::<Int64Type>() {
+                return RowKeys::Integers(numbers.clone());
             }
-            [only] if only.as_primitive_opt::<Int64Type>().is_some() => {
-                let numbers = only.as_primitive::<Int64Type>();
-                self.each(numbers.len(), |row| numbers.is_valid(row).then(|| numbers.value(row).to_le_bytes()))
+            if let Some(text) = only.as_string_opt::<i32>() {
+                let key = |row| text.is_valid(row).then(|| self.one(text.value(row).as_bytes()));
+                return RowKeys::Hashes((0..text.len()).map(|row| key(row).unwrap_or(NO_KEY)).collect());
             }
-            several => self.encoded(several),
         }
-    }
-
-    fn each<K: AsRef<[u8]>>(&self, rows: usize, key: impl Fn(usize) -> Option<K>) -> Vec<u128> {
-        (0..rows).map(|row| key(row).map_or(NO_KEY, |key| self.one(key.as_ref()))).collect()
+        RowKeys::Hashes(self.encoded(columns))
     }
 
     fn encoded(&self, columns: &[&ArrayRef]) -> Vec<u128> {
@@ -117,22 +122,37 @@ impl KeyHasher {
     }
 
     fn one(&self, key: &[u8]) -> u128 {
+        let half = |state: &FixedState| {
+            let mut hasher = state.build_hasher();
+            hasher.write(key);
+            u128::from(hasher.finish())
+        };
         // Neither "no key" nor an empty slot, and not counted yet.
-        (self.0.hash(key).as_u128() | 2) & !1
+        (half(&self.0) << 64 | half(&self.1) | 2) & !1
     }
+}
+
+fn random_seed() -> u64 {
+    RandomState::new().hash_one(0_u64)
 }
 
 /// Stands for a key that is null.
 const NO_KEY: u128 = 0;
 
-/// The hashed keys of a table that is seen batch by batch: 16 bytes per key, and an index of 8 bytes per slot into them,
-/// small enough to stay near the processor.
-#[derive(Default)]
+/// The keys of a table that is seen batch by batch. Of hashed ones 16 bytes per key, and an index of 8 bytes per slot
+/// into them, small enough to stay near the processor.
 pub(super) struct Seen {
+    integers: Integers,
     /// The keys that stand, in their order. The lowest bit tells whether the key was counted as repeated.
     keys: Vec<u128>,
     /// Open addressing: a piece of the key's hash, and from 1 the key's number; zero is an empty slot.
     slots: Vec<u64>,
+}
+
+impl Default for Seen {
+    fn default() -> Self {
+        Seen { integers: Integers::new(random_seed()), keys: Vec::new(), slots: Vec::new() }
+    }
 }
 
 /// Bits of a slot that number its key.
@@ -143,7 +163,25 @@ const BLOCK: usize = 32;
 impl Seen {
     /// The rows whose key a standing row has, in this batch or an earlier one. With `once` a key that repeats is named
     /// at its first repetition only. Null never repeats; rows that are not clean do not stand.
-    pub(super) fn add(&mut self, keys: &[u128], clean: &[bool], once: bool) -> Vec<u32> {
+    pub(super) fn add(&mut self, keys: &RowKeys, clean: &[bool], once: bool) -> Vec<u32> {
+        match keys {
+            RowKeys::Integers(numbers) => self.add_integers(numbers, clean, once),
+            RowKeys::Hashes(hashes) => self.add_hashes(hashes, clean, once),
+        }
+    }
+
+    fn add_integers(&mut self, numbers: &Int64Array, clean: &[bool], once: bool) -> Vec<u32> {
+        self.integers.reserve(numbers.len());
+        let mut repeated = Vec::new();
+        for (row, (value, is_clean)) in numbers.values().iter().zip(clean).enumerate() {
+            if numbers.is_valid(row) && self.integers.repeats(*value, *is_clean, once) {
+                repeated.push(row as u32);
+            }
+        }
+        repeated
+    }
+
+    fn add_hashes(&mut self, keys: &[u128], clean: &[bool], once: bool) -> Vec<u32> {
         self.reserve(keys.len());
         let mut repeated = Vec::new();
         for (block, (keys, clean)) in keys.chunks(BLOCK).zip(clean.chunks(BLOCK)).enumerate() {
@@ -182,14 +220,13 @@ impl Seen {
         }
     }
 
-    /// Makes room for so many more keys at a load of at most five eighths.
-    fn reserve(&mut self, more: usize) {
+    /// Makes room for so many more hashed keys at a load of at most five eighths.
+    pub(super) fn reserve(&mut self, more: usize) {
         let wanted = ((self.keys.len() + more) * 8 / 5 + 1).next_power_of_two().max(16);
         if wanted <= self.slots.len() {
             return;
         }
-        self.slots.clear();
-        self.slots.resize(wanted, 0);
+        self.slots = vec![0; wanted];
         for (i, key) in self.keys.iter().enumerate() {
             let mut at = home(*key, wanted - 1);
             while self.slots[at] != 0 {
@@ -209,3 +246,6 @@ fn home(key: u128, mask: usize) -> usize {
 fn slot_of(key: u128, number: usize) -> u64 {
     ((key >> 104) as u64) << NUMBER_BITS | number as u64
 }
+
+#[cfg(test)]
+mod tests;

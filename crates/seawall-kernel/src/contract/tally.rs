@@ -3,7 +3,7 @@
 //! Rules about rows give reasons at once. Rules that count (percentages, numbers of rows, duplicates that are
 //! tolerated) are decided when the last batch has been seen. A value that occurred in an earlier batch is a duplicate
 //! like one within the batch; a table has no retries, so a row that stands there twice breaks its key. Memory is that
-//! of one batch and of at most 50 bytes per row and key.
+//! of one batch and of at most 50 bytes per row and key; integers that were counted up take less than a byte.
 //!
 //! What concerns a batch alone, which is most of the work, can be done by several threads: an [`Examiner`] examines
 //! batches in any order, and the tally takes what it found in the order of the table.
@@ -15,12 +15,14 @@ use seawall_base::Instant;
 
 use super::convert::{Finding, Hit, Input, Note, Texts};
 use super::gate::{Examined, Gate};
-use super::repeat::{KeyHasher, Seen};
-use super::rule::{Compat, Level, RuleId};
+use super::repeat::{KeyHasher, RowKeys, Seen};
+use super::rule::{Compat, Kind, Level, RuleId};
 use super::verdict::{Mode, Quarantined, Reason};
 
 /// Examples that are kept per rule.
 const EXAMPLES_MAX: usize = 3;
+/// Rows that room is made for at once: what a file says of itself may be wrong.
+const EXPECTED_ROWS_MAX: u64 = 10_000_000;
 
 /// What a table adds up to.
 pub struct Tally<'g> {
@@ -54,7 +56,7 @@ pub struct Judged {
 }
 
 /// Examines batches of a table each by itself, on any thread.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct Examiner<'g> {
     gate: &'g Gate,
     hasher: KeyHasher,
@@ -72,7 +74,7 @@ pub struct ExaminedBatch<'g> {
 
 /// The keys of a batch under one rule about uniqueness.
 struct Keys {
-    hashes: Vec<u128>,
+    rows: RowKeys,
     /// The values, when the key is one column.
     source: Option<ArrayRef>,
 }
@@ -87,8 +89,8 @@ impl<'g> Examiner<'g> {
         let Examined { columns, findings, clean, unknown, .. } = gate.examine(batch, input, Texts::Encoded)?;
         let keys = gate.uniqueness.iter().map(|uniqueness| {
             let keys: Vec<ArrayRef> = uniqueness.columns.iter().map(|i| plain(&columns[*i])).collect();
-            let hashes = self.hasher.hash(&keys.iter().collect::<Vec<_>>());
-            Keys { hashes, source: (keys.len() == 1).then(|| keys[0].clone()) }
+            let rows = self.hasher.keys(&keys.iter().collect::<Vec<_>>());
+            Keys { rows, source: (keys.len() == 1).then(|| keys[0].clone()) }
         });
         let keys = keys.collect();
         let newest = gate.latencies.iter().map(|latency| gate.newest(latency, &columns)).collect();
@@ -160,6 +162,18 @@ impl<'g> Tally<'g> {
         }
     }
 
+    /// Makes room for a table of about so many rows at once, where that is known.
+    pub fn expect_rows(&mut self, rows: u64) {
+        let rows = usize::try_from(rows.min(EXPECTED_ROWS_MAX)).unwrap_or_default();
+        for (uniqueness, seen) in self.gate.uniqueness.iter().zip(&mut self.seen) {
+            let only = uniqueness.columns.first().filter(|_| uniqueness.columns.len() == 1);
+            let is_integer = only.is_some_and(|i| matches!(self.gate.columns[*i].kind, Kind::Int64));
+            if !is_integer {
+                seen.reserve(rows);
+            }
+        }
+    }
+
     /// Rows so far.
     pub fn rows(&self) -> u64 {
         self.rows
@@ -186,18 +200,18 @@ impl<'g> Tally<'g> {
 
     /// What examines batches for this tally.
     pub fn examiner(&self) -> Examiner<'g> {
-        Examiner { gate: self.gate, hasher: self.hasher }
+        Examiner { gate: self.gate, hasher: self.hasher.clone() }
     }
 
     /// Judges the next batch, which this tally's [`Examiner`] examined.
     pub fn take(&mut self, examined: ExaminedBatch<'g>) -> Judged {
         let gate = self.gate;
         let ExaminedBatch { rows, mut findings, clean, keys, newest, unknown } = examined;
-        for ((uniqueness, seen), Keys { hashes, source }) in gate.uniqueness.iter().zip(&mut self.seen).zip(keys) {
+        for ((uniqueness, seen), Keys { rows, source }) in gate.uniqueness.iter().zip(&mut self.seen).zip(&keys) {
             let counts_values = gate.compat == Compat::DatacontractCli && gate.limits.contains_key(&uniqueness.rule);
-            let repeated = seen.add(&hashes, &clean, counts_values);
+            let repeated = seen.add(rows, &clean, counts_values);
             let hits: Vec<Hit> = repeated.into_iter().map(|row| Hit { row, cell: row, more: 0 }).collect();
-            findings.extend(gate.uniqueness_finding(uniqueness, source, hits));
+            findings.extend(gate.uniqueness_finding(uniqueness, source.clone(), hits));
         }
         for (known, newest) in self.newest.iter_mut().zip(newest) {
             *known = (*known).max(newest);

@@ -1,4 +1,7 @@
+use std::collections::HashMap;
+
 use proptest::prelude::*;
+use seawall_base::Hash;
 
 use super::*;
 
@@ -42,7 +45,67 @@ fn what_a_load_staged_and_gave_up_is_never_written() {
     assert_eq!(index.take_unwritten().keys, [staged[1]]);
 }
 
+/// What an index must say: a map of everything that was ever taken.
+#[derive(Default)]
+struct Oracle(HashMap<u128, (u128, Instant)>);
+
+impl Oracle {
+    fn observe(&mut self, row: Keyed, horizon: Option<Span>) -> Seen {
+        let known = self.0.get(&row.key).filter(|(_, at)| horizon.is_none_or(|horizon| row.arrival - *at <= horizon));
+        match known {
+            Some((content, _)) if *content == row.content => Seen::Same,
+            Some(_) => Seen::Different,
+            None => {
+                self.0.insert(row.key, (row.content, row.arrival));
+                Seen::New
+            }
+        }
+    }
+}
+
+/// A key as the hash of a row gives it.
+fn spread(key: u64) -> u128 {
+    Hash::of(&key.to_le_bytes()).low128()
+}
+
+/// Many rows, so that chunks and shards are made and given up.
+#[test]
+fn many_rows_come_and_go_as_a_map_says() {
+    let horizon = Some(Span(3_000 * Span::SECOND.0));
+    let (mut index, mut oracle) = (DedupIndex::new(&[], horizon), Oracle::default());
+    let mut drawn = 7_u64;
+    for n in 0..60_000_i64 {
+        drawn = drawn.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+        let row = row(spread((drawn >> 33) % 20_000), u128::from(drawn >> 62), n / 7);
+        assert_eq!(index.observe(row), oracle.observe(row, horizon), "row {n}");
+    }
+    let known = oracle.0.values().filter(|(_, arrival)| at(60_000 / 7) - *arrival <= Span(3_000 * Span::SECOND.0));
+    assert_eq!(index.held(at(60_000 / 7)).len(), known.count());
+    index.observe(row(1, 1, 1_000_000));
+    assert_eq!((index.len(), index.rows.end() - index.rows.first()), (1, 1));
+}
+
 proptest! {
+    #[test]
+    fn an_index_says_what_a_map_of_everything_says(
+        rows in prop::collection::vec((0u64..12, 0u128..3, 0i64..4, any::<bool>()), 1..120),
+        horizon in prop::option::of(1i64..20),
+    ) {
+        let horizon = horizon.map(|seconds| Span(seconds * Span::SECOND.0));
+        let (mut index, mut oracle) = (DedupIndex::new(&[], horizon), Oracle::default());
+        let mut now = 0;
+        for (key, content, seconds, is_given_up) in rows {
+            now += seconds;
+            let row = row(spread(key), content, now);
+            let seen = index.observe(row);
+            prop_assert_eq!(seen, oracle.observe(row, horizon));
+            if seen == Seen::New && is_given_up {
+                index.forget(&[row]);
+                oracle.0.remove(&row.key);
+            }
+        }
+    }
+
     /// Arrivals never decrease; a checkpoint after any row, which may fail and be given back.
     #[test]
     fn keys_of_checkpoints_and_the_rest_make_the_same_index(

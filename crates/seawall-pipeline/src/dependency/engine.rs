@@ -8,6 +8,7 @@ use seawall_base::error::Result;
 use seawall_base::{BatchMap, Engine, Permit, Query, QueryResult, Reference, Span};
 
 use super::call::{Dependency, Idempotent, Operation};
+use super::set::Dependencies;
 use seawall_base::engine::{TrainingSetPlan, TrainingSetRows};
 
 const QUERY: Operation =
@@ -20,6 +21,12 @@ pub(crate) struct GuardedEngine {
     pub(crate) inner: Arc<dyn Engine>,
     pub(crate) queries: Arc<Dependency>,
     pub(crate) training_sets: Arc<Dependency>,
+}
+
+/// `engine` with its calls guarded as a pipeline guards them, for whoever asks before one runs.
+pub fn guarded_engine(engine: Arc<dyn Engine>) -> Arc<dyn Engine> {
+    let Dependencies { queries, training_sets, .. } = Dependencies::default();
+    Arc::new(GuardedEngine { inner: engine, queries, training_sets })
 }
 
 #[async_trait]

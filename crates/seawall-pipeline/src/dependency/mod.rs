@@ -32,6 +32,7 @@ mod upkeep;
 mod tests;
 
 pub use call::{Counts, Dependency, Health, Idempotent, LastError, Operation, Options};
+pub use engine::guarded_engine;
 pub use set::{Change, Dependencies};
 pub use timer::{DrivenTimer, MachineTimer, Timer};
 

@@ -8,8 +8,9 @@ use seawall_kernel::drift::unit::{first_beyond, unit_change};
 use seawall_kernel::drift::volume::volume_falls;
 
 use super::drafts::{Found, key, signal};
-use super::hours::{DatasetWatch, RecentRow, RuleKey, Sums, UnitKey};
+use super::hours::{DatasetWatch, RuleKey, Sums, UnitKey};
 use super::reach::reach;
+use super::recent::RecentRow;
 use crate::revision::Revision;
 
 /// Share of rows ahead of their arrival that opens an incident.
@@ -144,8 +145,8 @@ impl Look<'_> {
             columns_changed.push(column);
             let bad = |row: &&RecentRow| shows(row, unit, |value| first_beyond(reference, value, change.factor));
             let since = self.now - self.monitor.window - self.monitor.window;
-            let rows: Vec<&RecentRow> = watch.recent.iter().filter(|row| row.arrival >= since).collect();
-            let first = first_of_run(&rows, unit, bad);
+            let rows: Vec<RecentRow> = watch.recent.iter().filter(|row| row.arrival >= since).collect();
+            let first = first_of_run(&rows.iter().collect::<Vec<_>>(), unit, bad);
             verdict.found.push(Found {
                 source: first.map(|row| row.source.clone()).or_else(|| watch.last_source.clone()),
                 column: Some(column.clone()),
@@ -211,6 +212,7 @@ impl Look<'_> {
         }
         let since = self.now - self.monitor.window - self.monitor.window;
         let first = watch.recent.iter().find(|row| row.arrival >= since && of.shows(row, rule));
+        let first = first.as_ref();
         let batch = watch.first_rejected.as_ref().filter(|_| matches!(of, ShareOf::Rejected));
         verdict.found.push(Found {
             source: batch.map(|b| b.source.clone()).or(first.map(|r| r.source.clone())).or(watch.last_source.clone()),

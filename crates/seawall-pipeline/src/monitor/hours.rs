@@ -1,10 +1,11 @@
 //! What came in, hour by hour: counts, broken rules, missing values, units of numbers. Every state is a sum, so neither
 //! the order nor the batching of rows matters, and a restart that reads the log again finds the same.
 
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::ops::Range;
 
-use arrow::array::{Array, AsArray, Float64Array, Int32Array, Int64Array, RecordBatch};
-use arrow::datatypes::DataType;
+use arrow::array::{Array, AsArray, Int32Array, Int64Array, RecordBatch};
+use arrow::datatypes::{DataType, Float64Type};
 use seawall_base::declare::Monitor;
 use seawall_base::error::Result;
 use seawall_base::watch::Period;
@@ -12,6 +13,7 @@ use seawall_base::{Dataset, Error, Instant, Offset, Partition, RowId, Span, colu
 use seawall_kernel::drift::unit::UnitProfile;
 use serde::{Deserialize, Serialize};
 
+use super::recent::{Recent, RecentRow, RecentRows};
 use super::written;
 use crate::frame::Frame;
 
@@ -19,8 +21,6 @@ use crate::frame::Frame;
 const HOURS_KEPT: Span = Span(3 * Span::DAY.0);
 /// Days that make the baseline.
 const BASELINE_DAYS: i64 = 28;
-/// Rows kept to name the first bad one.
-const RECENT_ROWS_MAX: usize = 65_536;
 /// Values of a slicing column that are watched apart.
 const SLICES_MAX: usize = 64;
 /// An event time this far ahead of the arrival is no jitter.
@@ -51,6 +51,35 @@ pub(super) struct Sums {
 }
 
 impl Sums {
+    /// Adds accepted rows, and to the slices that are watched what belongs to them.
+    fn add_rows(&mut self, rows: &RecentRows, range: Range<usize>, watched: &BTreeSet<String>) {
+        self.accepted += range.len() as u64;
+        self.ahead += rows.ahead[range.clone()].iter().filter(|ahead| **ahead).count() as u64;
+        let mut of_slice: HashMap<&String, Vec<usize>> = HashMap::new();
+        for values in &rows.slices {
+            for at in range.clone() {
+                if let Some(slice) = values[at].as_ref().filter(|slice| watched.contains(*slice)) {
+                    of_slice.entry(slice).or_default().push(at);
+                }
+            }
+        }
+        for (column, values) in &rows.numbers {
+            self.add_numbers((column.clone(), None), values[range.clone()].iter().flatten());
+            for (slice, places) in &of_slice {
+                let key = (column.clone(), Some((*slice).clone()));
+                self.add_numbers(key, places.iter().filter_map(|at| values[*at].as_ref()));
+            }
+        }
+    }
+
+    fn add_numbers<'v>(&mut self, key: UnitKey, values: impl Iterator<Item = &'v f64>) {
+        let mut values = values.peekable();
+        if values.peek().is_some() {
+            let profile = self.units.entry(key).or_default();
+            values.for_each(|value| profile.add_value(*value));
+        }
+    }
+
     fn add(&mut self, other: &Sums) {
         self.received += other.received;
         self.accepted += other.accepted;
@@ -63,26 +92,6 @@ impl Sums {
             self.units.entry(key.clone()).or_default().merge(profile);
         }
     }
-}
-
-/// A row that may turn out to be the first bad one.
-#[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-pub(super) struct RecentRow {
-    /// Its identity.
-    pub id: RowId,
-    /// When it arrived.
-    pub arrival: Instant,
-    /// The source that delivered it.
-    pub source: String,
-    /// Its slices.
-    pub slices: Vec<String>,
-    /// Its numbers, by column.
-    #[serde(with = "written::named_bits")]
-    pub numbers: Vec<(String, f64)>,
-    /// Whether its event time lies ahead of its arrival.
-    pub ahead: bool,
-    /// Whether it was quarantined, and by which rules.
-    pub broken: Vec<RuleKey>,
 }
 
 /// A rejected batch.
@@ -104,7 +113,7 @@ pub(super) struct DatasetWatch {
     /// The source of the newest rows.
     pub last_source: Option<String>,
     /// The newest rows.
-    pub recent: VecDeque<RecentRow>,
+    pub recent: Recent,
     /// The newest rejected batch.
     pub rejected: Option<RejectedBatch>,
     /// The first batch of the run of rejected ones.
@@ -187,29 +196,29 @@ impl DatasetWatch {
             Some(name) => crate::revision::instants(rows, name).ok().cloned(),
             None => None,
         };
-        let numbers = number_columns(rows, dataset);
-        let by: Vec<(&String, &dyn Array)> = slicing_columns(monitor, rows);
-        for row in 0..rows.num_rows() {
+        let is_ahead = |row: usize| {
             let arrival = Instant(arrivals.value(row));
-            let ahead = event_times
-                .as_ref()
-                .is_some_and(|times| times.is_valid(row) && Instant(times.value(row)) - arrival > AHEAD_MIN);
-            let slices = by.iter().filter_map(|(name, values)| text_value(*values, row).map(|v| format!("{name}={v}")));
-            let recent = RecentRow {
-                id: RowId { partition: Partition::LIVE, offset: Offset(first.0 + row as u64) },
-                arrival,
-                source: source.to_owned(),
-                slices: slices.collect(),
-                numbers: numbers
-                    .iter()
-                    .filter(|(_, values)| values.is_valid(row))
-                    .map(|(name, values)| (name.clone(), values.value(row)))
-                    .collect(),
-                ahead,
-                broken: Vec::new(),
-            };
-            self.take(recent);
+            let times = event_times.as_ref().filter(|times| times.is_valid(row));
+            times.is_some_and(|times| Instant(times.value(row)) - arrival > AHEAD_MIN)
+        };
+        let rows = RecentRows {
+            first,
+            source: source.to_owned(),
+            arrivals: arrivals.values().iter().map(|at| Instant(*at)).collect(),
+            slices: slices_of(monitor, rows),
+            numbers: numbers_of(rows, dataset),
+            ahead: (0..rows.num_rows()).map(is_ahead).collect(),
+        };
+        rows.slices.iter().flatten().flatten().for_each(|slice| self.watch_slice(slice));
+        let mut from = 0;
+        while let Some(arrival) = rows.arrivals.get(from) {
+            let hour = hour_of(*arrival);
+            let length = rows.arrivals[from..].iter().take_while(|arrival| hour_of(**arrival) == hour).count();
+            let sums = self.hours.entry(hour).or_default();
+            sums.add_rows(&rows, from..from + length, &self.slices);
+            from += length;
         }
+        self.recent.extend(rows);
         Ok(())
     }
 
@@ -249,27 +258,28 @@ impl DatasetWatch {
         Ok(())
     }
 
+    /// Watches a slice apart from here on, while there is room.
+    fn watch_slice(&mut self, slice: &str) {
+        if self.slices.len() >= SLICES_MAX || self.slices.contains(slice) {
+            return;
+        }
+        self.slices.insert(slice.to_owned());
+        if self.slices.len() == SLICES_MAX {
+            tracing::warn!(%slice, SLICES_MAX, "no more values are watched apart, only all rows together");
+        }
+    }
+
+    /// Takes a quarantined row.
     fn take(&mut self, row: RecentRow) {
-        for slice in &row.slices {
-            if self.slices.len() < SLICES_MAX && self.slices.insert(slice.clone()) && self.slices.len() == SLICES_MAX {
-                tracing::warn!(%slice, SLICES_MAX, "no more values are watched apart, only all rows together");
-            }
-        }
+        row.slices.iter().for_each(|slice| self.watch_slice(slice));
         let hour = self.hours.entry(hour_of(row.arrival)).or_default();
-        if row.broken.is_empty() {
-            hour.accepted += 1;
-            hour.ahead += u64::from(row.ahead);
-        }
         for (column, value) in &row.numbers {
             hour.units.entry((column.clone(), None)).or_default().add_value(*value);
             for slice in row.slices.iter().filter(|slice| self.slices.contains(*slice)) {
                 hour.units.entry((column.clone(), Some(slice.clone()))).or_default().add_value(*value);
             }
         }
-        if self.recent.len() == RECENT_ROWS_MAX {
-            self.recent.pop_front();
-        }
-        self.recent.push_back(row);
+        self.recent.push(row);
     }
 
     fn roll_up(&mut self, arrival: Instant) {
@@ -352,7 +362,7 @@ fn is_number(data_type: &DataType) -> bool {
 }
 
 /// Number columns of the contract as floats; keys are no numbers.
-fn number_columns(rows: &RecordBatch, dataset: &Dataset) -> Vec<(String, Float64Array)> {
+fn numbers_of(rows: &RecordBatch, dataset: &Dataset) -> Vec<(String, Vec<Option<f64>>)> {
     let mut columns = Vec::new();
     for field in dataset.schema.fields() {
         let is_key = dataset.primary_key.contains(field.name());
@@ -361,14 +371,19 @@ fn number_columns(rows: &RecordBatch, dataset: &Dataset) -> Vec<(String, Float64
         }
         let Some(values) = rows.column_by_name(field.name()) else { continue };
         if let Ok(floats) = arrow::compute::cast(values, &DataType::Float64) {
-            columns.push((field.name().clone(), floats.as_primitive().clone()));
+            columns.push((field.name().clone(), floats.as_primitive::<Float64Type>().iter().collect()));
         }
     }
     columns
 }
 
-fn slicing_columns<'a>(monitor: &'a Monitor, rows: &'a RecordBatch) -> Vec<(&'a String, &'a dyn Array)> {
-    let column = |name: &'a String| rows.column_by_name(name).map(|values| (name, values.as_ref()));
+/// The slices of each row, a column per dimension that the rows have.
+fn slices_of(monitor: &Monitor, rows: &RecordBatch) -> Vec<Vec<Option<String>>> {
+    let column = |name: &String| {
+        let values = rows.column_by_name(name)?;
+        let slice = |row| text_value(values.as_ref(), row).map(|value| format!("{name}={value}"));
+        Some((0..rows.num_rows()).map(slice).collect())
+    };
     monitor.by.iter().filter_map(column).collect()
 }
 

@@ -1,5 +1,5 @@
 //! Reading the log ahead of a replay: entries are decoded and the keys of their rows hashed on all processors, and handed out
-//! in the order of the log. What is read ahead is bounded by what the log returns at once.
+//! in the order of the log. What is read ahead is bounded in bytes, however long the log is.
 
 use std::collections::VecDeque;
 use std::sync::Arc;
@@ -12,9 +12,12 @@ use super::{Datasets, ENTRIES_PER_READ};
 use crate::dedup::Keyed;
 use crate::frame::{Frame, Header};
 use crate::gate::keyed_rows;
+use crate::portion::Portion;
 
-/// Portions that are decoded at the same time, at most: each holds as many bytes as one read of the log returns.
+/// Portions that are decoded at the same time, at most.
 const PORTIONS_AHEAD_MAX: usize = 4;
+/// Bytes of a portion, about; decoded it takes up to three times as many.
+const PORTION_BYTES: usize = 4 << 20;
 
 /// What the order needs to know of an entry.
 pub(super) struct Decoded {
@@ -32,6 +35,7 @@ pub(super) struct Ahead<'l> {
     log: &'l dyn Log,
     datasets: Arc<Datasets>,
     next_entry: u64,
+    portion: Portion,
     is_read: bool,
     decoding: VecDeque<JoinHandle<Result<Vec<Decoded>>>>,
     portions_max: usize,
@@ -44,6 +48,7 @@ impl<'l> Ahead<'l> {
             log,
             datasets: Arc::new(datasets.clone()),
             next_entry: from,
+            portion: Portion::of(PORTION_BYTES, ENTRIES_PER_READ),
             is_read: false,
             decoding: VecDeque::new(),
             portions_max: processors.min(PORTIONS_AHEAD_MAX),
@@ -53,7 +58,8 @@ impl<'l> Ahead<'l> {
     /// The next entries; none when the log was read to its end.
     pub async fn next(&mut self) -> Result<Option<Vec<Decoded>>> {
         while !self.is_read && self.decoding.len() < self.portions_max {
-            let entries = self.log.read(self.next_entry, ENTRIES_PER_READ).await?;
+            let entries = self.log.read(self.next_entry, self.portion.entries()).await?;
+            self.portion.note(&entries);
             self.is_read = entries.is_empty();
             self.next_entry += entries.len() as u64;
             if !self.is_read {

@@ -24,7 +24,7 @@ const RUN_VERSION: u32 = 1;
 const RUN_HEADER_BYTES: usize = 16;
 const ROW_BYTES: usize = 40;
 /// Rows of a merged run: a bound of what a merge holds in memory.
-const MERGED_ROWS_MAX: u64 = 2_000_000;
+const MERGED_ROWS_MAX: u64 = 1_000_000;
 
 /// The state of the order and of the tables' writer after the log's first `entries` entries.
 #[derive(Debug, Serialize, Deserialize)]
@@ -126,12 +126,9 @@ impl Keys {
     /// Reads the index back.
     pub fn read(&self, folder: &Folder, horizon: Option<Span>) -> Result<DedupIndex> {
         let mut index = DedupIndex::continued(&self.primary_key, horizon);
-        let mut keys = Vec::new();
         for run in &self.runs {
-            keys.clear();
-            decode_run(&folder.read(&run.file)?, &run.file, &mut keys)?;
-            index.reserve(keys.len());
-            keys.iter().for_each(|row| index.restore(*row));
+            let bytes = folder.read(&run.file)?;
+            rows_of(&bytes, &run.file)?.iter().for_each(|row| index.restore(decode_row(row)));
         }
         Ok(index)
     }
@@ -183,54 +180,72 @@ fn next_runs(folder: &Folder, mut runs: Vec<Run>, taken: &TakenKeys, files: &mut
         rows += last.rows;
         merged.push(last);
     }
-    let mut keys = Vec::new();
+    // As bytes all along: a merge holds its rows once, and one of the files that they come from.
+    let mut content = Vec::with_capacity(RUN_HEADER_BYTES + ROW_BYTES * rows as usize);
+    put_header(&mut content);
+    let mut kept = Kept { content, rows: 0, newest: Instant::MIN };
+    let oldest = newest.zip(taken.horizon).map_or(Instant::MIN, |(newest, horizon)| newest - horizon);
     for run in merged.iter().rev() {
-        decode_run(&folder.read(&run.file)?, &run.file, &mut keys)?;
+        let bytes = folder.read(&run.file)?;
+        rows_of(&bytes, &run.file)?.iter().for_each(|row| kept.put(row, oldest));
     }
-    keys.extend_from_slice(&taken.unwritten.keys);
-    if let (Some(newest), Some(horizon)) = (newest, taken.horizon) {
-        keys.retain(|row| newest - row.arrival <= horizon);
-    }
-    if let Some(newest) = keys.iter().map(|row| row.arrival).max() {
+    taken.unwritten.keys.iter().for_each(|row| kept.put(&encode_row(*row), oldest));
+    let Kept { content, rows, newest } = kept;
+    if rows > 0 {
         let name = folder.name(files.len());
-        files.push(NewFile { name: name.clone(), content: encode_run(&keys) });
-        runs.push(Run { file: name, rows: keys.len() as u64, newest });
+        files.push(NewFile { name: name.clone(), content });
+        runs.push(Run { file: name, rows, newest });
     }
     Ok(runs)
 }
 
-fn encode_run(keys: &[Keyed]) -> Vec<u8> {
-    let mut bytes = Vec::with_capacity(RUN_HEADER_BYTES + ROW_BYTES * keys.len());
+/// The rows of the next run.
+struct Kept {
+    content: Vec<u8>,
+    rows: u64,
+    newest: Instant,
+}
+
+impl Kept {
+    /// Adds a row, unless it arrived before `oldest`.
+    fn put(&mut self, row: &[u8; ROW_BYTES], oldest: Instant) {
+        let arrival = decode_row(row).arrival;
+        if arrival >= oldest {
+            self.content.extend_from_slice(row);
+            self.rows += 1;
+            self.newest = self.newest.max(arrival);
+        }
+    }
+}
+
+fn put_header(bytes: &mut Vec<u8>) {
     bytes.extend_from_slice(RUN_MAGIC);
     bytes.extend_from_slice(&RUN_VERSION.to_le_bytes());
     bytes.extend_from_slice(&[0; 4]);
-    for row in keys {
-        bytes.extend_from_slice(&row.key.to_le_bytes());
-        bytes.extend_from_slice(&row.content.to_le_bytes());
-        bytes.extend_from_slice(&row.arrival.0.to_le_bytes());
-    }
-    bytes
 }
 
-fn decode_run(bytes: &[u8], name: &str, keys: &mut Vec<Keyed>) -> Result<()> {
+/// The rows of a run.
+fn rows_of<'b>(bytes: &'b [u8], name: &str) -> Result<&'b [[u8; ROW_BYTES]]> {
     let damaged =
         || Error::corrupt("SW0442", format!("the keys in {name} are not what a program of this version wrote"));
     let (header, rows) = bytes.split_at_checked(RUN_HEADER_BYTES).ok_or_else(damaged)?;
     let (magic, version) = header.split_at(RUN_MAGIC.len());
-    let is_known = magic == RUN_MAGIC && version[..4] == RUN_VERSION.to_le_bytes() && rows.len() % ROW_BYTES == 0;
-    if !is_known {
-        return Err(damaged());
+    match rows.as_chunks() {
+        (rows, []) if magic == RUN_MAGIC && version[..4] == RUN_VERSION.to_le_bytes() => Ok(rows),
+        _ => Err(damaged()),
     }
-    keys.reserve(rows.len() / ROW_BYTES);
-    for row in rows.chunks_exact(ROW_BYTES) {
-        let (key, rest) = row.split_first_chunk::<16>().ok_or_else(damaged)?;
-        let (content, rest) = rest.split_first_chunk::<16>().ok_or_else(damaged)?;
-        let (arrival, _) = rest.split_first_chunk::<8>().ok_or_else(damaged)?;
-        keys.push(Keyed {
-            arrival: Instant(i64::from_le_bytes(*arrival)),
-            key: u128::from_le_bytes(*key),
-            content: u128::from_le_bytes(*content),
-        });
-    }
-    Ok(())
+}
+
+fn encode_row(row: Keyed) -> [u8; ROW_BYTES] {
+    let mut bytes = [0; ROW_BYTES];
+    bytes[..16].copy_from_slice(&row.key.to_le_bytes());
+    bytes[16..32].copy_from_slice(&row.content.to_le_bytes());
+    bytes[32..].copy_from_slice(&row.arrival.0.to_le_bytes());
+    bytes
+}
+
+fn decode_row(row: &[u8; ROW_BYTES]) -> Keyed {
+    let number = |at: usize| u128::from_le_bytes(row[at..at + 16].try_into().expect("16 bytes"));
+    let arrival = i64::from_le_bytes(row[32..].try_into().expect("8 bytes"));
+    Keyed { arrival: Instant(arrival), key: number(0), content: number(16) }
 }

@@ -35,6 +35,7 @@ use ahead::{Ahead, Decoded};
 use checkpoint::{Body, TablePosition};
 pub(crate) use rebuild::rebuild_keys;
 pub use states::States;
+use writer::Writing;
 
 /// Entries read from the log at once.
 const ENTRIES_PER_READ: usize = 256;
@@ -69,25 +70,46 @@ async fn recover_from(sources: &Sources<'_>, states: &Arc<States>, datasets: &Da
     let Begun { mut recovered, mut stale } = begin(sources, states, datasets, &extent).await?;
     let from = recovered.order.entries;
     let mut ahead = Ahead::new(sources.log, datasets, from);
+    let mut writing = None;
     while let Some(portion) = ahead.next().await? {
         for decoded in portion {
             replay(sources, datasets, decoded, &mut recovered, &mut stale).await?;
         }
         if writer::unwritten_rows(&recovered.order) >= UNWRITTEN_ROWS_MAX {
-            let Recovered { order, withdrawn, tables } = &mut recovered;
-            // Keys that are to be rebuilt are not taken for whole by a start after this one.
-            stale.iter().for_each(|dataset| drop(order.dedup.remove(dataset)));
-            let taken = checkpoint::Taken::of(order)?;
-            let written = writer::write(sources.log, states, taken, withdrawn, tables, &stale).await;
-            written.map_err(|failed| failed.0)?;
+            // The replay goes on while a checkpoint is written, but at most one waits for the disk.
+            settle(writing.take()).await?;
+            writing = Some(checkpoint_recovered(sources, states, &mut recovered, &stale).await?);
         }
     }
+    settle(writing).await?;
     let Recovered { order, withdrawn, .. } = &mut recovered;
     let replayed = order.entries - from;
     let rebuilt = rebuild_keys(sources, datasets, &stale, withdrawn).await?;
     order.dedup.extend(rebuilt);
     info!(from, replayed, rebuilt = stale.len(), "order recovered");
     Ok(recovered)
+}
+
+/// Begins to write down what was recovered so far.
+async fn checkpoint_recovered(
+    sources: &Sources<'_>,
+    states: &Arc<States>,
+    recovered: &mut Recovered,
+    stale: &BTreeSet<String>,
+) -> Result<Writing> {
+    let Recovered { order, withdrawn, tables } = recovered;
+    // Keys that are to be rebuilt are not taken for whole by a start after this one.
+    stale.iter().for_each(|dataset| drop(order.dedup.remove(dataset)));
+    let taken = checkpoint::Taken::of(order)?;
+    writer::begin(sources.log, states, taken, withdrawn, tables, stale).await.map_err(|failed| failed.0)
+}
+
+/// Waits for a checkpoint that is being written.
+async fn settle(writing: Option<Writing>) -> Result<()> {
+    match writing {
+        Some(writing) => writing.done().await.map_err(|failed| failed.0),
+        None => Ok(()),
+    }
 }
 
 /// Where a replay begins.

@@ -301,8 +301,9 @@ impl World {
         let tables =
             TablePosition { entries: taken.entries, cuts: self.tables.cuts.lock().clone().into_iter().collect() };
         let withdrawn = &self.recovered.withdrawn;
-        let written = writer::write(self.log.as_ref(), states, taken, withdrawn, &tables, &BTreeSet::new()).await;
-        written.map_err(|failed| failed.0).unwrap();
+        let begun = writer::begin(self.log.as_ref(), states, taken, withdrawn, &tables, &BTreeSet::new()).await;
+        let writing = begun.map_err(|failed| failed.0).unwrap();
+        writing.done().await.map_err(|failed| failed.0).unwrap();
     }
 
     /// Damages the newest manifest, or any file of keys; the older manifest is what everything that is retired rests on.

@@ -12,6 +12,7 @@ use parking_lot::RwLock;
 use seawall_base::error::Result;
 use seawall_base::{Clock, Error, ErrorKind, Log, MonotonicClock, Offset, TableStore};
 use tokio::sync::{Mutex, mpsc, watch};
+use tokio::task::JoinHandle;
 use tracing::{debug, info, warn};
 
 use super::checkpoint::{Body, TablePosition, Taken, next_keys};
@@ -86,7 +87,11 @@ impl OrderWriter {
             }
             Taken::of(&mut order)?
         };
-        let written = write(self.log.as_ref(), &self.states, taken, &self.withdrawn, &tables, &BTreeSet::new()).await;
+        let begun = begin(self.log.as_ref(), &self.states, taken, &self.withdrawn, &tables, &BTreeSet::new()).await;
+        let written = match begun {
+            Ok(writing) => writing.done().await,
+            Err(failed) => Err(failed),
+        };
         if let Err(failed) = written {
             let (error, taken) = *failed;
             taken.give_back(&mut *self.order.lock().await);
@@ -151,29 +156,41 @@ async fn table_position(tables: &dyn TableStore, entries: u64) -> Result<TablePo
     Ok(position)
 }
 
-/// Writes a checkpoint once all of its entries are durable; what was taken comes back with a failure. `without` names datasets whose keys are not to be had.
-pub(super) async fn write(
+/// What became of a checkpoint; what was taken for it comes back with a failure.
+pub(super) type Outcome<T> = std::result::Result<T, Box<(Error, Taken)>>;
+
+/// A checkpoint on its way to the disk.
+pub(super) struct Writing(JoinHandle<Outcome<()>>);
+
+impl Writing {
+    /// Waits until it is there.
+    pub async fn done(self) -> Outcome<()> {
+        match self.0.await {
+            Ok(written) => written,
+            Err(e) => std::panic::resume_unwind(e.into_panic()),
+        }
+    }
+}
+
+/// Begins to write a checkpoint once all of its entries are durable. `without` names datasets whose keys are not to be had.
+pub(super) async fn begin(
     log: &dyn Log,
     states: &Arc<States>,
     taken: Taken,
     withdrawn: &Withdrawn,
     tables: &TablePosition,
     without: &BTreeSet<String>,
-) -> std::result::Result<(), Box<(Error, Taken)>> {
+) -> Outcome<Writing> {
     let end = match end_of(log, taken.entries).await {
         Ok(end) => end,
         Err(error) => return Err(Box::new((error, taken))),
     };
     let (states, withdrawn, tables, without) = (states.clone(), withdrawn.clone(), tables.clone(), without.clone());
     let id = log.extent().log;
-    let writing = tokio::task::spawn_blocking(move || {
+    Ok(Writing(tokio::task::spawn_blocking(move || {
         let written = states.write_order(id, end, &taken, withdrawn, tables, &without);
         written.map_err(|error| Box::new((error, taken)))
-    });
-    match writing.await {
-        Ok(written) => written,
-        Err(e) => std::panic::resume_unwind(e.into_panic()),
-    }
+    })))
 }
 
 /// The offset after the first `entries` entries, once they are durable; `Unavailable` when that takes too long.

@@ -34,7 +34,7 @@ pub struct Erased {
 pub(crate) fn open(payload: &Bytes, ring: &KeyRing) -> Result<Bytes> {
     let Some(parts) = SealedParts::of(payload)? else { return Ok(payload.clone()) };
     let mut erased = Erased::default();
-    let accepted = match decode_batch(parts.accepted)? {
+    let accepted = match decode_batch(payload.slice_ref(parts.accepted))? {
         Some(rows) => {
             let opened = Opening::of(&rows, parts.accepted_seal, ring)?;
             erased.note(&opened, |erased| &mut erased.accepted);
@@ -42,7 +42,7 @@ pub(crate) fn open(payload: &Bytes, ring: &KeyRing) -> Result<Bytes> {
         }
         None => None,
     };
-    let quarantined = match decode_batch(parts.quarantined)? {
+    let quarantined = match decode_batch(payload.slice_ref(parts.quarantined))? {
         Some(rows) => {
             let opened = Opening::of(&rows, parts.quarantined_seal, ring)?;
             erased.note(&opened, |erased| &mut erased.quarantined);

@@ -143,7 +143,13 @@ impl Backlog {
                 first: entry.first,
             };
             let departure = header.departure.as_ref().map(facts_of);
-            facts.push(FrameFacts { entry: ordinal, counts: header.counts, rules: header.rules.clone(), departure });
+            facts.push(FrameFacts {
+                entry: ordinal,
+                arrival: frame_arrival(frame),
+                counts: header.counts,
+                rules: header.rules.clone(),
+                departure,
+            });
         }
     }
 
@@ -165,6 +171,12 @@ pub(super) fn tables_of(frame: &Frame) -> Result<Vec<TableName>> {
         tables.push(TableName::quarantine(&frame.header.dataset)?);
     }
     Ok(tables)
+}
+
+/// When a frame's rows arrived; nothing is told by a frame without rows, such as one of a refused batch or a bulk load.
+fn frame_arrival(frame: &Frame) -> Option<Instant> {
+    let of_rows = || frame.accepted.iter().chain(&frame.quarantined).find_map(first_arrival);
+    frame.header.arrival.or_else(of_rows)
 }
 
 fn first_arrival(rows: &RecordBatch) -> Option<Instant> {

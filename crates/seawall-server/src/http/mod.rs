@@ -9,7 +9,7 @@ mod events;
 mod feast;
 mod features;
 mod incidents;
-mod look;
+pub(crate) mod look;
 mod models;
 mod quarantine;
 mod served;
@@ -48,6 +48,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/tables/{table}/versions", get(tables::versions))
         .route("/v1/query", post(look::query))
         .route("/v1/lineage", get(look::lineage))
+        .route("/v1/quality", get(look::quality))
         .route("/v1/features", post(features::serve))
         .route("/get-online-features", post(feast::serve))
         .route("/v1/features/explain", post(features::explain))
@@ -79,6 +80,7 @@ pub fn router(app: App) -> Router {
 
 pub(crate) use events::IDEMPOTENCY_KEY;
 pub use features::json_rows;
+pub use look::{QUALITY_LAST_DEFAULT, quality_json};
 
 /// Answers one request in this process, as the running server would, for a command that runs without one.
 pub async fn answer(app: &App, path: &str, body: &Value) -> Result<Value> {

@@ -6,6 +6,7 @@ use std::sync::Arc;
 use arrow::array::{ArrayRef, RecordBatch, RecordBatchOptions, StringArray};
 use arrow::compute::concat_batches;
 use arrow::datatypes::{DataType, Field, Schema};
+use bytes::Bytes;
 use seawall_base::Error;
 use seawall_base::error::Result;
 use seawall_kernel::contract::{self, Decoded, Input};
@@ -21,10 +22,10 @@ pub const ARROW_STREAM: &str = "application/vnd.apache.arrow.stream";
 const COLUMNS_MAX: usize = 1_024;
 
 /// Decodes a body into rows for the gate.
-pub fn decode(content_type: &str, bytes: &[u8], gate: &DatasetGate, mapped_source: bool) -> Result<Incoming> {
+pub fn decode(content_type: &str, bytes: &Bytes, gate: &DatasetGate, mapped_source: bool) -> Result<Incoming> {
     let limits = contract::Limits::default();
     match content_type {
-        ARROW_STREAM => decode_arrow(bytes),
+        ARROW_STREAM => decode_arrow(bytes.clone()),
         "application/x-ndjson" | "application/jsonl" | "text/plain" | "application/octet-stream" => match mapped_source
         {
             true => text_rows(lines_of(bytes)),
@@ -48,7 +49,7 @@ pub fn rows_of(batches: &[RecordBatch]) -> Result<Incoming> {
     Ok(Incoming::new(rows, Input::Typed))
 }
 
-fn decode_arrow(bytes: &[u8]) -> Result<Incoming> {
+fn decode_arrow(bytes: Bytes) -> Result<Incoming> {
     let damaged = |error| Error::invalid("SW0891", "the body is not an Arrow IPC stream").because(error);
     rows_of(&ipc::read(bytes).map_err(damaged)?)
 }

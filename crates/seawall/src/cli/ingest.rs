@@ -126,7 +126,8 @@ impl Ingest {
         let revision = pipeline.revision();
         let source = revision.source_of(&self.dataset)?;
         let gate = revision.dataset(&self.dataset)?;
-        let mut incoming = seawall_server::ingest::decode(content_type, body, gate, source.source.map.is_some())?;
+        let mut incoming =
+            seawall_server::ingest::decode(content_type, &body.to_vec().into(), gate, source.source.map.is_some())?;
         if let Some(key) = &self.idempotency_key {
             incoming.key = Some(seawall_server::ingest::request_key(key, content_type, body)?);
         }

@@ -16,6 +16,7 @@ mod lifecycle;
 mod look;
 mod model;
 mod move_rows;
+mod quality;
 mod quarantine;
 mod repair;
 mod rollback;
@@ -175,6 +176,8 @@ pub enum Command {
     Table(table::Table),
     /// What came in, what was stopped, what runs
     Status(look::Status),
+    /// How good what came in was, over time, and which rules it broke
+    Quality(quality::Quality),
     /// Where a column comes from, or what depends on it
     Lineage(look::Lineage),
     /// Who did what: the audit ledger, with its hash chain checked
@@ -232,6 +235,7 @@ pub async fn run(cli: &Cli) -> Result<Exit> {
         Command::TrainingSet(command) => command.run(global).await,
         Command::Table(command) => command.run(global).await,
         Command::Status(command) => command.run(global).await,
+        Command::Quality(command) => command.run(global).await,
         Command::Lineage(command) => command.run(global).await,
         Command::Audit(command) => command.run(global).await,
         Command::Verify(command) => command.run(global).await,

@@ -12,7 +12,7 @@ use seawall_base::{Error, ErrorKind, Span, SystemClock};
 use seawall_pipeline::Pipeline;
 use seawall_pipeline::pipeline::Options;
 use seawall_server::auth::Access;
-use seawall_server::{Front, Listen, Ports, Tls};
+use seawall_server::{Front, Listen, Ports, Tls, early};
 use seawall_storage::log;
 use serde_json::json;
 use tokio::task::JoinHandle;
@@ -165,15 +165,19 @@ pub async fn serve_until_told(
     let mut serving = pin!(ports.serve(front.clone(), told_to_stop()));
     let pipeline = match starting {
         Starting::Done(pipeline) => pipeline,
-        Starting::Under(mut starting) => tokio::select! {
-            served = &mut serving => {
-                starting.abort();
-                return served;
+        Starting::Under(mut starting) => {
+            let views = installation.views().await?;
+            front.open_tables(early::Tables::of(installation.catalog.clone(), installation.engine.clone(), views));
+            tokio::select! {
+                served = &mut serving => {
+                    starting.abort();
+                    return served;
+                }
+                started = &mut starting => {
+                    Arc::new(started.map_err(|e| Error::internal("SW0909", "the start of the pipeline died").because(e))??)
+                }
             }
-            started = &mut starting => {
-                Arc::new(started.map_err(|e| Error::internal("SW0909", "the start of the pipeline died").because(e))??)
-            }
-        },
+        }
     };
     front.open(pipeline.clone());
     let marker = installation.settings.data.join("serve.json");

@@ -68,6 +68,12 @@ fn looking_commands_answer_in_json_on_a_project_with_rows() {
     assert_eq!(answer["rows"][0]["amount"], 5.0);
     let quality = project.run(&["query", "select * from system.quality_results", "--output", "json"]).expect(0).json();
     assert_eq!(quality["rows"][0]["column_name"], "amount");
+    assert_eq!((&quality["rows"][0]["checked"], &quality["rows"][0]["score"]), (&2.into(), &0.5.into()));
+    let quality = project.run(&["quality", "events", "--by", "hour", "--output", "json"]).expect(0).json();
+    let hour = &quality["periods"][0];
+    assert_eq!((&hour["counts"]["received"], &hour["score"]), (&2.into(), &0.5.into()), "{quality}");
+    assert!(project.run(&["quality"]).expect(0).stdout.contains("50.00 %"));
+    assert!(project.run(&["quality", "nothing"]).expect(2).stderr.contains("SW0813"));
 
     let stopped = project.run(&["quarantine", "list", "events", "--output", "json"]).expect(0).json();
     assert!(stopped["rows"][0]["_raw"].as_str().unwrap().contains("e2"));

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 use serde_json::{Value, json};
 
 use crate::integrity::{data, now, verify};
+use crate::quarantine::ids;
 use crate::support::{Project, Server, run};
 
 const CONTRACT: &str = "\
@@ -220,5 +221,32 @@ fn a_lost_ring_is_damage_and_no_erasure() {
     let found = verify(&project);
     assert!(found.code == 1 && found.stdout.contains("SW1602") || found.stdout.contains("damaged"), "{}", found.stdout);
     fs::write(keys.join("ring"), &ring).unwrap();
+    verify(&project).expect(0);
+}
+
+#[test]
+fn what_leaves_quarantine_is_sealed_too() {
+    let project = project();
+    let server = project.serve(&[]);
+    let body = [visit(&server, "v1", "ada", -1), visit(&server, "v2", "bob", -1)].concat();
+    let (status, receipt) = server.post("/v1/datasets/visits/events", &body);
+    assert_eq!((status, &receipt["counts"]["quarantined"]), (200, &json!(2)), "{receipt}");
+    let stopped = ids(&project, "visits");
+    let reason = ["--set", "pages=2", "--reason", "by hand", "--output", "json"];
+    let fixed = project.run(&[&["quarantine", "fix", "visits", &stopped[0], &stopped[1]], &reason[..]].concat());
+    assert_eq!(fixed.expect(0).json()["released"], json!(2));
+    server.folded();
+    assert_eq!(holding(&data(&project).join("log")), Vec::<PathBuf>::new());
+    server.terminate();
+
+    // A start from the log alone reads both; of the person who is erased nothing is left.
+    let emails = "select email from visits order by visit_id";
+    let mail = |person: &str| json!({"email": format!("{person}-{SECRET}@example.org")});
+    remove_checkpoints(&data(&project));
+    assert_eq!(rows(&project, &data(&project), emails), json!([mail("ada"), mail("bob")]));
+    let person = format!("person_id=ada-{SECRET}");
+    project.run(&["erase", &person, "--reason", "asked for"]).expect(0);
+    remove_checkpoints(&data(&project));
+    assert_eq!(rows(&project, &data(&project), emails), json!([mail("bob")]));
     verify(&project).expect(0);
 }

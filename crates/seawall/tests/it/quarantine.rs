@@ -55,7 +55,7 @@ fn faulty() -> Project {
     project
 }
 
-fn ids(project: &Project, dataset: &str) -> Vec<String> {
+pub fn ids(project: &Project, dataset: &str) -> Vec<String> {
     let said = project.run(&["quarantine", "list", dataset, "--output", "json"]).expect(0).json();
     let id = |row: &Value| format!("{}:{}", row["_partition"], row["_lsn"]);
     let mut ids: Vec<String> = said["rows"].as_array().unwrap().iter().map(id).collect();

@@ -171,7 +171,7 @@ impl Compiler {
             let message = format!("apiVersion {:?} is not supported", contract.api_version);
             self.problem("apiVersion", "SW0200", message, format!("use one of {}", known.join(", ")));
         }
-        if contract.major().is_none() {
+        if self.strict && contract.major().is_none() {
             let message = format!("version {:?} has no major version from 1", contract.version);
             self.problem("version", "SW0200", message, "write MAJOR.MINOR.PATCH, for example 1.0.0");
         }

@@ -2,7 +2,7 @@
 
 use serde_json::{Number, Value};
 
-use super::super::model::{Property, Quality, QualityArguments, SchemaObject, custom};
+use super::super::model::{EnumValue, Property, Quality, QualityArguments, SchemaObject, custom};
 use super::super::rule::{Allowed, Check, Column, Compat, Kind, Level, Limit, RuleId, Threshold, Uniqueness};
 use super::super::verdict::Mode;
 use super::Compiler;
@@ -107,7 +107,7 @@ impl Compiler {
                     checks.push((id, Check::NotNull));
                 }
                 Metric::MissingValues => self.missing_values(&rule, kind, place, checks),
-                Metric::InvalidValues => self.invalid_values(&rule, kind, place, checks),
+                Metric::InvalidValues => self.invalid_values(&rule, property, kind, place, checks),
                 Metric::DuplicateValues => match place.top {
                     Some(index) => self.duplicates(&rule, vec![index], Some(place.path), place.mode),
                     None => {
@@ -270,14 +270,32 @@ impl Compiler {
         checks.push((id, Check::NotMissing(markers)));
     }
 
-    fn invalid_values(&mut self, rule: &Library<'_>, kind: &Kind, place: Place<'_>, checks: &mut Checks) {
+    /// What the rule's arguments say is valid; without any, what the property itself allows.
+    fn invalid_values(
+        &mut self,
+        rule: &Library<'_>,
+        property: &Property,
+        kind: &Kind,
+        place: Place<'_>,
+        checks: &mut Checks,
+    ) {
         let none = QualityArguments::default();
         let arguments = rule.quality.arguments.as_ref().unwrap_or(&none);
-        let valid = arguments.valid_values.as_ref().or(rule.quality.valid_values.as_ref());
+        let mut valid: Option<Vec<&Value>> = arguments
+            .valid_values
+            .as_ref()
+            .or(rule.quality.valid_values.as_ref())
+            .map(|values| values.iter().collect());
+        let mut pattern = arguments.pattern.as_ref();
+        let mut pattern_at = format!("{}/arguments/pattern", rule.json);
+        if valid.is_none() && pattern.is_none() {
+            valid = property.allowed.as_ref().map(|entries| entries.iter().map(EnumValue::value).collect());
+            pattern = property.logical_type_options.as_ref().and_then(|options| options.pattern.as_ref());
+            pattern_at = format!("{}/logicalTypeOptions/pattern", place.json);
+        }
         let mut found: Vec<Check> = Vec::new();
         let mut words: Vec<String> = Vec::new();
         if let Some(values) = valid {
-            let values: Vec<&Value> = values.iter().collect();
             match allowed(&values, kind, &self.zone) {
                 Ok(set) => {
                     words.push(format!("must be one of {}", listed(&values)));
@@ -290,19 +308,20 @@ impl Compiler {
                 }
             }
         }
-        if let Some(pattern) = &arguments.pattern {
+        if let Some(pattern) = pattern {
             if !matches!(kind, Kind::Utf8) {
                 let message = format!("a pattern does not apply to {}, which is {}", place.path, kind.noun());
                 self.problem(&rule.json, "SW0207", message, "patterns are for strings");
                 return;
             }
-            let Some(matcher) = self.matcher(pattern, &format!("{}/arguments/pattern", rule.json)) else { return };
+            let Some(matcher) = self.matcher(pattern, &pattern_at) else { return };
             words.push(format!("must match {pattern}"));
             found.push(Check::Pattern(matcher));
         }
         if found.is_empty() {
-            let hint = "add `arguments: {validValues: [...]}` or `arguments: {pattern: ...}`";
-            self.problem(&rule.json, "SW0207", "invalidValues does not say what is valid", hint);
+            let reason =
+                "neither its arguments (validValues or pattern) nor the property (enum or pattern) say what is valid";
+            self.skip(&rule.json, rule.name(), Some(place.path), reason);
             return;
         }
         let id = self.quality_rule(rule, Some(place.path), place.mode, &words.join(" and "));
@@ -324,8 +343,7 @@ impl Compiler {
             }
         }
         if indices.is_empty() {
-            let hint = "add `arguments: {properties: [COLUMN, ...]}`";
-            self.problem(&rule.json, "SW0207", "duplicateValues does not say of which columns", hint);
+            self.skip(&rule.json, rule.name(), None, "its arguments do not say of which columns (properties)");
             return;
         }
         let column = (names.len() == 1).then(|| names[0].as_str());

@@ -220,20 +220,7 @@ pub fn from_json_schema(name: &str, schema: &Value) -> Result<(Contract, Vec<Los
     }
     unread("", schema, &["type", "properties", "required"], &mut losses);
     let object = SchemaObject { name: name.to_owned(), properties, ..SchemaObject::default() };
-    let contract = Contract {
-        api_version: "v3.2.0".to_owned(),
-        kind: "DataContract".to_owned(),
-        id: name.to_owned(),
-        version: "1.0.0".to_owned(),
-        name: None,
-        status: Some("draft".to_owned()),
-        schema: vec![object],
-        sla_properties: Vec::new(),
-        sla_default_element: None,
-        roles: Vec::new(),
-        custom_properties: Vec::new(),
-        other: Default::default(),
-    };
+    let contract = Contract::draft(object);
     Ok((contract, losses.all))
 }
 

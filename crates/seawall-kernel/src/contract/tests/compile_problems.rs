@@ -29,7 +29,7 @@ fn every_mistake_is_reported_at_its_place() {
                 {"metric": "nullValues", "mustBe": 0, "mustNotBe": 1},
                 {"metric": "rowCount", "mustBe": 0},
                 {"metric": "nope", "mustBe": 0},
-                {"metric": "invalidValues", "mustBe": 0},
+                {"metric": "invalidValues", "mustBe": 0, "arguments": {"validValues": [1]}},
                 {"metric": "nullValues", "mustBeLessThan": 0},
                 {"metric": "nullValues", "mustBe": 0, "unit": "any"}]},
             {"name": "e", "logicalType": "number", "enum": ["x"]},
@@ -169,4 +169,28 @@ fn a_contract_round_trips_with_everything_it_says() {
     let contract: Contract = serde_json::from_value(json.clone()).unwrap();
     assert_eq!(serde_json::to_value(&contract).unwrap(), json);
     assert_eq!(contract.major(), Some(2));
+}
+
+#[test]
+fn what_is_valid_is_said_by_the_rule_or_else_by_the_property() {
+    let rule = json!([{"metric": "invalidValues", "mustBe": 0}]);
+    let contract = contract_with(
+        json!([
+            {"name": "a", "logicalType": "string", "enum": ["x", "y"], "quality": rule},
+            {"name": "b", "logicalType": "string", "logicalTypeOptions": {"pattern": "^z"}, "quality": rule},
+            {"name": "c", "logicalType": "string", "quality": rule}
+        ]),
+        json!({}),
+    );
+    let gate = compile(&contract, None).unwrap();
+    let described = |column: &str| -> Vec<&str> {
+        let of =
+            gate.rules().iter().filter(|rule| rule.rule == "invalidValues" && rule.column.as_deref() == Some(column));
+        of.map(|rule| rule.description.as_str()).collect()
+    };
+    assert_eq!(described("a"), [r#"must be one of "x", "y""#]);
+    assert_eq!(described("b"), ["must match ^z"]);
+    assert_eq!(described("c"), [""; 0]);
+    let skipped: Vec<_> = gate.not_executed().iter().map(|rule| (rule.path.as_str(), rule.column.as_deref())).collect();
+    assert_eq!(skipped, [("schema/0/properties/2/quality/0", Some("c"))]);
 }

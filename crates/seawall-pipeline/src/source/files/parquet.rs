@@ -86,6 +86,11 @@ impl RowGroups {
         Ok(RowGroups { path: path.to_owned(), metadata, batch_rows: batch_rows.max(1) })
     }
 
+    /// Rows, as the file says.
+    pub fn rows(&self) -> u64 {
+        self.metadata.metadata().file_metadata().num_rows().try_into().unwrap_or_default()
+    }
+
     /// How many there are.
     pub fn count(&self) -> usize {
         self.metadata.metadata().num_row_groups()

@@ -28,7 +28,7 @@ const BATCH_ROWS: usize = 32_768;
 /// Bytes of NDJSON that are decoded at once; a longer line ends the chunk.
 const CHUNK_BYTES: u64 = 4 << 20;
 /// Examined batches of one worker that wait for their turn.
-const PARTS_WAITING_MAX: usize = 4;
+const PARTS_WAITING_MAX: usize = 2;
 
 /// What a file is held to.
 pub(super) struct Judge<'a> {
@@ -103,14 +103,17 @@ impl<'g> Judge<'g> {
         let mut tally = Tally::of(self.gate);
         let mut judgement = Judgement::default();
         let file = Opened::of(self)?;
+        if let Some(groups) = &file.row_groups {
+            tally.expect_rows(groups.rows());
+        }
         let examiner = tally.examiner();
         std::thread::scope(|scope| {
             let (mut doors, mut lanes) = (Vec::new(), Vec::new());
             for _ in 0..std::thread::available_parallelism().map_or(1, NonZero::get) {
                 let (door, pieces) = sync_channel(1);
                 let (lane, told) = sync_channel(PARTS_WAITING_MAX);
-                let file = &file;
-                scope.spawn(move || file.work(examiner, &pieces, &lane));
+                let (file, examiner) = (&file, examiner.clone());
+                scope.spawn(move || file.work(&examiner, &pieces, &lane));
                 doors.push(door);
                 lanes.push(told);
             }
@@ -266,7 +269,7 @@ impl<'j, 'g> Opened<'j, 'g> {
         Ok(())
     }
 
-    fn work(&self, examiner: Examiner<'g>, pieces: &Receiver<Piece>, lane: &SyncSender<Told<'g>>) {
+    fn work(&self, examiner: &Examiner<'g>, pieces: &Receiver<Piece>, lane: &SyncSender<Told<'g>>) {
         for piece in pieces {
             let decoded = self.decode(piece, &mut |part| {
                 let examined = examiner.examine(&part.batch, part.input);
