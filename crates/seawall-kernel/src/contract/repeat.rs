@@ -4,8 +4,9 @@ mod integers;
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array};
-use arrow::datatypes::Int64Type;
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
+use arrow::buffer::NullBuffer;
+use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use foldhash::quality::FixedState;
 
 use self::integers::Integers;
@@ -107,15 +108,18 @@ impl KeyHasher {
 
     fn encoded(&self, columns: &[&ArrayRef]) -> Vec<u128> {
         let rows = columns.first().map_or(0, |column| column.len());
+        let nulls =
+            columns.iter().fold(None, |all, column| NullBuffer::union(all.as_ref(), column.logical_nulls().as_ref()));
+        let parts: Vec<Part<'_>> = columns.iter().map(|column| Part::of(column)).collect();
         let mut bytes = Vec::new();
         let mut hashes = Vec::with_capacity(rows);
         for row in 0..rows {
-            if columns.iter().any(|column| column.is_null(row)) {
+            if nulls.as_ref().is_some_and(|nulls| nulls.is_null(row)) {
                 hashes.push(NO_KEY);
                 continue;
             }
             bytes.clear();
-            columns.iter().for_each(|column| content::push_value(&mut bytes, column.as_ref(), row));
+            parts.iter().for_each(|part| part.push(&mut bytes, row));
             hashes.push(self.one(&bytes));
         }
         hashes
@@ -129,6 +133,41 @@ impl KeyHasher {
         };
         // Neither "no key" nor an empty slot, and not counted yet.
         (half(&self.0) << 64 | half(&self.1) | 2) & !1
+    }
+}
+
+/// A column of a key: the usual ones without asking for their type in every row.
+enum Part<'a> {
+    Text(&'a StringArray),
+    Numbers(&'a [i64]),
+    Other(&'a dyn Array),
+}
+
+impl<'a> Part<'a> {
+    fn of(column: &'a ArrayRef) -> Self {
+        if let Some(text) = column.as_string_opt::<i32>() {
+            return Part::Text(text);
+        }
+        if let Some(numbers) = column.as_primitive_opt::<Int64Type>() {
+            return Part::Numbers(numbers.values());
+        }
+        match column.as_primitive_opt::<TimestampMicrosecondType>() {
+            Some(instants) => Part::Numbers(instants.values()),
+            None => Part::Other(column.as_ref()),
+        }
+    }
+
+    /// Appends the row's value so that no two keys of the same columns have the same bytes.
+    fn push(&self, out: &mut Vec<u8>, row: usize) {
+        match self {
+            Part::Text(text) => {
+                let value = text.value(row).as_bytes();
+                out.extend_from_slice(&(value.len() as u32).to_le_bytes());
+                out.extend_from_slice(value);
+            }
+            Part::Numbers(values) => out.extend_from_slice(&values[row].to_le_bytes()),
+            Part::Other(array) => content::push_value(out, *array, row),
+        }
     }
 }
 
