@@ -192,7 +192,7 @@ fn encode<'a>(components: &[Component], row: usize, out: &'a mut Writer) -> Opti
     for component in components {
         let value = component.values.value(row);
         if value == Value::Null {
-            return false;
+            return None;
         }
         out.u8(tag(component.class));
         value.encode(out);
