@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use seawall_base::error::Result;
-use seawall_base::{Cut, Error, Permit, TableName};
+use seawall_base::{Computed, Cut, Error, Permit, TableName};
 use seawall_kernel::feature::ViewPlan;
 use tokio::runtime::Handle as Runtime;
 use tokio::sync::Semaphore;
@@ -71,7 +71,8 @@ async fn define(parts: &Parts, revision: &Revision) -> Result<Vec<Unfilled>> {
         // After the definition, so that it covers the beginning of the view's gap.
         let until = parts.online.store_cut();
         if !parts.online.cut(&view.id())?.covers(&until) {
-            unfilled.push(Unfilled { plan: ViewPlan::compile(view, dataset)?, until });
+            let computed = Computed::compile(parts.engine.as_ref(), dataset, &[view]).await?;
+            unfilled.push(Unfilled { plan: ViewPlan::compile(view, &computed.extended(dataset))?, until });
         }
     }
     Ok(unfilled)

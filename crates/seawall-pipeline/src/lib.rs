@@ -15,6 +15,7 @@ pub mod account;
 mod backfill;
 pub mod backtest;
 pub mod backup;
+mod computing;
 mod control;
 pub mod dedup;
 pub mod dependency;

@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use seawall_base::declare::TableSettings;
 use seawall_base::error::Result;
 use seawall_base::{
-    Clock, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, Span, TableName, TableStore,
+    Clock, Computed, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, Span, TableName, TableStore,
     TableUpkeep, column,
 };
 use seawall_catalog::Catalog;
@@ -22,6 +22,7 @@ use tokio::task::JoinHandle;
 use tracing::info;
 
 use crate::backfill;
+use crate::computing::ComputingStore;
 use crate::control::Control;
 use crate::dependency::persist::Patience;
 use crate::dependency::{Dependencies, GuardedEngine, GuardedModels, GuardedTables, GuardedUpkeep, scope};
@@ -94,11 +95,13 @@ impl Parts {
             trainers: dependencies.trainers.clone(),
             models: dependencies.models.clone(),
         };
+        let engine: Arc<dyn Engine> = Arc::new(engine);
         Parts {
             log: Arc::new(OpenLog::of(self.log, self.keys.clone())),
             tables: Arc::new(tables),
             upkeep: Arc::new(upkeep),
-            engine: Arc::new(engine),
+            online: Arc::new(ComputingStore::over(self.online, engine.clone())),
+            engine,
             models: Arc::new(models),
             ..self
         }

@@ -28,7 +28,15 @@ pub(super) fn view(dice: &mut Dice, name: String, version: u32) -> FeatureView {
     let entity = dice.pick(&ENTITIES).iter().map(|column| (*column).to_owned()).collect();
     let latest_only = dice.percent(30);
     let features = (0..dice.between(1, 9)).map(|number| feature(dice, number, latest_only)).collect();
-    FeatureView { name, version, entity, from: "payments".to_owned(), time: "paid_at".to_owned(), features }
+    FeatureView {
+        name,
+        version,
+        entity,
+        from: "payments".to_owned(),
+        time: "paid_at".to_owned(),
+        features,
+        computed: Vec::new(),
+    }
 }
 
 fn feature(dice: &mut Dice, number: i64, latest_only: bool) -> Feature {
@@ -36,7 +44,7 @@ fn feature(dice: &mut Dice, number: i64, latest_only: bool) -> Feature {
     let is_optional = matches!(aggregation, Aggregation::Latest { .. } | Aggregation::TimeSince);
     let window = (!is_optional || dice.percent(50)).then(|| *dice.pick(&WINDOWS));
     let edge = if dice.percent(50) { WindowEdge::Exact } else { WindowEdge::Sawtooth };
-    Feature { name: format!("f{number}"), aggregation, window, edge }
+    Feature { name: format!("f{number}"), aggregation, window, edge, filter: None }
 }
 
 fn aggregation(dice: &mut Dice, latest_only: bool) -> Aggregation {

@@ -12,6 +12,7 @@ fn view(version: u32, features: &[&str]) -> FeatureView {
         aggregation: aggregation.clone(),
         window: None,
         edge: WindowEdge::Exact,
+        filter: None,
     };
     FeatureView {
         name: "card".to_owned(),
@@ -20,6 +21,7 @@ fn view(version: u32, features: &[&str]) -> FeatureView {
         from: "payments".to_owned(),
         time: "paid_at".to_owned(),
         features: features.iter().map(feature).collect(),
+        computed: Vec::new(),
     }
 }
 
