@@ -233,12 +233,12 @@ fn encode(components: &[Component], row: usize, out: &mut Writer) -> bool {
     for component in components {
         let value = component.values.value(row);
         if value == Value::Null {
-            return None;
+            return false;
         }
         out.u8(tag(component.class));
         value.encode(out);
     }
-    Some(&out.0)
+    true
 }
 
 /// Distinguishes values that share a representation.
