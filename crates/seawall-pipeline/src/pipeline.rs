@@ -10,7 +10,7 @@ use parking_lot::RwLock;
 use seawall_base::declare::TableSettings;
 use seawall_base::error::Result;
 use seawall_base::{
-    Clock, Computed, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, Span, TableName, TableStore,
+    Clock, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, Span, TableName, TableStore,
     TableUpkeep, column,
 };
 use seawall_catalog::Catalog;

@@ -3,8 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use arrow::record_batch::RecordBatch;
 use seawall_base::error::Result;
 use seawall_base::{Error, FeatureStatus, Instant, Offset, Partition};
 
@@ -14,7 +13,7 @@ use super::entity::Answer;
 use super::key::EntityKey;
 use super::plan::{DECISION_LAG_MAX, Horizon, ViewPlan};
 use super::row::{Row, read_rows};
-use crate::aggregate::{Scalar, Value, to_array};
+use crate::aggregate::Value;
 use crate::window::Level;
 
 /// Rows that were read for a view and wait to be taken in.
@@ -213,22 +212,4 @@ pub(crate) fn check_decisions(plan: &ViewPlan, keys: usize, at: usize, own: &[Op
         return Err(Error::invalid("SW0314", message).hint("declare primaryKey in its contract"));
     }
     Ok(())
-}
-
-/// One row per answer, in the plan's output schema.
-pub(crate) fn to_batch(plan: &ViewPlan, answers: Vec<Vec<Answer>>) -> Result<RecordBatch> {
-    let schema = plan.output_schema();
-    let options = RecordBatchOptions::new().with_row_count(Some(answers.len()));
-    let mut values: Vec<Vec<Option<Scalar>>> =
-        schema.fields().iter().map(|_| Vec::with_capacity(answers.len())).collect();
-    for answer in answers {
-        for (column, value) in values.iter_mut().zip(answer) {
-            column.push(value.0);
-        }
-    }
-    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(values.len());
-    for (column, field) in values.iter().zip(schema.fields()) {
-        arrays.push(to_array(column, field.data_type())?);
-    }
-    Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
 }
