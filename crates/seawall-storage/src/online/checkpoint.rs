@@ -150,7 +150,8 @@ impl Folder {
             Some(unchanged) => unchanged.file.clone(),
             None => {
                 let path = self.path.join(name);
-                durable::write_atomic(&path, &file::encode(&bytes, hash)).map_err(|e| error::io("write", &path, e))?;
+                let pieces = file::pieces(&bytes, hash);
+                durable::write_atomic_pieces(&path, pieces).map_err(|e| error::io("write", &path, e))?;
                 name.to_owned()
             }
         };
@@ -217,7 +218,7 @@ impl ViewFile {
             }
             Err(e) => return Err(error::io("read", &path, e)),
         };
-        let bytes = file::decode(&path, &content)?;
+        let bytes = file::decode(&path, content)?;
         if bytes.len() as u64 != self.bytes || Hash::of(&bytes) != self.hash {
             return Err(error::damaged(&path, "it is not the file that the manifest names"));
         }
