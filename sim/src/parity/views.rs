@@ -60,7 +60,7 @@ fn aggregation(dice: &mut Dice, latest_only: bool) -> Aggregation {
         6 => Aggregation::Variance { column: number },
         7 => Aggregation::First { column },
         8 => Aggregation::Last { column },
-        9 => Aggregation::Distinct { column },
+        9 => Aggregation::Distinct { column, exact: dice.percent(50) },
         10 => Aggregation::Quantile { column: number, q: *dice.pick(&[0.0, 0.5, 0.9, 1.0]) },
         11 | 12 => Aggregation::Latest { column },
         _ => Aggregation::TimeSince,
