@@ -1,6 +1,7 @@
 //! The engine ports: SQL compiled once and run per batch, and SQL over tables.
 
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 
 use arrow::datatypes::SchemaRef;
 use arrow::record_batch::RecordBatch;
@@ -48,6 +49,9 @@ pub trait BatchMap: Send + Sync {
 
     /// Column lineage, out of the logical plan.
     fn lineage(&self) -> &[ColumnEdge];
+
+    /// Whether each row of the result is computed from one row of the batch alone, and each row of the batch gives one.
+    fn is_row_wise(&self) -> bool;
 }
 
 /// SQL for a caller with a grant.
@@ -118,6 +122,31 @@ fn is_zero(rows: &u64) -> bool {
     *rows == 0
 }
 
+/// How far a build is, for whoever watches it.
+#[derive(Debug, Default)]
+pub struct BuildProgress {
+    rows: AtomicU64,
+    rows_total: AtomicU64,
+}
+
+impl BuildProgress {
+    /// There are so many rows of histories to be read and swept, each counted twice.
+    pub fn begin(&self, rows_total: u64) {
+        self.rows.store(0, Ordering::Relaxed);
+        self.rows_total.store(rows_total, Ordering::Relaxed);
+    }
+
+    /// So many more were read, or swept.
+    pub fn advance(&self, rows: u64) {
+        self.rows.fetch_add(rows, Ordering::Relaxed);
+    }
+
+    /// What is done, and what there is to do; 0 of 0 before the build knows.
+    pub fn rows(&self) -> (u64, u64) {
+        (self.rows.load(Ordering::Relaxed), self.rows_total.load(Ordering::Relaxed))
+    }
+}
+
 /// Everything that defines a training set.
 #[derive(Debug, Clone)]
 pub struct TrainingSetPlan {
@@ -133,6 +162,8 @@ pub struct TrainingSetPlan {
     pub built_at: Instant,
     /// Versions to read; the newest where absent.
     pub versions: Vec<(String, TableVersion)>,
+    /// Told how far the build is.
+    pub progress: Arc<BuildProgress>,
 }
 
 /// A built training set.

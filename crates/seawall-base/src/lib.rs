@@ -6,6 +6,7 @@
 //! only `fsync` calls of the workspace.
 
 pub mod clock;
+pub mod computed;
 pub mod declare;
 pub mod durable;
 pub mod engine;
@@ -26,6 +27,7 @@ pub mod upkeep;
 pub mod watch;
 
 pub use clock::{Clock, DrivenClock, MonotonicClock, SystemClock};
+pub use computed::Computed;
 pub use engine::{BatchMap, ColumnEdge, Engine, Query, QueryResult, Reference};
 pub use error::{Error, ErrorKind, Result};
 pub use grant::Grants;

@@ -171,6 +171,23 @@ pub trait TableStore: Send + Sync {
         columns: Option<&[String]>,
     ) -> Result<Vec<RecordBatch>>;
 
+    /// The rows of one portion of a version, as [`TableStore::scan`] gives all of them; none beyond the last portion.
+    /// Portions are numbered from 0 and are the same in every call. Together they are all rows, each once, so whoever
+    /// reads them one after the other need not have all in memory.
+    async fn scan_portion(
+        &self,
+        permit: &Permit,
+        table: &TableName,
+        version: TableVersion,
+        columns: Option<&[String]>,
+        portion: usize,
+    ) -> Result<Option<Vec<RecordBatch>>> {
+        if portion > 0 {
+            return Ok(None);
+        }
+        self.scan(permit, table, version, columns).await.map(Some)
+    }
+
     /// Every table, ordered by name.
     async fn tables(&self) -> Result<Vec<TableName>>;
 }

@@ -80,7 +80,8 @@ pub(crate) fn view(name: &str, hours: i64) -> FeatureView {
         entity: vec!["card_id".to_owned()],
         from: "payments".to_owned(),
         time: "paid_at".to_owned(),
-        features: vec![Feature { name: "n".to_owned(), aggregation, window, edge: WindowEdge::Sawtooth }],
+        features: vec![Feature { name: "n".to_owned(), aggregation, window, edge: WindowEdge::Sawtooth, filter: None }],
+        computed: Vec::new(),
     }
 }
 

@@ -36,6 +36,7 @@ pub(crate) const PLAN_INCOMPLETE: &str = "SW0530";
 pub(crate) const SPINE: &str = "SW0531";
 pub(crate) const LABEL: &str = "SW0532";
 pub(crate) const CONTEXT: &str = "SW0533";
+pub(crate) const SPILL: &str = "SW0535";
 
 pub(crate) const MASK_UNFIT: &str = "SW0570";
 pub(crate) const FILTER_INCOMPUTABLE: &str = "SW0571";

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::array::RecordBatch;
 use seawall_base::error::Result;
 use seawall_base::online::FeatureStatus;
-use seawall_base::{Error, ErrorKind, Instant, Permit, TableName, VersionedName};
+use seawall_base::{Computed, Error, ErrorKind, Instant, Permit, TableName, VersionedName};
 use seawall_kernel::feature::{Decisions, Explanation, ViewPlan, entity_keys, explain, sweep};
 use serde_json::json;
 
@@ -63,12 +63,14 @@ impl Pipeline {
             Error::not_found("SW0824", format!("there is no feature view {view}"))
                 .hint(format!("feature views: {}", known.join(", ")))
         })?;
-        let plan = ViewPlan::compile(declared, &revision.dataset(&declared.from)?.dataset)?;
+        let dataset = &revision.dataset(&declared.from)?.dataset;
+        let computed = Computed::compile(self.parts.engine.as_ref(), dataset, &[declared]).await?;
+        let plan = ViewPlan::compile(declared, &computed.extended(dataset))?;
         check_shown(permit, &plan)?;
         let table = TableName::dataset(&declared.from)?;
         let snapshot = self.parts.tables.snapshot(&table, None).await?;
         let rows = self.parts.tables.scan(permit, &table, snapshot.version, Some(&plan.input_columns())).await?;
-        Ok((Arc::new(plan), rows))
+        Ok((Arc::new(plan), computed.apply_all(rows).await?))
     }
 }
 

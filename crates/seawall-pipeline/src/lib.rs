@@ -14,6 +14,7 @@
 pub mod account;
 pub mod backtest;
 pub mod backup;
+mod computing;
 mod control;
 pub mod dedup;
 pub mod dependency;

@@ -11,7 +11,7 @@ use parking_lot::RwLock;
 use seawall_base::declare::TableSettings;
 use seawall_base::error::Result;
 use seawall_base::{
-    Clock, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, Span, TableName, TableStore,
+    Clock, Computed, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, Span, TableName, TableStore,
     TableUpkeep, column,
 };
 use seawall_catalog::Catalog;
@@ -23,6 +23,7 @@ use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::info;
 
+use crate::computing::ComputingStore;
 use crate::control::Control;
 use crate::dependency::persist::Patience;
 use crate::dependency::{Dependencies, GuardedEngine, GuardedModels, GuardedTables, GuardedUpkeep, scope};
@@ -95,11 +96,13 @@ impl Parts {
             trainers: dependencies.trainers.clone(),
             models: dependencies.models.clone(),
         };
+        let engine: Arc<dyn Engine> = Arc::new(engine);
         Parts {
             log: Arc::new(OpenLog::of(self.log, self.keys.clone())),
             tables: Arc::new(tables),
             upkeep: Arc::new(upkeep),
-            engine: Arc::new(engine),
+            online: Arc::new(ComputingStore::over(self.online, engine.clone())),
+            engine,
             models: Arc::new(models),
             ..self
         }
@@ -668,7 +671,8 @@ pub(crate) async fn define_views(
             continue;
         }
         tables.flush(parts.log.durable_end().0).await?;
-        let plan = ViewPlan::compile(view, dataset)?;
+        let computed = Computed::compile(parts.engine.as_ref(), dataset, &[view]).await?;
+        let plan = ViewPlan::compile(view, &computed.extended(dataset))?;
         let table = TableName::dataset(&view.from)?;
         let snapshot = parts.tables.snapshot(&table, None).await?;
         let columns = plan.input_columns();

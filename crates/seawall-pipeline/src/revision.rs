@@ -11,7 +11,7 @@ use seawall_base::declare::{
     Available, Correction, FeatureView, Known, Model, Monitor, Source, TableSettings, TrainingSet, View,
 };
 use seawall_base::error::Result;
-use seawall_base::{BatchMap, Dataset, Engine, Error, Hash, Instant, Reference, Span, TableName, column};
+use seawall_base::{BatchMap, Computed, Dataset, Engine, Error, Hash, Instant, Reference, Span, TableName, column};
 use seawall_kernel::contract::{self, Contract, Gate};
 use seawall_kernel::feature::ViewPlan;
 
@@ -105,6 +105,8 @@ pub struct ServedSet {
     pub spine: Dataset,
     /// Compiled views, in declared order.
     pub views: Vec<Arc<ViewPlan>>,
+    /// What the views compute from the rows of each dataset that they read.
+    pub computed: BTreeMap<String, Computed>,
     /// Context columns, computed from a batch with the spine's columns, every one nullable.
     pub context: Option<Arc<dyn BatchMap>>,
     /// Table that records what was served.
@@ -386,8 +388,7 @@ impl ServedSet {
     ) -> Result<ServedSet> {
         let find = |name: &str| datasets.get(name).ok_or_else(|| unknown_dataset(name));
         let spine = find(&training_set.rows.from)?.dataset.clone();
-        let mut plans = Vec::new();
-        let mut hashes = vec![training_set.definition_hash()];
+        let mut bound: Vec<&FeatureView> = Vec::new();
         for reference in &training_set.features {
             let view = views.iter().find(|view| view.id() == reference.view).ok_or_else(|| {
                 Error::not_found(
@@ -396,7 +397,20 @@ impl ServedSet {
                 )
                 .hint("`seawall status` lists the feature views and their versions")
             })?;
-            plans.push(Arc::new(ViewPlan::compile(view, &find(&view.from)?.dataset)?));
+            bound.push(view);
+        }
+        let mut computed = BTreeMap::new();
+        for view in &bound {
+            let dataset = &find(&view.from)?.dataset;
+            if !computed.contains_key(&view.from) {
+                computed.insert(view.from.clone(), Computed::compile(engine.as_ref(), dataset, &bound).await?);
+            }
+        }
+        let mut plans = Vec::with_capacity(bound.len());
+        let mut hashes = vec![training_set.definition_hash()];
+        for view in bound {
+            let dataset = computed[&view.from].extended(&find(&view.from)?.dataset);
+            plans.push(Arc::new(ViewPlan::compile(view, &dataset)?));
             hashes.push(view.definition_hash());
         }
         let context = compile_context(training_set, &spine, engine).await?;
@@ -406,6 +420,7 @@ impl ServedSet {
             training_set: training_set.clone(),
             spine,
             views: plans,
+            computed,
             context,
             served_table: TableName::served(&training_set.name)?,
             served_schema,

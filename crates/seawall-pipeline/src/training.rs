@@ -1,9 +1,11 @@
 //! Training sets of the running revision: built by the engine, kept as a table version with its fingerprint.
 
+mod diff;
+
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use seawall_base::engine::{BrokenRule, Fingerprint, Gated, TrainingSetPlan, TrainingSetRows};
+use seawall_base::engine::{BrokenRule, BuildProgress, Fingerprint, Gated, TrainingSetPlan, TrainingSetRows};
 use seawall_base::error::Result;
 use seawall_base::watch::{Blast, CauseKind, Period, Signal};
 use seawall_base::{Append, Cut, Error, ErrorKind, Instant, Offset, Partition, Permit, TableName, TableVersion};
@@ -16,6 +18,8 @@ use crate::monitor::drafts::{Found, key};
 use crate::pipeline::{Parts, Pipeline, ensure_with_known_columns};
 use crate::revision::{Revision, ServedSet};
 use crate::table_writer::conform;
+
+pub use diff::{ColumnChange, ColumnState, Difference, Example, Ingredient, Rows};
 
 /// Code of a build that the set's own contract refuses as a whole.
 pub(crate) const REFUSED: &str = "SW1511";
@@ -93,13 +97,25 @@ impl Pipeline {
         name: &str,
         built_at: Instant,
     ) -> Result<(BuiltTrainingSet, TrainingSetRows)> {
+        self.build_training_set_watched(permit, name, built_at, &Arc::default()).await
+    }
+
+    /// The same, telling `progress` how far it is.
+    pub async fn build_training_set_watched(
+        &self,
+        permit: &Permit,
+        name: &str,
+        built_at: Instant,
+        progress: &Arc<BuildProgress>,
+    ) -> Result<(BuiltTrainingSet, TrainingSetRows)> {
         let clock = self.parts.clock.as_ref();
         let began = clock.now();
         self.catch_up().await?;
         let revision = self.revision();
         let set = revision.training_set(name)?;
         let engine_began = clock.now();
-        let rows = match self.parts.engine.training_set(permit, &plan(&revision, set, built_at)).await {
+        let plan = TrainingSetPlan { progress: Arc::clone(progress), ..plan(&revision, set, built_at) };
+        let rows = match self.parts.engine.training_set(permit, &plan).await {
             Err(refused) if refused.code() == REFUSED => {
                 self.tell_refused(name, &refused, clock.now()).await?;
                 return Err(refused);
@@ -268,5 +284,6 @@ pub(crate) fn plan(revision: &Arc<Revision>, set: &ServedSet, built_at: Instant)
         revision: revision.hash.to_string(),
         built_at,
         versions: Vec::new(),
+        progress: Arc::default(),
     }
 }

@@ -241,6 +241,7 @@ impl Pipeline {
             let version = self.withdrawn.version_in(phase, &dataset);
             let snapshot = self.parts.tables.snapshot(&table, version).await?;
             let rows = self.parts.tables.scan(permit, &table, snapshot.version, Some(&columns)).await?;
+            let rows = set.computed[&dataset].apply_all(rows).await?;
             let input = PinnedInput { table: dataset.clone(), version: snapshot.version, cut: snapshot.cut };
             histories.insert(dataset, History { rows, input });
         }

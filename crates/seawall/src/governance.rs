@@ -170,8 +170,17 @@ fn vector_columns(
                 | Aggregation::Variance { .. }
                 | Aggregation::Distinct { .. }
                 | Aggregation::Quantile { .. }
-                | Aggregation::TimeSince => None,
+                | Aggregation::StdDev { .. }
+                | Aggregation::Rate { .. }
+                | Aggregation::Ratio { .. }
+                | Aggregation::TimeSince
+                | Aggregation::TimeSinceFirst => None,
             };
+            if let Some(expression) = keeps.and_then(|column| view.expression(column)) {
+                let column = computed(format!("{}__{}", view.name, feature.name), from, &expression.sql);
+                columns.extend(Some(column).filter(|column| !column.derived_from.is_empty()));
+                continue;
+            }
             let base = keeps.and_then(|column| from.columns.iter().find(|base| base.name == *column));
             // The value of another row says nothing about whose row this is: only what is confidential is followed.
             let followed = base.filter(|base| base.classification.is_some() || !base.tags.is_empty());

@@ -6,9 +6,10 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use seawall_base::declare::{Connector, Correction, FeatureView, LabelValue, Model, Source, TrainingSet};
 use seawall_base::error::Result;
-use seawall_base::{Dataset, Engine};
+use seawall_base::{Computed, Dataset, Engine};
 use seawall_catalog::lineage::{LineageEdge, SCORE, via};
 use seawall_catalog::project::Loaded;
+use seawall_kernel::feature::ViewPlan;
 use seawall_pipeline::source::files;
 
 /// Rows read of a file to learn its columns.
@@ -32,6 +33,10 @@ pub async fn edges(
         edges.append(&mut of_rows);
     }
     for view in views {
+        if let Some(dataset) = loaded.datasets.iter().find(|dataset| dataset.name == view.from) {
+            let computed = Computed::compile(engine, dataset, &[view]).await?;
+            ViewPlan::compile(view, &computed.extended(dataset))?;
+        }
         of_view(view, &mut edges);
     }
     for training_set in &loaded.project.training_sets {
@@ -120,7 +125,10 @@ fn of_view(view: &FeatureView, edges: &mut Vec<LineageEdge>) {
     for feature in &view.features {
         let mut used: Vec<&str> = view.entity.iter().map(String::as_str).collect();
         used.push(&view.time);
-        used.push(feature.aggregation.column().unwrap_or("*"));
+        used.extend(view.reads(feature));
+        if feature.aggregation.columns().is_empty() {
+            used.push("*");
+        }
         for column in used {
             edges.push(edge((&view.from, column), (&id, &feature.name), via::FEATURE));
         }

@@ -4,6 +4,7 @@ use std::io::IsTerminal;
 use std::time::Duration;
 
 use indicatif::{ProgressBar, ProgressStyle};
+use seawall_base::engine::BuildProgress;
 use seawall_pipeline::replay;
 
 /// A bar over long work.
@@ -17,7 +18,9 @@ impl Bar {
             return Bar(None);
         }
         let bar = ProgressBar::new(1);
-        let style = ProgressStyle::with_template("{prefix} {bar:32} {human_pos}/{human_len} rows  {eta} left  {msg}");
+        let style = ProgressStyle::with_template(
+            "{prefix} {bar:32} {human_pos}/{human_len} rows  {per_sec}  {eta} left  {msg}",
+        );
         bar.set_style(style.unwrap_or_else(|_| ProgressStyle::default_bar()));
         bar.set_prefix(what.to_owned());
         bar.enable_steady_tick(Duration::from_millis(200));
@@ -60,6 +63,15 @@ impl Bar {
             bar.set_length(rows.max(1));
             bar.set_position(rows);
             bar.set_message(source.to_owned());
+        }
+    }
+
+    /// Shows how far the build of a training set is.
+    pub fn built(&self, progress: &BuildProgress) {
+        let (rows, rows_total) = progress.rows();
+        if let Some(bar) = &self.0 {
+            bar.set_length(rows_total.max(1));
+            bar.set_position(rows);
         }
     }
 

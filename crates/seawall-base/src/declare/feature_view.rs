@@ -21,6 +21,18 @@ pub struct FeatureView {
     pub time: String,
     /// The features, in declared order.
     pub features: Vec<Feature>,
+    /// What the features read that is no column of the dataset, each once. A feature names it by its SQL.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub computed: Vec<Expression>,
+}
+
+/// An SQL expression over the columns of one row.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Expression {
+    /// The expression, which is also its name.
+    pub sql: String,
+    /// The columns of the dataset that it reads, ordered; at least one.
+    pub columns: Vec<String>,
 }
 
 impl FeatureView {
@@ -29,9 +41,29 @@ impl FeatureView {
         VersionedName { name: self.name.clone(), version: self.version }
     }
 
-    /// Hash of everything but the version.
+    /// Hash of everything but the version. The features name what is computed by its SQL, so that it is covered.
     pub fn definition_hash(&self) -> Hash {
         Hash::of_json(&(&self.name, &self.entity, &self.from, &self.time, &self.features))
+    }
+
+    /// The expression that features read under this name; none when it names a column of the dataset.
+    pub fn expression(&self, name: &str) -> Option<&Expression> {
+        self.computed.iter().find(|expression| expression.sql == name)
+    }
+
+    /// The columns of the dataset that `feature` is made of, besides entity and time; each once.
+    pub fn reads<'a>(&'a self, feature: &'a Feature) -> Vec<&'a str> {
+        let mut reads = Vec::new();
+        for name in feature.inputs() {
+            let columns: Vec<&str> = match self.expression(name) {
+                Some(expression) => expression.columns.iter().map(String::as_str).collect(),
+                None => vec![name],
+            };
+            reads.extend(columns);
+        }
+        reads.sort_unstable();
+        reads.dedup();
+        reads
     }
 }
 
@@ -42,11 +74,27 @@ pub struct Feature {
     pub name: String,
     /// What is computed.
     pub aggregation: Aggregation,
-    /// Length of the window; absent for [`Aggregation::Latest`] and [`Aggregation::TimeSince`] without bound.
-    /// For those two this is the time to live.
+    /// Length of the window; absent for [`WindowEdge::Lifetime`], and for [`Aggregation::Latest`],
+    /// [`Aggregation::TimeSince`] and [`Aggregation::TimeSinceFirst`] without bound. For the first two of these it is the
+    /// time to live.
     pub window: Option<Span>,
     /// Where the window begins.
     pub edge: WindowEdge,
+    /// A boolean column or expression: only rows for which it is true count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+}
+
+impl Feature {
+    /// What it reads: columns of the dataset, or expressions by their SQL.
+    pub fn inputs(&self) -> Vec<&str> {
+        let mut inputs: Vec<&str> = self.aggregation.columns();
+        inputs.extend(self.filter.as_deref());
+        if let Aggregation::Ratio { of, to } = &self.aggregation {
+            inputs.extend([of, to].into_iter().filter_map(|part| part.filter.as_deref()));
+        }
+        inputs
+    }
 }
 
 /// Where a window begins.
@@ -57,6 +105,8 @@ pub enum WindowEdge {
     Sawtooth,
     /// `T - w < event_time <= T`.
     Exact,
+    /// Nowhere: every row of the entity counts.
+    Lifetime,
 }
 
 /// What a feature computes of the rows in its window. Null inputs are ignored by all but `Count` of rows.
@@ -123,24 +173,90 @@ pub enum Aggregation {
     },
     /// Seconds from the newest row's event time to the decision time, Float64; `window` is its time to live.
     TimeSince,
+    /// Square root of the sample variance (n - 1) as Float64; null for fewer than two values.
+    StdDev {
+        /// The column.
+        column: String,
+    },
+    /// Rows, or the sum of a column, per unit of time: divided by the time from the beginning of the window to the decision,
+    /// exactly, rounded once. Float64; null when there is nothing to sum.
+    Rate {
+        /// The column, or none for rows.
+        column: Option<String>,
+        /// The unit of time.
+        per: Span,
+    },
+    /// One count or sum over another, exactly, rounded once. Float64; null when there is nothing to sum, and when the second
+    /// is zero.
+    Ratio {
+        /// What is divided.
+        of: Part,
+        /// By what.
+        to: Part,
+    },
+    /// Seconds from the first row's event time to the decision time, Float64.
+    TimeSinceFirst,
 }
 
-impl Aggregation {
+/// One side of a ratio.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Part {
+    /// What is counted or summed.
+    pub measure: Measure,
+    /// A boolean column or expression: only rows for which it is true count.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub filter: Option<String>,
+}
+
+/// What a side of a ratio measures.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Measure {
+    /// Rows, or non-null values of a column.
+    Count {
+        /// The column, or none for rows.
+        column: Option<String>,
+    },
+    /// Sum of a column.
+    Sum {
+        /// The column.
+        column: String,
+    },
+}
+
+impl Measure {
     /// The input column, when there is one.
     pub fn column(&self) -> Option<&str> {
         match self {
-            Aggregation::Count { column } => column.as_deref(),
+            Measure::Count { column } => column.as_deref(),
+            Measure::Sum { column } => Some(column),
+        }
+    }
+}
+
+impl Aggregation {
+    /// The input columns, those of filters left out.
+    pub fn columns(&self) -> Vec<&str> {
+        match self {
+            Aggregation::Count { column } | Aggregation::Rate { column, .. } => column.as_deref().into_iter().collect(),
             Aggregation::Sum { column }
             | Aggregation::Mean { column }
             | Aggregation::Min { column }
             | Aggregation::Max { column }
             | Aggregation::Variance { column }
+            | Aggregation::StdDev { column }
             | Aggregation::First { column }
             | Aggregation::Last { column }
             | Aggregation::Distinct { column }
             | Aggregation::Quantile { column, .. }
-            | Aggregation::Latest { column } => Some(column),
-            Aggregation::TimeSince => None,
+            | Aggregation::Latest { column } => vec![column],
+            Aggregation::Ratio { of, to } => [of, to].into_iter().filter_map(|part| part.measure.column()).collect(),
+            Aggregation::TimeSince | Aggregation::TimeSinceFirst => Vec::new(),
         }
+    }
+
+    /// Whether it is about one row of the entity, the newest or the first: it has no window then.
+    pub fn is_of_one_row(&self) -> bool {
+        matches!(self, Aggregation::Latest { .. } | Aggregation::TimeSince | Aggregation::TimeSinceFirst)
     }
 }

@@ -9,7 +9,7 @@ mod source;
 mod tables;
 mod training_set;
 
-pub use feature_view::{Aggregation, Feature, FeatureView, WindowEdge};
+pub use feature_view::{Aggregation, Expression, Feature, FeatureView, Measure, Part, WindowEdge};
 pub use model::{
     Boosting, Bounds, Calibration, CommandTrainer, MetricName, MissingAction, Model, OnMissing, ReadyWhen, Retrain,
     Trainer, Triggers,

@@ -7,15 +7,18 @@ use std::str::FromStr;
 
 use seawall_base::declare::{
     Aggregation, Available, Connector, Feature, FeatureRef, FeatureView, FileFormat, Files, Known, Label, LabelValue,
-    OwnRow, ReferenceFile, Simulator, Source, Spine, TableSettings, TrainingSet, WindowEdge,
+    Measure, OwnRow, Part, ReferenceFile, Simulator, Source, Spine, TableSettings, TrainingSet, WindowEdge,
 };
 use seawall_base::{Span, VersionedName};
 
+use super::shape::LIFETIME;
 use super::yaml::{Node, ScalarKind};
 
 pub(crate) mod model;
 pub(crate) mod watch;
 
+/// Stands for rows where a column may stand.
+const ROWS: &str = "*";
 /// Seed of the simulator when none is given.
 const SEED: u64 = 7;
 /// Length of the simulated period when none is given.
@@ -103,7 +106,7 @@ fn reference(name: &str, node: &Node) -> Option<ReferenceFile> {
     Some(ReferenceFile { name: name.to_owned(), files: files(node)? })
 }
 
-/// `kind: feature_view`, with version 1.
+/// `kind: feature_view`, with version 1. Which of the names are expressions is known when the dataset is.
 pub(crate) fn feature_view(node: &Node) -> Option<FeatureView> {
     let features = node.get("features")?.entries();
     Some(FeatureView {
@@ -113,14 +116,18 @@ pub(crate) fn feature_view(node: &Node) -> Option<FeatureView> {
         from: text(node.get("from")?)?,
         time: text(node.get("time")?)?,
         features: features.iter().map(|entry| feature(&entry.key, &entry.node)).collect::<Option<_>>()?,
+        computed: Vec::new(),
     })
 }
 
 fn feature(name: &str, node: &Node) -> Option<Feature> {
     let aggregation = aggregation(node)?;
-    let (reach, default_edge) = match aggregation {
-        Aggregation::Latest { .. } | Aggregation::TimeSince => (node.get("ttl"), WindowEdge::Exact),
-        _ => (node.get("window"), WindowEdge::Sawtooth),
+    let window = node.get("window");
+    let is_lifetime = window.and_then(Node::text) == Some(LIFETIME);
+    let (reach, default_edge) = match aggregation.is_of_one_row() {
+        true => (node.get("ttl"), WindowEdge::Exact),
+        false if is_lifetime => (None, WindowEdge::Lifetime),
+        false => (window, WindowEdge::Sawtooth),
     };
     let edge = match node.get("edge").map(|edge| edge.text()) {
         None => default_edge,
@@ -128,41 +135,73 @@ fn feature(name: &str, node: &Node) -> Option<Feature> {
         Some(Some("exact")) => WindowEdge::Exact,
         Some(_) => return None,
     };
-    Some(Feature { name: name.to_owned(), aggregation, window: given(reach, span)?, edge })
+    let filter = given(node.get("where"), expression)?;
+    Some(Feature { name: name.to_owned(), aggregation, window: given(reach, span)?, edge, filter })
 }
 
 fn aggregation(node: &Node) -> Option<Aggregation> {
-    const TAGS: [&str; 12] = [
+    const TAGS: [&str; 16] = [
         "count",
         "sum",
         "mean",
         "min",
         "max",
         "variance",
+        "stddev",
+        "rate",
+        "ratio",
         "first",
         "last",
         "distinct",
         "quantile",
         "latest",
         "time_since",
+        "time_since_first",
     ];
     let entry = TAGS.iter().find_map(|tag| node.entry(tag))?;
-    let column = text(&entry.node)?;
+    if entry.key == "ratio" {
+        return Some(Aggregation::Ratio { of: side(&entry.node)?, to: side(node.get("to")?)? });
+    }
+    let column = expression(&entry.node)?;
     Some(match entry.key.as_str() {
-        "count" => Aggregation::Count { column: (column != "*").then_some(column) },
+        "count" => Aggregation::Count { column: (column != ROWS).then_some(column) },
         "sum" => Aggregation::Sum { column },
         "mean" => Aggregation::Mean { column },
         "min" => Aggregation::Min { column },
         "max" => Aggregation::Max { column },
         "variance" => Aggregation::Variance { column },
+        "stddev" => Aggregation::StdDev { column },
+        "rate" => {
+            let per = span(node.get("per")?)?;
+            Aggregation::Rate { column: (column != ROWS).then_some(column), per }
+        }
         "first" => Aggregation::First { column },
         "last" => Aggregation::Last { column },
         "distinct" => Aggregation::Distinct { column },
         "quantile" => Aggregation::Quantile { column, q: number(node.get("q")?)? },
         "latest" => Aggregation::Latest { column },
         "time_since" => Aggregation::TimeSince,
+        "time_since_first" => Aggregation::TimeSinceFirst,
         _ => return None,
     })
+}
+
+/// One side of a ratio.
+fn side(node: &Node) -> Option<Part> {
+    let measure = match (node.get("count"), node.get("sum")) {
+        (Some(column), _) => {
+            let column = expression(column)?;
+            Measure::Count { column: (column != ROWS).then_some(column) }
+        }
+        (None, Some(column)) => Measure::Sum { column: expression(column)? },
+        (None, None) => return None,
+    };
+    Some(Part { measure, filter: given(node.get("where"), expression)? })
+}
+
+/// A column or an expression: blanks around it and a last line break mean nothing.
+fn expression(node: &Node) -> Option<String> {
+    node.text().map(|text| text.trim().to_owned())
 }
 
 /// `kind: training_set`. The entity columns of a plain reference stay empty until the view is known.

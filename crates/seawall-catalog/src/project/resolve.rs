@@ -5,8 +5,8 @@ use std::path::{Component, Path, PathBuf};
 use arrow::datatypes::{DataType, Field, TimeUnit};
 use seawall_base::declare::{Available, FeatureView, Source, TableSettings};
 use seawall_base::{Dataset, Span};
-use seawall_kernel::feature::ViewPlan;
 
+use self::features::add_new;
 use super::contract::{Contracts, DatasetEntry, Found};
 use super::diagnostic::Report;
 use super::model::{OtherDeclaration, Project};
@@ -19,6 +19,7 @@ use super::words::{listed, suggest};
 use super::yaml::Node;
 
 mod cycles;
+mod features;
 mod keep;
 mod model;
 mod other;
@@ -184,7 +185,7 @@ impl<'a> Resolver<'a> {
 
     fn feature_view(&mut self, declaration: &Declaration) -> Option<FeatureView> {
         let node = &declaration.node;
-        let view = self.read(declaration, read::feature_view);
+        let mut view = self.read(declaration, read::feature_view);
         let entry = self.dataset(node.get("from")?)?;
         let before = self.report.error_count();
         let entities = node.get("entity").map(Node::one_or_many).unwrap_or_default();
@@ -202,9 +203,9 @@ impl<'a> Resolver<'a> {
             self.report.error("SW0125", message, features.place).help("add one: `n_1h: {count: \"*\", window: 1h}`");
         }
         for feature in features.entries() {
-            let column = feature.node.entries().iter().find(|e| view_input(&e.key)).map(|e| &e.node);
-            if let Some(column) = column.filter(|column| column.text() != Some("*")) {
-                self.column(column, entry);
+            let computed = self.feature_inputs(&feature.node, entry);
+            if let Some(view) = &mut view {
+                add_new(&mut view.computed, computed);
             }
             let is_sound = head_is_sound && !self.report.has_error_within(feature.node.place);
             if let (true, Some(view)) = (is_sound, &view) {
@@ -212,16 +213,6 @@ impl<'a> Resolver<'a> {
             }
         }
         view
-    }
-
-    /// Has the kernel compile one feature alone, so that what it says is about this feature.
-    fn compile_feature(&mut self, view: &FeatureView, name: &str, place: Place, entry: &DatasetEntry) {
-        let Some(dataset) = &entry.dataset else { return };
-        let features = view.features.iter().filter(|feature| feature.name == name).cloned().collect();
-        let alone = FeatureView { features, ..view.clone() };
-        if let Err(error) = ViewPlan::compile(&alone, dataset) {
-            self.report.adopt_error(&error, place);
-        }
     }
 
     /// The dataset that a source feeds, without a report when it cannot be found.
@@ -384,11 +375,6 @@ impl<'a> Resolver<'a> {
             None => "paths start at the project's folder".to_owned(),
         }
     }
-}
-
-/// Keys of a feature under which its input column stands.
-fn view_input(key: &str) -> bool {
-    !matches!(key, "window" | "ttl" | "q" | "edge")
 }
 
 /// `text` as a path within the project, without `.` steps; none when it leads out of it.

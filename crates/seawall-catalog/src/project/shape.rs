@@ -1,6 +1,8 @@
 //! The shape of declarations: one description from which the strict check and the JSON Schemas for editors both follow,
 //! so that an editor and `seawall check` cannot disagree. The descriptions themselves are in `tables`.
 
+use seawall_base::Span;
+
 use super::source::Place;
 use super::words::listed;
 use super::yaml::Node;
@@ -37,6 +39,8 @@ pub(crate) enum Shape {
     Versioned,
     /// A length of time such as `24h`.
     Span(Least),
+    /// The length of a feature's window, or `lifetime`.
+    Window,
     /// A size in bytes such as `2GiB`: see [`bytes`](super::words::bytes).
     Size,
     /// `true` or `false`.
@@ -64,6 +68,13 @@ pub(crate) enum Shape {
     /// The record, or a list of the shape.
     RecordOrList(&'static Record, &'static Shape),
 }
+
+/// The word for a window without beginning.
+pub(crate) const LIFETIME: &str = "lifetime";
+/// The shortest window of a feature, which is also the shortest tile.
+pub(crate) const WINDOW_MIN: Span = Span::MINUTE;
+/// The longest window of a feature: two years, one of them a leap year.
+pub(crate) const WINDOW_MAX: Span = Span(731 * Span::DAY.0);
 
 /// The least length of time.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -183,6 +194,7 @@ impl Shape {
             Shape::Name => "a name".to_owned(),
             Shape::Versioned => "a name with a version".to_owned(),
             Shape::Span(_) => "a length of time such as 24h".to_owned(),
+            Shape::Window => "a length of time such as 24h, or lifetime".to_owned(),
             Shape::Size => "a size such as 2GiB".to_owned(),
             Shape::Bool => "true or false".to_owned(),
             Shape::OnlyBool(value) => value.to_string(),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeSet;
 
+pub(crate) mod expression;
+
 /// Names that stand where a table is read (after `from`, `join` and the commas of a `from` list), unquoted ones in
 /// lower case, without those that the text itself defines with `with`. Qualified names give their last part.
 pub(crate) fn tables_read(sql: &str) -> BTreeSet<String> {

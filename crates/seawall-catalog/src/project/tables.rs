@@ -156,12 +156,14 @@ macro_rules! windowed {
         static $name: Record = Record::new(
             concat!($key, " feature"),
             $doc,
-            &[required($key, Shape::Text, $doc), required("window", POSITIVE_SPAN, WINDOW_DOC), EDGE],
+            &[required($key, Shape::Text, $doc), required("window", Shape::Window, WINDOW_DOC), EDGE, WHERE],
         );
     };
 }
 
-const WINDOW_DOC: &str = "How far back the window reaches, for example 24h.";
+const WINDOW_DOC: &str = "How far back the window reaches, for example 24h, or lifetime.";
+const WHERE: Field =
+    optional("where", Shape::Text, "A condition in SQL over the row's columns: only rows for which it is true count.");
 const EDGE: Field = optional(
     "edge",
     Shape::Choice(&["sawtooth", "exact"]),
@@ -175,6 +177,7 @@ windowed!(MEAN_FEATURE, "mean", "The arithmetic mean of a column.");
 windowed!(MIN_FEATURE, "min", "The least value of a column.");
 windowed!(MAX_FEATURE, "max", "The greatest value of a column.");
 windowed!(VARIANCE_FEATURE, "variance", "The sample variance of a column.");
+windowed!(STDDEV_FEATURE, "stddev", "The sample standard deviation of a column.");
 windowed!(FIRST_FEATURE, "first", "The first value of a column in the window.");
 windowed!(LAST_FEATURE, "last", "The last value of a column in the window.");
 windowed!(DISTINCT_FEATURE, "distinct", "About how many different values a column has.");
@@ -185,19 +188,54 @@ static QUANTILE_FEATURE: Record = Record::new(
     &[
         required("quantile", Shape::Text, "The column."),
         required("q", FRACTION, "Which quantile, from 0 to 1: 0.95 for the 95th percentile."),
-        required("window", POSITIVE_SPAN, WINDOW_DOC),
+        required("window", Shape::Window, WINDOW_DOC),
+        EDGE,
+        WHERE,
+    ],
+);
+static RATE_FEATURE: Record = Record::new(
+    "rate feature",
+    "Rows, or the sum of a column, per unit of time.",
+    &[
+        required("rate", Shape::Text, "\"*\" for rows, or the column that is summed."),
+        required("per", POSITIVE_SPAN, "The unit of time, for example 1h."),
+        required("window", Shape::Window, "How far back the window reaches, for example 24h."),
+        EDGE,
+        WHERE,
+    ],
+);
+static RATIO_FEATURE: Record = Record::new(
+    "ratio feature",
+    "One count or sum over another.",
+    &[
+        required("ratio", Shape::Variants(&SIDE), "What is divided."),
+        required("to", Shape::Variants(&SIDE), "By what."),
+        required("window", Shape::Window, WINDOW_DOC),
         EDGE,
     ],
 );
+static SIDE: Variants = Variants { title: "side of a ratio", records: &[("count", &COUNT_SIDE), ("sum", &SUM_SIDE)] };
+static COUNT_SIDE: Record = Record::new(
+    "count side",
+    "Counts rows or values.",
+    &[required("count", Shape::Text, "\"*\" for rows, or the column whose values are counted."), WHERE],
+);
+static SUM_SIDE: Record =
+    Record::new("sum side", "Adds up a column.", &[required("sum", Shape::Text, "The column."), WHERE]);
 static LATEST_FEATURE: Record = Record::new(
     "latest feature",
     "The newest value of a column.",
-    &[required("latest", Shape::Text, "The column."), TTL],
+    &[required("latest", Shape::Text, "The column."), TTL, WHERE],
 );
 static TIME_SINCE_FEATURE: Record = Record::new(
     "time_since feature",
     "Seconds since the newest row.",
-    &[required("time_since", Shape::Only("*"), "Always \"*\": the newest row counts."), TTL],
+    &[required("time_since", Shape::Only("*"), "Always \"*\": the newest row counts."), TTL, WHERE],
+);
+static TIME_SINCE_FIRST_FEATURE: Record = Record::new(
+    "time_since_first feature",
+    "Seconds since the first row.",
+    &[required("time_since_first", Shape::Only("*"), "Always \"*\": the first row counts."), WHERE],
 );
 
 static FEATURE: Variants = Variants {
@@ -209,12 +247,16 @@ static FEATURE: Variants = Variants {
         ("min", &MIN_FEATURE),
         ("max", &MAX_FEATURE),
         ("variance", &VARIANCE_FEATURE),
+        ("stddev", &STDDEV_FEATURE),
+        ("rate", &RATE_FEATURE),
+        ("ratio", &RATIO_FEATURE),
         ("first", &FIRST_FEATURE),
         ("last", &LAST_FEATURE),
         ("distinct", &DISTINCT_FEATURE),
         ("quantile", &QUANTILE_FEATURE),
         ("latest", &LATEST_FEATURE),
         ("time_since", &TIME_SINCE_FEATURE),
+        ("time_since_first", &TIME_SINCE_FIRST_FEATURE),
     ],
 };
 

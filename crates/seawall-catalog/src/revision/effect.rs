@@ -136,7 +136,9 @@ impl<'a> Reach<'a> {
             let own = format!("features.{}", feature.name);
             let concerns = |difference: &Difference| {
                 let is_of_features = covers("features", &difference.path);
-                !is_of_features || covers(&own, &difference.path) || difference.path == "features"
+                // What is computed is told by the features that read it.
+                let is_of_all = !is_of_features && !covers("computed", &difference.path);
+                is_of_all || covers(&own, &difference.path) || difference.path == "features"
             };
             if change.differences.iter().any(concerns) {
                 touched.insert((view.id().to_string(), feature.name.clone()));

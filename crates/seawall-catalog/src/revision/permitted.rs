@@ -108,20 +108,33 @@ fn of_view(view: &FeatureView, column: &str, uses: &mut Vec<Use>) {
     if view.entity.iter().any(|key| key == column) {
         uses.push(Use { what: "key", by: format!("feature view {id}"), made: None });
     }
-    for feature in view.features.iter().filter(|feature| feature.aggregation.column() == Some(column)) {
+    for feature in view.features.iter().filter(|feature| view.reads(feature).contains(&column)) {
+        let copied = feature.aggregation.columns();
+        let is_copied = copied.contains(&column);
+        let is_of_copied = copied.iter().any(|name| {
+            view.expression(name).is_some_and(|expression| expression.columns.iter().any(|read| read == column))
+        });
         let what = match &feature.aggregation {
             Aggregation::Latest { .. }
             | Aggregation::First { .. }
             | Aggregation::Last { .. }
             | Aggregation::Min { .. }
-            | Aggregation::Max { .. } => "copy",
+            | Aggregation::Max { .. } => match (is_copied, is_of_copied) {
+                (true, _) => "copy",
+                (false, true) => "expression",
+                (false, false) => "aggregate",
+            },
             Aggregation::Count { .. }
             | Aggregation::Sum { .. }
             | Aggregation::Mean { .. }
             | Aggregation::Variance { .. }
+            | Aggregation::StdDev { .. }
+            | Aggregation::Rate { .. }
+            | Aggregation::Ratio { .. }
             | Aggregation::Distinct { .. }
             | Aggregation::Quantile { .. }
-            | Aggregation::TimeSince => "aggregate",
+            | Aggregation::TimeSince
+            | Aggregation::TimeSinceFirst => "aggregate",
         };
         let by = format!("feature {id}.{}", feature.name);
         uses.push(Use { what, by, made: Some((id.clone(), feature.name.clone())) });

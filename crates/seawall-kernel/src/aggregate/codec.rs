@@ -3,7 +3,9 @@
 use seawall_base::error::Result;
 
 use super::bytes::{Reader, Writer, garbage};
-use super::{Accumulator, Class, Distinct, ExactSum, Kind, Moments, RowOrder, Scalar, Sketch, Specials, Sum, Value};
+use super::{
+    Accumulator, Class, Distinct, ExactSum, HeldRow, Kind, Moments, RowOrder, Scalar, Sketch, Specials, Sum, Value,
+};
 
 impl Accumulator {
     /// Writes the state; its kind is known from the plan.
@@ -24,6 +26,13 @@ impl Accumulator {
             }
             Accumulator::Distinct(distinct) => distinct.encode(out),
             Accumulator::Quantile(sketch) => sketch.encode(out),
+            Accumulator::Newest(row) | Accumulator::Oldest(row) => {
+                out.u8(u8::from(row.is_some()));
+                if let Some(row) = row {
+                    row.0.encode(out);
+                    super::held_value(row).encode(out);
+                }
+            }
         }
     }
 
@@ -41,6 +50,8 @@ impl Accumulator {
             Kind::Last => Accumulator::Last(row(class, from)?),
             Kind::Distinct => Accumulator::Distinct(Distinct::decode(from)?),
             Kind::Quantile => Accumulator::Quantile(Sketch::decode(from)?),
+            Kind::Newest => Accumulator::Newest(held_row(class, from)?),
+            Kind::Oldest => Accumulator::Oldest(held_row(class, from)?),
         })
     }
 }
@@ -71,6 +82,14 @@ fn count(from: &mut Reader<'_>) -> Result<u64> {
 fn value<'a>(class: Class, from: &mut Reader<'a>) -> Result<Value<'a>> {
     let value = Value::decode(from)?;
     if value.fits(class) { Ok(value) } else { Err(garbage("a value is not of its column's type")) }
+}
+
+fn held_row(class: Class, from: &mut Reader<'_>) -> Result<Option<Box<HeldRow>>> {
+    match from.u8()? {
+        0 => Ok(None),
+        1 => Ok(Some(Box::new((RowOrder::decode(from)?, value(class, from)?.to_scalar())))),
+        _ => Err(garbage("a row is neither there nor absent")),
+    }
 }
 
 fn row(class: Class, from: &mut Reader<'_>) -> Result<Option<Box<(RowOrder, Scalar)>>> {

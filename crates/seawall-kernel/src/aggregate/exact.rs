@@ -224,6 +224,22 @@ pub fn round_ratio(numerator: &BigInt, denominator: &BigUint, exponent: i32) -> 
     round_big(numerator.sign(), &quotient, exponent - shift as i32, inexact)
 }
 
+/// [`round_ratio`] without big integers; none when the quotient might have too few bits to decide the rounding.
+pub(crate) fn round_small_ratio(numerator: i128, denominator: u64, exponent: i32) -> Option<f64> {
+    if numerator == 0 {
+        return Some(0.0);
+    }
+    if denominator >= 1 << 62 {
+        return None;
+    }
+    let magnitude = numerator.unsigned_abs();
+    let shift = magnitude.leading_zeros();
+    let (scaled, denominator) = (magnitude << shift, u128::from(denominator));
+    // At least 2^127 by less than 2^62: at least 65 bits.
+    let quotient = scaled / denominator;
+    Some(round(numerator < 0, quotient, exponent - shift as i32, quotient * denominator != scaled))
+}
+
 fn round_big(sign: Sign, magnitude: &BigUint, exponent: i32, inexact: bool) -> f64 {
     let excess = magnitude.bits().saturating_sub(120);
     let inexact = inexact || magnitude.trailing_zeros().is_some_and(|zeros| zeros < excess);

@@ -3,7 +3,7 @@
 use num_bigint::{BigInt, BigUint};
 use seawall_base::error::Result;
 
-use super::exact::round_ratio;
+use super::exact::{ExactSum, round_ratio, round_small_ratio};
 use super::value::{Scalar, normal, overflow};
 use super::{Accumulator, Moments, Sum, scaled};
 
@@ -25,6 +25,11 @@ pub enum Finish {
     },
     /// The sample variance of numbers with so many digits after the point.
     Variance {
+        /// Digits after the point.
+        scale: i8,
+    },
+    /// The square root of the sample variance of numbers with so many digits after the point.
+    StdDev {
         /// Digits after the point.
         scale: i8,
     },
@@ -62,6 +67,9 @@ impl Finish {
             (Finish::Variance { scale }, Accumulator::Moments(moments)) if moments.sum.count > 1 => {
                 Some(Scalar::Float(variance(moments, *scale)))
             }
+            (Finish::StdDev { scale }, Accumulator::Moments(moments)) if moments.sum.count > 1 => {
+                Some(Scalar::Float(variance(moments, *scale).sqrt()))
+            }
             (Finish::Held, Accumulator::Min(value) | Accumulator::Max(value)) => value.clone(),
             (Finish::Held, Accumulator::First(row) | Accumulator::Last(row)) => row.as_ref().map(|row| row.1.clone()),
             (Finish::Quantile { q }, Accumulator::Quantile(sketch)) => sketch.quantile(*q).map(Scalar::Float),
@@ -74,10 +82,71 @@ impl Finish {
     }
 }
 
+/// A count or a sum, exactly: `numerator / denominator * 2^exponent`.
+struct Exact {
+    numerator: BigInt,
+    denominator: BigUint,
+    exponent: i32,
+}
+
+/// What an accumulator of numbers with `scale` digits after the point holds; a float when a value is not finite, none when
+/// there is nothing to sum.
+fn exact(accumulator: &Accumulator, scale: i8) -> Option<std::result::Result<Exact, f64>> {
+    match accumulator {
+        Accumulator::Count(count) => {
+            Some(Ok(Exact { numerator: BigInt::from(*count), denominator: BigUint::from(1u32), exponent: 0 }))
+        }
+        Accumulator::Sum(sum) if sum.count > 0 => {
+            if let Some(special) = sum.specials.sum() {
+                return Some(Err(special));
+            }
+            let (exponent, total) = sum.total.parts();
+            let (numerator, denominator) = scaled(total, BigUint::from(1u32), i32::from(scale));
+            Some(Ok(Exact { numerator, denominator, exponent }))
+        }
+        _ => None,
+    }
+}
+
+/// `of / to`, rounded once; none when one of them has nothing to sum, and when `to` is zero.
+pub fn ratio(of: (&Accumulator, i8), to: (&Accumulator, i8)) -> Option<Scalar> {
+    let (of, to) = (exact(of.0, of.1)?, exact(to.0, to.1)?);
+    let zero = BigInt::from(0);
+    let quotient = match (of, to) {
+        (_, Ok(to)) if to.numerator == zero => return None,
+        (Ok(of), Ok(to)) => {
+            let sign = if to.numerator < zero { -1 } else { 1 };
+            let numerator = of.numerator * sign * BigInt::from(to.denominator);
+            let denominator = of.denominator * to.numerator.magnitude();
+            round_ratio(&numerator, &denominator, of.exponent - to.exponent)
+        }
+        (Err(of), Ok(to)) if to.numerator < zero => -of,
+        (Err(of), Ok(_)) => of,
+        (Ok(_), Err(to)) if to.is_infinite() => 0.0,
+        (Ok(_) | Err(_), Err(_)) => f64::NAN,
+    };
+    Some(Scalar::Float(normal(quotient)))
+}
+
+/// What `accumulator` holds per `per` microseconds of `length`, rounded once; none when there is nothing to sum.
+pub fn rate(accumulator: &Accumulator, scale: i8, per: i64, length: u128) -> Option<Scalar> {
+    let rate = match exact(accumulator, scale)? {
+        Ok(sum) => round_ratio(&(sum.numerator * per), &(sum.denominator * length), sum.exponent),
+        Err(special) => special,
+    };
+    Some(Scalar::Float(normal(rate)))
+}
+
 /// `S / n`, rounded once.
 fn mean(sum: &Sum, scale: i8) -> f64 {
     if let Some(special) = sum.specials.sum() {
         return special;
+    }
+    if scale == 0
+        && let ExactSum::Small { exponent, mantissa } = sum.total
+        && let Some(mean) = round_small_ratio(mantissa, sum.count, exponent)
+    {
+        return mean;
     }
     let (exponent, total) = sum.total.parts();
     let (numerator, denominator) = scaled(total, BigUint::from(sum.count), i32::from(scale));

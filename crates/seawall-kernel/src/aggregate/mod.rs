@@ -15,6 +15,7 @@ mod exact;
 mod finish;
 mod order;
 mod quantile;
+mod run;
 #[cfg(test)]
 mod tests;
 mod value;
@@ -24,11 +25,11 @@ use num_bigint::{BigInt, BigUint};
 pub use distinct::Distinct;
 pub(crate) use exact::split;
 pub use exact::{ExactSum, round_ratio};
-pub use finish::Finish;
+pub use finish::{Finish, rate, ratio};
 pub use order::RowOrder;
 pub use quantile::Sketch;
-pub(crate) use value::compare;
 pub use value::{Class, Column, Scalar, Value, normal, to_array};
+pub(crate) use value::{compare, overflow, plain_array, typed_array};
 
 /// What is accumulated.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -53,6 +54,10 @@ pub enum Kind {
     Distinct,
     /// Buckets of a DDSketch.
     Quantile,
+    /// The last row in the total order, with its value, null or not.
+    Newest,
+    /// The first row in the total order, with its value, null or not.
+    Oldest,
 }
 
 /// What is accumulated of values with `scale` digits after the point (0 for all but decimals).
@@ -144,7 +149,14 @@ pub enum Accumulator {
     Distinct(Distinct),
     /// Of [`Kind::Quantile`].
     Quantile(Sketch),
+    /// Of [`Kind::Newest`].
+    Newest(Option<Box<HeldRow>>),
+    /// Of [`Kind::Oldest`].
+    Oldest(Option<Box<HeldRow>>),
 }
+
+/// A row and its value, none for null.
+pub type HeldRow = (RowOrder, Option<Scalar>);
 
 impl Aggregate {
     /// The accumulator over no rows.
@@ -159,13 +171,17 @@ impl Aggregate {
             Kind::Last => Accumulator::Last(None),
             Kind::Distinct => Accumulator::Distinct(Distinct::default()),
             Kind::Quantile => Accumulator::Quantile(Sketch::default()),
+            Kind::Newest => Accumulator::Newest(None),
+            Kind::Oldest => Accumulator::Oldest(None),
         }
     }
 
     /// What `value` of the row at `order` contributes.
     pub fn prepare<'a>(&self, value: Value<'a>, order: RowOrder) -> Input<'a> {
-        if self.kind == Kind::Rows {
-            return Input::One;
+        match self.kind {
+            Kind::Rows => return Input::One,
+            Kind::Newest | Kind::Oldest => return Input::Value(value, order),
+            _ => {}
         }
         if value == Value::Null {
             return Input::Nothing;
@@ -174,7 +190,9 @@ impl Aggregate {
             Kind::Rows | Kind::Count => Input::One,
             Kind::Sum | Kind::Moments => term(value),
             Kind::Min | Kind::Max if matches!(value, Value::Float(f) if f.is_nan()) => Input::Nothing,
-            Kind::Min | Kind::Max | Kind::First | Kind::Last => Input::Value(value, order),
+            Kind::Min | Kind::Max | Kind::First | Kind::Last | Kind::Newest | Kind::Oldest => {
+                Input::Value(value, order)
+            }
             Kind::Distinct => {
                 let (register, rank) = distinct::register(value);
                 Input::Register(register, rank)
@@ -266,6 +284,12 @@ impl Accumulator {
             }
             (Accumulator::Distinct(distinct), Input::Register(register, rank)) => distinct.add(register, rank),
             (Accumulator::Quantile(sketch), Input::Bucket(bucket)) => sketch.add(bucket, 1),
+            (Accumulator::Newest(newest), Input::Value(value, order)) => {
+                offer_row(newest, value, order, |new, old| new > old);
+            }
+            (Accumulator::Oldest(oldest), Input::Value(value, order)) => {
+                offer_row(oldest, value, order, |new, old| new < old);
+            }
             _ => {}
         }
     }
@@ -293,6 +317,12 @@ impl Accumulator {
             }
             (Accumulator::Distinct(distinct), Accumulator::Distinct(more)) => distinct.merge(more),
             (Accumulator::Quantile(sketch), Accumulator::Quantile(more)) => sketch.merge(more),
+            (Accumulator::Newest(newest), Accumulator::Newest(Some(row))) => {
+                offer_row(newest, held_value(row), row.0, |new, old| new > old);
+            }
+            (Accumulator::Oldest(oldest), Accumulator::Oldest(Some(row))) => {
+                offer_row(oldest, held_value(row), row.0, |new, old| new < old);
+            }
             _ => {}
         }
     }
@@ -309,6 +339,9 @@ impl Accumulator {
             }
             Accumulator::Distinct(distinct) => distinct.heap_bytes(),
             Accumulator::Quantile(sketch) => sketch.heap_bytes(),
+            Accumulator::Newest(row) | Accumulator::Oldest(row) => {
+                row.as_ref().map_or(0, |row| size_of::<HeldRow>() + row.1.as_ref().map_or(0, text_bytes))
+            }
         }
     }
 }
@@ -323,6 +356,21 @@ fn text_bytes(value: &Scalar) -> usize {
 fn offer(held: &mut Option<Scalar>, value: Value<'_>, better: impl Fn(Value<'_>, Value<'_>) -> bool) {
     if held.as_ref().is_none_or(|held| better(value, held.as_value())) {
         *held = value.to_scalar();
+    }
+}
+
+fn held_value(row: &HeldRow) -> Value<'_> {
+    row.1.as_ref().map_or(Value::Null, Scalar::as_value)
+}
+
+fn offer_row(
+    held: &mut Option<Box<HeldRow>>,
+    value: Value<'_>,
+    order: RowOrder,
+    better: impl Fn(RowOrder, RowOrder) -> bool,
+) {
+    if held.as_ref().is_none_or(|held| better(order, held.0)) {
+        *held = Some(Box::new((order, value.to_scalar())));
     }
 }
 

@@ -172,7 +172,7 @@ fn any_value() -> impl Strategy<Value = f64> {
     ]
 }
 
-const FLOAT_KINDS: [Kind; 10] = [
+const FLOAT_KINDS: [Kind; 12] = [
     Kind::Rows,
     Kind::Count,
     Kind::Sum,
@@ -183,6 +183,8 @@ const FLOAT_KINDS: [Kind; 10] = [
     Kind::Last,
     Kind::Distinct,
     Kind::Quantile,
+    Kind::Newest,
+    Kind::Oldest,
 ];
 
 fn encoded(accumulator: &Accumulator) -> Vec<u8> {
@@ -235,6 +237,17 @@ proptest! {
     fn a_quotient_is_rounded_as_the_processor_says(x in -(1i64 << 53)..1 << 53, y in 1u64..1 << 53) {
         let expected = normal(x as f64 / y as f64);
         prop_assert_eq!(round_ratio(&BigInt::from(x), &BigUint::from(y), 0).to_bits(), expected.to_bits());
+    }
+
+    #[test]
+    fn a_small_ratio_is_rounded_like_any_other(
+        numerator in prop_oneof![any::<i128>(), -1_000i128..1_000, any::<i64>().prop_map(i128::from)],
+        denominator in prop_oneof![1u64..100, 1u64..1 << 62],
+        exponent in prop_oneof![-60i32..10, -1_200i32..1_000],
+    ) {
+        let expected = round_ratio(&BigInt::from(numerator), &BigUint::from(denominator), exponent);
+        let small = exact::round_small_ratio(numerator, denominator, exponent).unwrap();
+        prop_assert_eq!(small.to_bits(), expected.to_bits());
     }
 
     #[test]

@@ -10,7 +10,9 @@ use arrow::array::{
     Array, ArrayRef, BooleanArray, Date32Array, Decimal128Array, Float64Array, Int64Array, StringArray, UInt64Array,
 };
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Date32Type, Decimal128Type, DecimalType, Int64Type, TimeUnit};
+use arrow::datatypes::{
+    DECIMAL128_MAX_PRECISION, DataType, Date32Type, Decimal128Type, DecimalType, Float64Type, Int64Type, TimeUnit,
+};
 use seawall_base::Error;
 use seawall_base::error::Result;
 
@@ -228,6 +230,35 @@ impl Column {
             Column::Float(a) if a.is_valid(row) => Value::Float(normal(a.value(row))),
             Column::Text(a) if a.is_valid(row) => Value::Text(a.value(row)),
             _ => Value::Null,
+        }
+    }
+}
+
+/// The array of a supported type as the values' representation has it, so that arrays of one column fit together.
+pub(crate) fn plain_array(array: &ArrayRef) -> Result<ArrayRef> {
+    let plain = match Class::of(array.data_type()) {
+        Some(Class::Integer) if array.data_type() == &DataType::UInt64 => DataType::UInt64,
+        Some(Class::Integer | Class::Timestamp(_)) => DataType::Int64,
+        Some(Class::Float) => DataType::Float64,
+        Some(Class::Text) => DataType::Utf8,
+        Some(Class::Decimal { scale }) => DataType::Decimal128(DECIMAL128_MAX_PRECISION, scale),
+        Some(Class::Boolean | Class::Date) | None => array.data_type().clone(),
+    };
+    Ok(if *array.data_type() == plain { Arc::clone(array) } else { cast(array, &plain)? })
+}
+
+/// An array of `data_type` from a plain one; a value that the type cannot hold is an error.
+pub(crate) fn typed_array(plain: &ArrayRef, data_type: &DataType) -> Result<ArrayRef> {
+    let column = Column::new(plain)?;
+    match (&column, Class::of(data_type)) {
+        (Column::Int(values), Some(Class::Integer | Class::Timestamp(_))) if data_type != &DataType::UInt64 => {
+            Ok(cast(values, data_type)?)
+        }
+        (Column::Float(values), Some(Class::Float)) => Ok(cast(&values.unary::<_, Float64Type>(normal), data_type)?),
+        (Column::Text(values), Some(Class::Text)) => Ok(cast(values, data_type)?),
+        _ => {
+            let scalars: Vec<Option<Scalar>> = (0..plain.len()).map(|row| column.value(row).to_scalar()).collect();
+            to_array(&scalars, data_type)
         }
     }
 }

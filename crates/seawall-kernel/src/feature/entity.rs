@@ -12,11 +12,14 @@ use seawall_base::{Error, FeatureStatus, Instant, Span};
 
 use super::plan::{Compute, Horizon, Slot, ViewPlan, minute_start};
 use super::row::{Row, RowBody};
-use crate::aggregate::{Accumulator, Finish, Input, RowOrder, Scalar, Value};
-use crate::window::{Level, cover, first_inside};
+use crate::aggregate::{Accumulator, Finish, Input, Kind, RowOrder, Scalar, Value, rate, ratio};
+use crate::window::{Level, cover};
 
 /// The accumulators of one tile, in the order of the plan's level.
 pub(crate) type Tile = Box<[Accumulator]>;
+
+/// What a filter gives for a row that counts.
+pub(crate) const TRUE: Value<'static> = Value::Int(1);
 
 /// A feature's value and what it is.
 pub(crate) type Answer = (Option<Scalar>, FeatureStatus);
@@ -56,8 +59,9 @@ impl EntityState {
         let values = row.body.values(plan.columns().len())?;
         let mut inputs: Vec<Input<'_>> = Vec::with_capacity(plan.slots().len());
         for slot in plan.slots() {
+            let passes = slot.filter.is_none_or(|filter| values[filter] == TRUE);
             let value = slot.column.map_or(Value::Null, |column| values[column]);
-            inputs.push(slot.aggregate.prepare(value, row.order));
+            inputs.push(if passes { slot.aggregate.prepare(value, row.order) } else { Input::Nothing });
         }
         for (level, members) in Level::ALL.into_iter().zip(plan.levels()) {
             let number = level.tile(row.order.event_time);
@@ -131,7 +135,7 @@ impl EntityState {
         let mut answers = Vec::with_capacity(plan.features().len());
         for (feature, compute) in plan.view().features.iter().zip(plan.features()) {
             let answer = match newest {
-                None => Ok(unknown(compute)),
+                None => Ok(unknown(plan, compute)),
                 Some(newest) => self.feature(plan, compute, newest, at, own),
             };
             answers.push(answer.map_err(|error| of_feature(error, &feature.name))?);
@@ -182,12 +186,25 @@ impl EntityState {
         at: Instant,
         own: Option<u128>,
     ) -> Result<Answer> {
-        let inside = compute.first_inside(at).is_none_or(|first| newest.0.event_time >= first);
+        let first = compute.first_inside(at);
+        let merged = |slot: usize| {
+            let slot = &plan.slots()[slot];
+            Ok::<_, Error>((self.accumulate(slot, first.unwrap_or(Instant::MIN), at, own)?, slot.aggregate.scale))
+        };
+        let inside = first.is_none_or(|first| newest.0.event_time >= first);
         let value = match compute {
-            Compute::Window { slot, finish, window, edge } => {
-                let first = first_inside(*edge, *window, at);
+            Compute::Window { slot, finish, .. } => finish.finalize(&merged(*slot)?.0)?,
+            Compute::Ratio { of, to, .. } => {
+                let (of, to) = (merged(*of)?, merged(*to)?);
+                ratio((&of.0, of.1), (&to.0, to.1))
+            }
+            Compute::Rate { slot, per, reach } => {
+                let (sum, scale) = merged(*slot)?;
+                rate(&sum, scale, per.0, reach.length(at))
+            }
+            Compute::OneRow { slot, is_age, .. } => {
                 let slot = &plan.slots()[*slot];
-                finish.finalize(&self.accumulate(slot, first, at, own)?)?
+                return Ok(of_one_row(self.accumulate(slot, Instant::MIN, at, own)?, *is_age, first, at));
             }
             Compute::Latest { .. } | Compute::TimeSince { .. } if !inside => None,
             Compute::Latest { column, .. } => newest.1.value(*column)?.to_scalar(),
@@ -252,7 +269,11 @@ impl EntityState {
         own: Option<u128>,
     ) -> Result<()> {
         for (order, body) in self.rows.range(RowOrder::before(first)..=RowOrder::after(last)) {
-            if is_own(body, own) {
+            let passes = match slot.filter {
+                None => true,
+                Some(filter) => body.value(filter)? == TRUE,
+            };
+            if is_own(body, own) || !passes {
                 continue;
             }
             let value = match slot.column {
@@ -281,17 +302,34 @@ impl EntityState {
     }
 }
 
-/// The answer when the entity has no visible row: a count of nothing is 0, all else is unknown.
-pub(crate) fn unknown(compute: &Compute) -> Answer {
+/// The answer when the entity has no visible row: a count of nothing is 0, and so is the rate of rows; all else is unknown.
+pub(crate) fn unknown(plan: &ViewPlan, compute: &Compute) -> Answer {
     let value = match compute {
         Compute::Window { finish: Finish::Count, .. } => Some(Scalar::Int(0)),
-        Compute::Window { .. } | Compute::Latest { .. } | Compute::TimeSince { .. } => None,
+        Compute::Rate { slot, .. } if plan.slots()[*slot].aggregate.kind == Kind::Rows => Some(Scalar::Float(0.0)),
+        Compute::Window { .. } | Compute::Ratio { .. } | Compute::Rate { .. } => None,
+        Compute::Latest { .. } | Compute::TimeSince { .. } | Compute::OneRow { .. } => None,
     };
     (value, FeatureStatus::NotFound)
 }
 
+/// The answer of a feature about one row among those that pass a filter; `first` is where its time to live begins.
+pub(crate) fn of_one_row(held: Accumulator, is_age: bool, first: Option<Instant>, at: Instant) -> Answer {
+    let (Accumulator::Newest(Some(row)) | Accumulator::Oldest(Some(row))) = held else {
+        return (None, FeatureStatus::Null);
+    };
+    let (order, value) = *row;
+    if first.is_some_and(|first| order.event_time < first) {
+        return (None, FeatureStatus::OutsideTtl);
+    }
+    match if is_age { Some(Scalar::Float(seconds_between(order.event_time, at))) } else { value } {
+        Some(value) => (Some(value), FeatureStatus::Present),
+        None => (None, FeatureStatus::Null),
+    }
+}
+
 /// The same error with the name of the feature in front.
-fn of_feature(error: Error, name: &str) -> Error {
+pub(crate) fn of_feature(error: Error, name: &str) -> Error {
     let named = Error::new(error.kind(), error.code(), format!("feature {name}: {error}"));
     match error.remedy() {
         Some(hint) => named.hint(hint),
@@ -309,7 +347,7 @@ fn minute_end(minute: i64) -> Instant {
 }
 
 /// Seconds as the double nearest to the exact difference in microseconds, divided by a million.
-fn seconds_between(earlier: Instant, later: Instant) -> f64 {
+pub(crate) fn seconds_between(earlier: Instant, later: Instant) -> f64 {
     let microseconds = i128::from(later.0) - i128::from(earlier.0);
     microseconds as f64 / 1e6
 }

@@ -4,18 +4,17 @@ use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use arrow::util::display::array_value_to_string;
-use seawall_base::declare::WindowEdge;
 use seawall_base::error::Result;
 use seawall_base::{Cut, Error, FeatureStatus, Instant, RowId, Span};
 use serde::Serialize;
 
-use super::entity::EntityState;
+use super::entity::{EntityState, TRUE};
 use super::key::EntityKey;
 use super::plan::{Compute, Horizon, ViewPlan};
 use super::row::{Row, read_rows};
 use super::state::check_decisions;
-use crate::aggregate::{RowOrder, Scalar, Value, to_array};
-use crate::window::hop;
+use crate::aggregate::{Kind, RowOrder, Scalar, Value, to_array};
+use crate::window::Level;
 
 /// Most rows that an explanation lists.
 const ROWS_MAX: usize = 1_000;
@@ -132,34 +131,54 @@ impl Decision<'_> {
     }
 
     fn explain_rows(&self, plan: &ViewPlan, rows: &[Row]) -> Result<(Vec<ExplainedRow>, usize)> {
-        let margin = match self.compute {
-            Compute::Window { window, edge: WindowEdge::Sawtooth, .. } => hop(*window).span().max(Span::HOUR),
-            Compute::Window { .. } | Compute::Latest { .. } | Compute::TimeSince { .. } => Span::HOUR,
-        };
+        let hops = self.compute.slots().into_iter().filter_map(|(_, reach)| reach.hop());
+        let margin = hops.map(Level::span).max().unwrap_or(Span::HOUR).max(Span::HOUR);
         let from = self.compute.first_inside(self.at).map_or(Instant::MIN, |first| first - margin);
         let until = self.at + margin;
         let near: Vec<&Row> = rows.iter().filter(|row| (from..=until).contains(&row.order.event_time)).collect();
-        let visible = |row: &&Row| self.hidden(row).is_none() && row.order.event_time <= self.at;
-        let newest = rows.iter().rev().find(visible).map(|row| row.order);
+        let mut chosen = None;
+        for row in rows.iter().filter(|row| self.hidden(row).is_none() && row.order.event_time <= self.at) {
+            if self.passes(plan, row)? && (chosen.is_none() || !self.is_of_first(plan)) {
+                chosen = Some(row.order);
+            }
+        }
         let left_out = near.len().saturating_sub(ROWS_MAX);
         let mut explained = Vec::with_capacity(near.len() - left_out);
         for row in &near[left_out..] {
-            explained.push(self.explain_row(plan, row, newest)?);
+            explained.push(self.explain_row(plan, row, chosen)?);
         }
         Ok((explained, left_out))
     }
 
-    fn explain_row(&self, plan: &ViewPlan, row: &Row, newest: Option<RowOrder>) -> Result<ExplainedRow> {
+    /// Whether the feature is about the first row, not the newest.
+    fn is_of_first(&self, plan: &ViewPlan) -> bool {
+        let mut slots = self.compute.slots().into_iter();
+        slots.any(|(slot, _)| plan.slots()[slot].aggregate.kind == Kind::Oldest)
+    }
+
+    /// Whether the row passes a filter of the feature, or meets one of its sides that has none.
+    fn passes(&self, plan: &ViewPlan, row: &Row) -> Result<bool> {
+        let slots = self.compute.slots();
+        let mut passes = slots.is_empty();
+        for (slot, _) in slots {
+            passes |= match plan.slots()[slot].filter {
+                None => true,
+                Some(filter) => row.body.value(filter)? == TRUE,
+            };
+        }
+        Ok(passes)
+    }
+
+    fn explain_row(&self, plan: &ViewPlan, row: &Row, chosen: Option<RowOrder>) -> Result<ExplainedRow> {
         let column = match self.compute {
-            Compute::Window { slot, .. } => plan.slots()[*slot].column,
             Compute::Latest { column, .. } => Some(*column),
-            Compute::TimeSince { .. } => None,
+            _ => self.compute.slots().first().and_then(|(slot, _)| plan.slots()[*slot].column),
         };
         let value = match column {
             None => None,
             Some(column) => Some(row.body.value(column)?),
         };
-        let (included, why) = self.verdict(row, value, newest);
+        let (included, why) = self.verdict(plan, row, value, chosen)?;
         Ok(ExplainedRow {
             row: row.order.row(),
             event_time: row.order.event_time,
@@ -177,22 +196,39 @@ impl Decision<'_> {
         })
     }
 
-    fn verdict(&self, row: &Row, value: Option<Value<'_>>, newest: Option<RowOrder>) -> (bool, &'static str) {
+    fn verdict(
+        &self,
+        plan: &ViewPlan,
+        row: &Row,
+        value: Option<Value<'_>>,
+        chosen: Option<RowOrder>,
+    ) -> Result<(bool, &'static str)> {
         if let Some(why) = self.hidden(row) {
-            return (false, why);
+            return Ok((false, why));
         }
         if row.order.event_time > self.at {
-            return (false, "after the decision time");
+            return Ok((false, "after the decision time"));
         }
         let first = self.compute.first_inside(self.at);
         if first.is_some_and(|first| row.order.event_time < first) {
-            return (false, "before the window");
+            return Ok((false, "before the window"));
         }
-        match self.compute {
-            Compute::Window { .. } if value == Some(Value::Null) => (false, "in the window, but null"),
-            Compute::Window { .. } => (true, "in the window"),
-            Compute::Latest { .. } | Compute::TimeSince { .. } if newest == Some(row.order) => (true, "the newest row"),
-            Compute::Latest { .. } | Compute::TimeSince { .. } => (false, "not the newest row"),
+        if !self.passes(plan, row)? {
+            return Ok((false, "its `where` is not true"));
         }
+        Ok(match self.compute {
+            Compute::Window { .. } | Compute::Rate { .. } if value == Some(Value::Null) => {
+                (false, "in the window, but null")
+            }
+            Compute::Window { .. } | Compute::Rate { .. } | Compute::Ratio { .. } => (true, "in the window"),
+            Compute::Latest { .. } | Compute::TimeSince { .. } | Compute::OneRow { .. } => {
+                match (chosen == Some(row.order), self.is_of_first(plan)) {
+                    (true, false) => (true, "the newest row"),
+                    (true, true) => (true, "the first row"),
+                    (false, false) => (false, "not the newest row"),
+                    (false, true) => (false, "not the first row"),
+                }
+            }
+        })
     }
 }

@@ -4,12 +4,14 @@
 //! of any width are equal when their numbers are. Floats identify nothing: two of them may print alike and differ.
 
 use std::fmt;
+use std::hash::{BuildHasher, Hasher};
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
+use arrow::array::{Array, ArrayRef};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, TimeUnit};
 use arrow::record_batch::RecordBatch;
+use foldhash::quality::FixedState;
 use seawall_base::error::Result;
 use seawall_base::{Error, Hash};
 
@@ -95,24 +97,58 @@ pub fn entity_keys(plan: &ViewPlan, rows: &RecordBatch) -> Result<Vec<Option<Ent
 
 /// The entity of each of `rows` rows, from the entity columns in key order.
 pub(crate) fn keys_of(plan: &ViewPlan, columns: &[ArrayRef], rows: usize) -> Result<Vec<Option<EntityKey>>> {
-    let mut components = Vec::with_capacity(columns.len());
-    for (field, array) in plan.entity_fields().iter().zip(columns) {
-        let component = Component::new(field.name(), &flat(array)?)?;
-        if Class::of(field.data_type()) != Some(component.class) {
-            let types = format!("{}, but is given as {}", field.data_type(), array.data_type());
-            let message = format!("entity column {} of {} is {types}", field.name(), plan.view().id());
-            return Err(Error::invalid("SW0312", message).hint("cast the column to the view's type"));
-        }
-        components.push(component);
-    }
+    let columns = KeyColumns::new(plan, columns)?;
     let mut keys = Vec::with_capacity(rows);
     let mut bytes = Writer::default();
     for row in 0..rows {
-        bytes.0.clear();
-        let is_key = encode(&components, row, &mut bytes);
-        keys.push(is_key.then(|| EntityKey(bytes.0.as_slice().into())));
+        keys.push(columns.encode(row, &mut bytes).then(|| EntityKey(bytes.0.as_slice().into())));
     }
     Ok(keys)
+}
+
+/// The entity columns of some rows.
+pub(crate) struct KeyColumns(Vec<Component>);
+
+impl KeyColumns {
+    /// The entity columns in key order; refuses types other than the plan's.
+    pub fn new(plan: &ViewPlan, columns: &[ArrayRef]) -> Result<Self> {
+        let mut components = Vec::with_capacity(columns.len());
+        for (field, array) in plan.entity_fields().iter().zip(columns) {
+            let component = Component::new(field.name(), &flat(array)?)?;
+            if Class::of(field.data_type()) != Some(component.class) {
+                let types = format!("{}, but is given as {}", field.data_type(), array.data_type());
+                let message = format!("entity column {} of {} is {types}", field.name(), plan.view().id());
+                return Err(Error::invalid("SW0312", message).hint("cast the column to the view's type"));
+            }
+            components.push(component);
+        }
+        Ok(KeyColumns(components))
+    }
+
+    /// Replaces the bytes of `out` by the row's [`EntityKey`]; false when the row has none. One buffer serves all rows of
+    /// a history, most of which belong to entities that nobody keeps.
+    pub fn encode(&self, row: usize, out: &mut Writer) -> bool {
+        out.0.clear();
+        encode(&self.0, row, out)
+    }
+}
+
+/// The share, of so many, that each row's entity falls into; none for a row without one. `columns` are the view's entity
+/// columns in key order. Rows of one entity fall into one share, whatever batches they are in, so shares of a history can
+/// be swept one after the other.
+pub fn entity_shares(plan: &ViewPlan, columns: &[ArrayRef], shares: u32) -> Result<Vec<Option<u32>>> {
+    let keys = KeyColumns::new(plan, columns)?;
+    let rows = columns.first().map_or(0, |column| column.len());
+    let mut key = Writer::default();
+    let mut found = Vec::with_capacity(rows);
+    for row in 0..rows {
+        found.push(keys.encode(row, &mut key).then(|| {
+            let mut hasher = FixedState::default().build_hasher();
+            hasher.write(&key.0);
+            (hasher.finish() % u64::from(shares.max(1))) as u32
+        }));
+    }
+    Ok(found)
 }
 
 /// One column of a key.
@@ -136,7 +172,7 @@ pub(crate) fn not_a_key(name: &str, data_type: &DataType) -> Error {
         .hint("use text, integers, decimals, booleans, dates or timestamps")
 }
 
-/// Appends the encoding of a row; whether every component has a value.
+/// Appends the encoding of a row; false, with half of it written, when a component is null.
 fn encode(components: &[Component], row: usize, out: &mut Writer) -> bool {
     for component in components {
         let value = component.values.value(row);

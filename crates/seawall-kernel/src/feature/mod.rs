@@ -2,8 +2,8 @@
 //!
 //! The rule: the value for an entity at time T, known at K, at cut C, uses exactly the entity's rows in the window with
 //! `event_time <= T`, `available_at < K` and an offset within C, but never the row that asks. [`ViewState`] keeps the
-//! rows of the present in tiles and answers for its own K; [`sweep`] drives the same entity states through a history,
-//! decision by decision; [`explain`] tells which rows made a value. None of them knows how an aggregate works: that is
+//! rows of the present in tiles and answers for its own K; [`sweep`] goes through a history in columns, entity by entity
+//! and decision by decision; [`explain`] tells which rows made a value. None of them knows how an aggregate works: that is
 //! [`crate::aggregate`]'s, and there is no second implementation.
 //!
 //! A life of a row: [`row`](self) reads it from a batch in the table's schema; [`ViewState::receive`] folds it into its
@@ -22,7 +22,7 @@ mod sweep;
 mod tests;
 
 pub use explain::{ExplainedRow, Explanation, explain};
-pub use key::{EntityKey, entity_keys, key_hashes};
+pub use key::{EntityKey, entity_keys, entity_shares, key_hashes};
 pub use plan::{FeatureDescription, ViewPlan};
 pub use state::{Retention, ViewState};
-pub use sweep::{Decisions, sweep};
+pub use sweep::{Decisions, SweepOptions, sweep, sweep_with};

@@ -3,14 +3,14 @@
 //! A kept row is its place in the total order, the hash of its primary key and the values that the view's features
 //! read, packed: a small integer takes two bytes, a float nine.
 
-use arrow::array::{Array, Int32Array, Int64Array, PrimitiveArray};
+use arrow::array::{Array, ArrayRef, Int32Array, Int64Array, PrimitiveArray};
 use arrow::datatypes::{ArrowPrimitiveType, DataType, TimestampMicrosecondType};
 use arrow::record_batch::RecordBatch;
 use seawall_base::error::Result;
 use seawall_base::{Error, Instant, Offset, Partition, column};
 
 use super::key::{EntityKey, batch_column, key_hashes, keys_of};
-use super::plan::ViewPlan;
+use super::plan::{InputColumn, ViewPlan};
 use crate::aggregate::bytes::{Reader, Writer, garbage};
 use crate::aggregate::{Class, Column, RowOrder, Value};
 
@@ -98,11 +98,7 @@ pub(crate) fn read_rows(
     let system = System::read(batch)?;
     let mut columns = Vec::with_capacity(plan.columns().len());
     for input in plan.columns() {
-        let array = batch_column(batch, &input.name)?;
-        if Class::of(array.data_type()) != Some(input.class) {
-            return Err(other_type(&input.name, &input.data_type, array.data_type()));
-        }
-        columns.push(Column::new(&array)?);
+        columns.push(Column::new(&input_array(input, batch)?)?);
     }
 
     let mut rows = Vec::new();
@@ -119,15 +115,24 @@ pub(crate) fn read_rows(
     Ok(rows)
 }
 
+/// An input column of the plan; refuses another class of values.
+pub(crate) fn input_array(input: &InputColumn, batch: &RecordBatch) -> Result<ArrayRef> {
+    let array = batch_column(batch, &input.name)?;
+    if Class::of(array.data_type()) != Some(input.class) {
+        return Err(other_type(&input.name, &input.data_type, array.data_type()));
+    }
+    Ok(array)
+}
+
 /// The system columns that the rule of features reads.
-struct System {
+pub(crate) struct System {
     partition: Int32Array,
     lsn: Int64Array,
     available_at: PrimitiveArray<TimestampMicrosecondType>,
 }
 
 impl System {
-    fn read(batch: &RecordBatch) -> Result<Self> {
+    pub fn read(batch: &RecordBatch) -> Result<Self> {
         let system = System {
             partition: primitive(batch, column::PARTITION)?,
             lsn: primitive(batch, column::LSN)?,
@@ -140,7 +145,7 @@ impl System {
         Ok(system)
     }
 
-    fn order(&self, row: usize, event_time: Instant) -> Result<RowOrder> {
+    pub fn order(&self, row: usize, event_time: Instant) -> Result<RowOrder> {
         let negative = |_| Error::corrupt("SW0311", "a row has a negative partition or offset");
         Ok(RowOrder {
             event_time,
@@ -158,7 +163,7 @@ fn primitive<T: ArrowPrimitiveType>(batch: &RecordBatch, name: &str) -> Result<P
 }
 
 /// Instants: the array's zone is how it is shown, not what it means.
-fn instants(batch: &RecordBatch, name: &str) -> Result<PrimitiveArray<TimestampMicrosecondType>> {
+pub(crate) fn instants(batch: &RecordBatch, name: &str) -> Result<PrimitiveArray<TimestampMicrosecondType>> {
     primitive(batch, name)
 }
 

@@ -61,6 +61,7 @@ pub fn hop(window: Span) -> Level {
 pub fn first_inside(edge: WindowEdge, window: Span, at: Instant) -> Instant {
     let begin = i128::from(at.0) - i128::from(window.0);
     let first = match edge {
+        WindowEdge::Lifetime => i128::from(i64::MIN),
         WindowEdge::Exact => begin + 1,
         WindowEdge::Sawtooth => {
             let hop = i128::from(hop(window).span().0);

@@ -25,13 +25,14 @@ use super::session::{self, SessionFactory};
 use super::{errors, explain};
 use crate::policy::Salt;
 use crate::table::DeltaStore;
-use crate::training_set;
+use crate::training_set::{Budget, Builder};
 use crate::types;
 
 /// Settings of a [`DataFusionEngine`].
 #[derive(Debug, Clone)]
 pub struct EngineOptions {
-    /// Memory for all statements together, in bytes; beyond it, sorts, aggregations and joins spill or fail.
+    /// Memory for all statements together, in bytes; beyond it, sorts, aggregations and joins spill or fail. As much
+    /// again for each history that a training set is built from; beyond it, the history spills.
     pub memory_bytes: usize,
     /// Threads that run statements.
     pub threads: usize,
@@ -53,25 +54,28 @@ pub struct DataFusionEngine {
     sessions: SessionFactory,
     runtime: QueryRuntime,
     threads: usize,
+    /// What a training set may hold of a history in memory.
+    budget: Budget,
 }
 
 impl DataFusionEngine {
     /// An engine over Delta tables, whose files it scans in parallel.
     pub fn new(store: Arc<DeltaStore>, options: EngineOptions) -> Result<Self> {
         let home = Some(store.home());
-        let sessions = SessionFactory::new(options.memory_bytes, options.spill_folder, home)?;
-        DataFusionEngine::start(Tables::Delta(store), sessions, options.threads)
+        let sessions = SessionFactory::new(options.memory_bytes, options.spill_folder.clone(), home)?;
+        DataFusionEngine::start(Tables::Delta(store), sessions, options)
     }
 
     /// An engine over any other store; a query takes the rows of the tables that it reads into memory.
     pub fn over(store: Arc<dyn TableStore>, options: EngineOptions) -> Result<Self> {
-        let sessions = SessionFactory::new(options.memory_bytes, options.spill_folder, None)?;
-        DataFusionEngine::start(Tables::Other(store), sessions, options.threads)
+        let sessions = SessionFactory::new(options.memory_bytes, options.spill_folder.clone(), None)?;
+        DataFusionEngine::start(Tables::Other(store), sessions, options)
     }
 
-    fn start(tables: Tables, sessions: SessionFactory, threads: usize) -> Result<Self> {
-        let threads = threads.max(1);
-        Ok(DataFusionEngine { tables, sessions, runtime: QueryRuntime::start(threads)?, threads })
+    fn start(tables: Tables, sessions: SessionFactory, options: EngineOptions) -> Result<Self> {
+        let threads = options.threads.max(1);
+        let budget = Budget { bytes: options.memory_bytes, folder: options.spill_folder };
+        Ok(DataFusionEngine { tables, sessions, runtime: QueryRuntime::start(threads)?, threads, budget })
     }
 
     async fn run_query(self, permit: Permit, query: Query) -> Result<QueryResult> {
@@ -173,7 +177,8 @@ impl Engine for DataFusionEngine {
     async fn training_set(&self, permit: &Permit, plan: &TrainingSetPlan) -> Result<TrainingSetRows> {
         let (engine, permit, plan) = (self.clone(), permit.clone(), plan.clone());
         let work = async move {
-            let builder = training_set::Builder::new(engine.tables.store(), &engine.sessions, &engine.runtime, &permit);
+            let store = engine.tables.store();
+            let builder = Builder::new(store, &engine.sessions, &engine.runtime, &permit, &engine.budget);
             builder.build(&plan).await
         };
         self.runtime.run(Box::pin(work)).await

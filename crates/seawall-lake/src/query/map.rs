@@ -63,11 +63,6 @@ impl SqlMap {
         Ok(SqlMap { state, plan, input, output, edges, is_row_wise, runtime })
     }
 
-    /// Whether each row of the result is computed from one row of the batch alone, and each row of the batch gives one.
-    pub(crate) fn is_row_wise(&self) -> bool {
-        self.is_row_wise
-    }
-
     /// Runs the map on the caller's own threads, which must be those of the engine.
     pub(crate) async fn apply_here(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let batch = fit(batch, &self.input)?;
@@ -89,6 +84,10 @@ impl BatchMap for SqlMap {
 
     fn lineage(&self) -> &[ColumnEdge] {
         &self.edges
+    }
+
+    fn is_row_wise(&self) -> bool {
+        self.is_row_wise
     }
 }
 

@@ -77,14 +77,24 @@ pub async fn row_ids(
 ) -> Result<Vec<(i32, i64)>> {
     let columns = [column::PARTITION.to_owned(), column::LSN.to_owned()];
     let batches = store.scan(permit, table, version, Some(&columns)).await?;
+    let mut portions = Vec::new();
+    while let Some(portion) = store.scan_portion(permit, table, version, Some(&columns), portions.len()).await? {
+        portions.push(portion);
+    }
+    let portions: Vec<RecordBatch> = portions.into_iter().flatten().collect();
+    assert_eq!(sorted_ids(&portions), sorted_ids(&batches), "the portions of a version are its rows");
+    Ok(sorted_ids(&batches))
+}
+
+fn sorted_ids(batches: &[RecordBatch]) -> Vec<(i32, i64)> {
     let mut ids = Vec::new();
-    for batch in &batches {
+    for batch in batches {
         let partitions = batch.column(0).as_primitive::<Int32Type>();
         let offsets = batch.column(1).as_primitive::<Int64Type>();
         ids.extend(partitions.values().iter().copied().zip(offsets.values().iter().copied()));
     }
     ids.sort_unstable();
-    Ok(ids)
+    ids
 }
 
 fn ids(partition: i32, range: std::ops::Range<i64>) -> Vec<(i32, i64)> {

@@ -6,6 +6,7 @@
 //! files away.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 use std::path::{Path as FilePath, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
@@ -59,6 +60,10 @@ const COMMIT_ATTEMPTS_MAX: u32 = 100;
 const CONTENTION_PAUSE_MAX: Duration = Duration::from_millis(200);
 /// A state that was not looked after for this long may be older than what a vacuum left of the log.
 const STATE_FRESH_FOR: Span = Span(60 * Span::SECOND.0);
+/// Bytes of data files after which a portion of a scan ends. A file is never cut in two.
+const PORTION_BYTES: u64 = 64 << 20;
+/// Parts of one data file that are decoded at the same time.
+const SCAN_SHARES_MAX: usize = 8;
 /// Data files of one scan that are read at the same time.
 const SCAN_FILES_INFLIGHT_MAX: usize = 4;
 
@@ -316,6 +321,44 @@ impl DeltaStore {
         self.read_file(table, &data_file.path, data_file.bytes, data_file.hash).await
     }
 
+    /// The rows of some files of a version, as the permit shows them.
+    async fn read_files(
+        &self,
+        permit: &Permit,
+        table: &TableName,
+        state: &TableState,
+        columns: Option<&[String]>,
+        files: Vec<Arc<DataFile>>,
+    ) -> Result<Vec<RecordBatch>> {
+        let policy = policy::of(self, permit, table, &state.schema, Salt::of_scan(permit)).await?;
+        let policy = policy.map(|policy| policy.rows_named(columns)).transpose()?.map(Arc::new);
+        let schema = match &policy {
+            None => project(table, &state.schema, columns)?,
+            Some(rows) => Arc::clone(rows.read_schema()),
+        };
+        let reads = files.into_iter().map(|data_file| {
+            let (schema, policy) = (Arc::clone(&schema), policy.clone());
+            async move {
+                let bytes = self.read_data_file(table, &data_file).await?;
+                let opened = Arc::new(file::Opened::new(bytes, &schema, &data_file.path)?);
+                let decoded = shares(opened.row_groups()).map(|row_groups| {
+                    let (opened, policy) = (Arc::clone(&opened), policy.clone());
+                    compute(move || {
+                        let read = opened.decode(row_groups)?;
+                        match &policy {
+                            None => Ok(read),
+                            Some(rows) => read.iter().map(|batch| rows.apply(batch)).collect(),
+                        }
+                    })
+                });
+                futures::future::try_join_all(decoded).await
+            }
+        });
+        let batches: Vec<Vec<Vec<RecordBatch>>> =
+            stream::iter(reads).buffered(SCAN_FILES_INFLIGHT_MAX).try_collect().await?;
+        Ok(batches.into_iter().flatten().flatten().collect())
+    }
+
     /// The bytes of a data file, when they are what was written.
     async fn read_file(&self, table: &TableName, relative: &str, size: u64, hash: Option<Hash>) -> Result<Bytes> {
         let bytes = self.read_sized(table, relative, size).await?;
@@ -474,30 +517,22 @@ impl TableStore for DeltaStore {
         columns: Option<&[String]>,
     ) -> Result<Vec<RecordBatch>> {
         let state = self.state(table, Some(version)).await?;
-        let policy = policy::of(self, permit, table, &state.schema, Salt::of_scan(permit)).await?;
-        let policy = policy.map(|policy| policy.rows_named(columns)).transpose()?.map(Arc::new);
-        let schema = match &policy {
-            None => project(table, &state.schema, columns)?,
-            Some(rows) => Arc::clone(rows.read_schema()),
-        };
-        let files: Vec<Arc<DataFile>> = state.files.values().cloned().collect();
-        let reads = files.into_iter().map(|data_file| {
-            let (schema, policy) = (Arc::clone(&schema), policy.clone());
-            async move {
-                let bytes = self.read_data_file(table, &data_file).await?;
-                compute(move || {
-                    let read = file::decode(bytes, &schema, &data_file.path)?;
-                    match &policy {
-                        None => Ok(read),
-                        Some(rows) => read.iter().map(|batch| rows.apply(batch)).collect(),
-                    }
-                })
-                .await
-            }
-        });
-        let batches: Vec<Vec<RecordBatch>> =
-            stream::iter(reads).buffered(SCAN_FILES_INFLIGHT_MAX).try_collect().await?;
-        Ok(batches.into_iter().flatten().collect())
+        self.read_files(permit, table, &state, columns, state.files.values().cloned().collect()).await
+    }
+
+    async fn scan_portion(
+        &self,
+        permit: &Permit,
+        table: &TableName,
+        version: TableVersion,
+        columns: Option<&[String]>,
+        portion: usize,
+    ) -> Result<Option<Vec<RecordBatch>>> {
+        let state = self.state(table, Some(version)).await?;
+        match portions(&state).into_iter().nth(portion) {
+            Some(files) => self.read_files(permit, table, &state, columns, files).await.map(Some),
+            None => Ok(None),
+        }
     }
 
     async fn tables(&self) -> Result<Vec<TableName>> {
@@ -551,6 +586,27 @@ async fn encode(
         file::encode(&conformed, &schema, &personal).map(Some)
     })
     .await
+}
+
+/// The files of a version in portions of [`PORTION_BYTES`], in the order of their paths, which no call changes.
+fn portions(state: &TableState) -> Vec<Vec<Arc<DataFile>>> {
+    let mut portions: Vec<Vec<Arc<DataFile>>> = Vec::new();
+    let mut bytes = PORTION_BYTES;
+    for data_file in state.files.values() {
+        if bytes >= PORTION_BYTES {
+            portions.push(Vec::new());
+            bytes = 0;
+        }
+        bytes += data_file.bytes;
+        portions.last_mut().expect("a portion was begun").push(Arc::clone(data_file));
+    }
+    portions
+}
+
+/// The row groups of a file in a few shares of about equal size, which are decoded at the same time.
+fn shares(row_groups: usize) -> impl Iterator<Item = Range<usize>> {
+    let count = row_groups.clamp(1, SCAN_SHARES_MAX);
+    (0..count).map(move |share| share * row_groups / count..(share + 1) * row_groups / count)
 }
 
 /// Runs CPU work on the blocking pool.

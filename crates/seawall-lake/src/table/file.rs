@@ -6,6 +6,7 @@
 //! would then skip rows that match.
 
 use std::collections::{BTreeSet, HashSet};
+use std::ops::Range;
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
@@ -32,6 +33,8 @@ use crate::types;
 const ROW_GROUP_ROWS_MAX: usize = 128 * 1024;
 /// Rows that are encoded at once.
 const BATCH_ROWS: usize = 8 * 1024;
+/// Rows of a batch that is read.
+const DECODED_ROWS: usize = 32 * 1024;
 /// Rows that are looked at to see which columns repeat their values.
 const SAMPLE_ROWS: usize = 1_024;
 /// Longest text that a statistic repeats, in bytes.
@@ -296,18 +299,49 @@ fn finite(value: f64) -> Option<Value> {
 
 /// Reads rows out of the bytes of a data file, with the columns of `schema` only, in its types.
 pub(crate) fn decode(bytes: Bytes, schema: &SchemaRef, shown: &str) -> Result<Vec<RecordBatch>> {
-    let unreadable = |e: parquet::errors::ParquetError| damaged(shown, "cannot be decoded").because(e);
-    let builder = ParquetRecordBatchReaderBuilder::try_new(bytes).map_err(unreadable)?;
-    let file_columns = builder.parquet_schema().root_schema().get_fields().iter().enumerate();
-    let wanted: Vec<usize> =
-        file_columns.filter(|(_, field)| schema.column_with_name(field.name()).is_some()).map(|(at, _)| at).collect();
-    let mask = ProjectionMask::roots(builder.parquet_schema(), wanted);
-    let mut batches = Vec::new();
-    for batch in builder.with_projection(mask).build().map_err(unreadable)? {
-        let batch = batch.map_err(|e| damaged(shown, "cannot be decoded").because(e))?;
-        batches.push(types::conform(&batch, schema).map_err(|e| damaged(shown, "does not fit its table").because(e))?);
+    let opened = Opened::new(bytes, schema, shown)?;
+    opened.decode(0..opened.row_groups())
+}
+
+/// A data file whose row groups are decoded by themselves, on any thread.
+pub(crate) struct Opened {
+    bytes: Bytes,
+    footer: ArrowReaderMetadata,
+    schema: SchemaRef,
+    shown: String,
+}
+
+impl Opened {
+    /// The file with these bytes, of which the columns of `schema` are wanted, in its types.
+    pub(crate) fn new(bytes: Bytes, schema: &SchemaRef, shown: &str) -> Result<Self> {
+        let footer = footer(&bytes, shown)?;
+        Ok(Opened { bytes, footer, schema: Arc::clone(schema), shown: shown.to_owned() })
     }
-    Ok(batches)
+
+    /// How many row groups it has.
+    pub(crate) fn row_groups(&self) -> usize {
+        self.footer.metadata().num_row_groups()
+    }
+
+    /// The rows of some row groups, in order.
+    pub(crate) fn decode(&self, row_groups: Range<usize>) -> Result<Vec<RecordBatch>> {
+        let unreadable = |e: parquet::errors::ParquetError| damaged(&self.shown, "cannot be decoded").because(e);
+        let parquet_schema = self.footer.parquet_schema();
+        let columns = parquet_schema.root_schema().get_fields().iter().enumerate();
+        let wanted = columns.filter(|(_, field)| self.schema.column_with_name(field.name()).is_some());
+        let mask = ProjectionMask::roots(parquet_schema, wanted.map(|(at, _)| at));
+        let reader = ParquetRecordBatchReaderBuilder::new_with_metadata(self.bytes.clone(), self.footer.clone())
+            .with_projection(mask)
+            .with_row_groups(row_groups.collect())
+            .with_batch_size(DECODED_ROWS);
+        let mut batches = Vec::new();
+        for batch in reader.build().map_err(unreadable)? {
+            let batch = batch.map_err(|e| damaged(&self.shown, "cannot be decoded").because(e))?;
+            let conformed = types::conform(&batch, &self.schema);
+            batches.push(conformed.map_err(|e| damaged(&self.shown, "does not fit its table").because(e))?);
+        }
+        Ok(batches)
+    }
 }
 
 /// Fails when `bytes` are not what the log promised.

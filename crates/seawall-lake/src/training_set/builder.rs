@@ -3,18 +3,19 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
-use arrow::array::{Array, ArrayRef, AsArray, RecordBatch};
-use arrow::compute::{SortColumn, concat_batches, lexsort_to_indices, take_record_batch};
+use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
+use arrow::compute::{LexicographicalComparator, SortColumn, concat_batches, take_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};
 use seawall_base::declare::{FeatureRef, FeatureView, Known, TrainingSet};
 use seawall_base::engine::{Fingerprint, PinnedInput, TrainingSetPlan, TrainingSetRows};
 use seawall_base::error::{Error, Result};
 use seawall_base::ids::Dataset;
 use seawall_base::table::{TableName, TableStore, TableVersion};
-use seawall_base::{Hash, Instant, Permit, column};
+use seawall_base::{BatchMap, Computed, Hash, Instant, Permit, column, computed};
 use seawall_kernel::CORE_VERSION;
-use seawall_kernel::feature::{Decisions, ViewPlan, entity_keys, key_hashes, sweep};
+use seawall_kernel::feature::{SweepOptions, ViewPlan, key_hashes};
 
+use super::history::{Asked, Budget, History, Source};
 use super::{DECISION_TIME, LABEL, content_hash, label, own_contract};
 use crate::codes;
 use crate::policy;
@@ -27,6 +28,7 @@ pub(crate) struct Builder<'a> {
     sessions: &'a SessionFactory,
     runtime: &'a QueryRuntime,
     permit: &'a Permit,
+    budget: &'a Budget,
 }
 
 /// The decisions, sorted: the rows of the spine and what follows from them.
@@ -38,7 +40,13 @@ struct Spine<'a> {
 }
 
 /// The inputs at their versions, by table.
-type Pins = BTreeMap<String, PinnedInput>;
+type Pins = BTreeMap<String, Pin>;
+
+/// An input at its version.
+struct Pin {
+    input: PinnedInput,
+    rows: u64,
+}
 
 /// The output in the making: named columns in order.
 #[derive(Default)]
@@ -48,14 +56,16 @@ struct Output {
 }
 
 impl<'a> Builder<'a> {
-    /// A builder that reads `store` for the holder of `permit`, on the engine's threads.
+    /// A builder that reads `store` for the holder of `permit`, on the engine's threads. The history of a view that is
+    /// larger than `budget` goes to disk.
     pub(crate) fn new(
         store: &'a dyn TableStore,
         sessions: &'a SessionFactory,
         runtime: &'a QueryRuntime,
         permit: &'a Permit,
+        budget: &'a Budget,
     ) -> Self {
-        Builder { store, sessions, runtime, permit }
+        Builder { store, sessions, runtime, permit, budget }
     }
 
     /// The rows and their fingerprint.
@@ -64,6 +74,7 @@ impl<'a> Builder<'a> {
         let inputs = inputs(plan)?;
         policy::check_full(self.permit, inputs.iter().copied(), &format!("training set {}", training_set.name))?;
         let pins = self.pin(plan, &inputs).await?;
+        plan.progress.begin(history_rows(plan, &pins)? * 2);
         let spine = self.spine(plan, &pins).await?;
         let mut output = Output::default();
         for key in &spine.dataset.primary_key {
@@ -89,14 +100,14 @@ impl<'a> Builder<'a> {
         for name in inputs.iter().copied() {
             let wanted = plan.versions.iter().find(|(table, _)| table == name).map(|(_, version)| *version);
             let snapshot = self.store.snapshot(&TableName::dataset(name)?, wanted).await?;
-            let pin = PinnedInput { table: name.to_owned(), version: snapshot.version, cut: snapshot.cut };
-            pins.insert(name.to_owned(), pin);
+            let input = PinnedInput { table: name.to_owned(), version: snapshot.version, cut: snapshot.cut };
+            pins.insert(name.to_owned(), Pin { input, rows: snapshot.rows });
         }
         Ok(pins)
     }
 
     async fn read(&self, pins: &Pins, name: &str, columns: Option<&[String]>) -> Result<Vec<RecordBatch>> {
-        let version: TableVersion = pins.get(name).map(|pin| pin.version).ok_or_else(|| not_planned(name))?;
+        let version: TableVersion = pins.get(name).map(|pin| pin.input.version).ok_or_else(|| not_planned(name))?;
         self.store.scan(self.permit, &TableName::dataset(name)?, version, columns).await
     }
 
@@ -109,9 +120,13 @@ impl<'a> Builder<'a> {
         }
         let batches = self.read(pins, &declared.from, None).await?;
         let schema = batches.first().map_or_else(|| dataset.table_schema(), RecordBatch::schema);
-        let rows = sorted(&concat_batches(&schema, &batches)?, dataset, &declared.at)?;
+        let unordered = concat_batches(&schema, &batches)?;
+        drop(batches);
+        let order = decision_order(&unordered, dataset, &instants(&unordered, &declared.at, dataset)?)?;
+        let rows = take_record_batch(&unordered, &order)?;
         let at = instants(&rows, &declared.at, dataset)?;
-        let own = key_hashes(&rows, &dataset.primary_key)?;
+        let reads_itself = plan.views.iter().any(|view| view.from == dataset.name);
+        let own = if reads_itself { key_hashes(&rows, &dataset.primary_key)? } else { Vec::new() };
         Ok(Spine { dataset, rows, at, own })
     }
 
@@ -134,6 +149,18 @@ impl<'a> Builder<'a> {
         Ok(())
     }
 
+    /// What the view computes from each row before anything is aggregated.
+    async fn computed(&self, dataset: &Dataset, view: &FeatureView) -> Result<Computed> {
+        let statements = computed::statements(dataset, [view])?;
+        let mut maps: Vec<Arc<dyn BatchMap>> = Vec::with_capacity(statements.len());
+        for statement in &statements {
+            let input = Arc::clone(&statement.input);
+            let map = SqlMap::compile(self.sessions, self.runtime, &statement.sql, input, &[]);
+            maps.push(Arc::new(Box::pin(map).await?));
+        }
+        Computed::of(dataset, &statements, maps)
+    }
+
     async fn add_features(
         &self,
         plan: &TrainingSetPlan,
@@ -143,16 +170,22 @@ impl<'a> Builder<'a> {
         output: &mut Output,
     ) -> Result<()> {
         let view = view(plan, feature_ref)?;
-        let compiled = Arc::new(ViewPlan::compile(view, dataset(plan, &view.from)?)?);
-        let history = self.read(pins, &view.from, Some(&compiled.input_columns())).await?;
-        let decisions = Decisions {
-            keys: entity_keys(&compiled, &entity_columns(view, feature_ref, spine)?)?,
+        let declared = dataset(plan, &view.from)?;
+        let computed = self.computed(declared, view).await?;
+        let compiled = Arc::new(ViewPlan::compile(view, &computed.extended(declared))?);
+        let pin = pins.get(&view.from).ok_or_else(|| not_planned(&view.from))?;
+        let (store, permit, table) = (self.store, self.permit, TableName::dataset(&view.from)?);
+        let source = Source { store, permit, table, version: pin.input.version, rows: pin.rows, computed };
+        let history = History::read(&source, &compiled, self.budget, &plan.progress).await?;
+        let asked = Asked {
+            entity: entity_columns(view, feature_ref, spine)?,
             at: spine.at.clone(),
             known: spine.at.iter().map(|at| known_at(&plan.training_set, *at)).collect(),
-            own: if view.from == spine.dataset.name { spine.own.clone() } else { vec![None; spine.at.len()] },
-            cuts: None,
+            own: if view.from == spine.dataset.name { spine.own.clone() } else { Vec::new() },
         };
-        let sweeping = tokio::task::spawn_blocking(move || sweep(&compiled, &history, &decisions));
+        let options = SweepOptions::on(std::thread::available_parallelism().map_or(1, usize::from));
+        let progress = Arc::clone(&plan.progress);
+        let sweeping = tokio::task::spawn_blocking(move || history.sweep(&compiled, asked, options, &progress));
         let values = sweeping.await.map_err(|e| {
             Error::internal(codes::ENGINE_STOPPED, format!("sweeping view {} was stopped", view.name)).because(e)
         })??;
@@ -215,6 +248,15 @@ fn inputs(plan: &TrainingSetPlan) -> Result<BTreeSet<&str>> {
     Ok(names)
 }
 
+/// The rows of all histories; those that two views read count twice.
+fn history_rows(plan: &TrainingSetPlan, pins: &Pins) -> Result<u64> {
+    let mut rows = 0;
+    for feature_ref in &plan.training_set.features {
+        rows += pins.get(&view(plan, feature_ref)?.from).map_or(0, |pin| pin.rows);
+    }
+    Ok(rows)
+}
+
 /// K of a decision: rows that were available before it are visible to its features.
 fn known_at(training_set: &TrainingSet, at: Instant) -> Instant {
     match training_set.known {
@@ -231,17 +273,25 @@ fn context_sql(context: &[(String, String)]) -> String {
     format!("select {} from input", columns.join(", "))
 }
 
-/// Rows by decision time, then key, then identity: an order that no file or batch decides.
-fn sorted(rows: &RecordBatch, dataset: &Dataset, at: &str) -> Result<RecordBatch> {
-    let mut by: Vec<&str> = vec![at];
-    by.extend(dataset.primary_key.iter().map(String::as_str));
-    by.extend([column::PARTITION, column::LSN]);
-    let mut keys = Vec::with_capacity(by.len());
-    for name in by {
-        keys.push(SortColumn { values: Arc::clone(named(rows, name, dataset)?), options: None });
+/// The order of the rows by decision time, then key, then identity: an order that no file or batch decides. Most rows are
+/// told apart by their times alone, so only those of one time are compared column by column.
+fn decision_order(rows: &RecordBatch, dataset: &Dataset, at: &[Instant]) -> Result<UInt32Array> {
+    let count = u32::try_from(at.len()).map_err(|_| {
+        let message = format!("{} decisions are too many for one training set", at.len());
+        Error::invalid(codes::SPINE, message).hint("take the rows from a dataset that holds fewer of them")
+    })?;
+    let keys = dataset.primary_key.iter().map(String::as_str).chain([column::PARTITION, column::LSN]);
+    let mut columns = Vec::new();
+    for name in keys {
+        columns.push(SortColumn { values: Arc::clone(named(rows, name, dataset)?), options: None });
     }
-    let order = lexsort_to_indices(&keys, None)?;
-    Ok(take_record_batch(rows, &order)?)
+    let comparator = LexicographicalComparator::try_new(&columns)?;
+    let mut order: Vec<(Instant, u32)> = at.iter().copied().zip(0..count).collect();
+    order.sort_unstable();
+    for of_one_time in order.chunk_by_mut(|a, b| a.0 == b.0) {
+        of_one_time.sort_unstable_by(|a, b| comparator.compare(a.1 as usize, b.1 as usize));
+    }
+    Ok(order.into_iter().map(|(_, row)| row).collect::<Vec<u32>>().into())
 }
 
 fn instants(rows: &RecordBatch, at: &str, dataset: &Dataset) -> Result<Vec<Instant>> {
@@ -302,7 +352,7 @@ fn fingerprint(plan: &TrainingSetPlan, pins: Pins, rows: &RecordBatch, stopped: 
     }
     Ok(Fingerprint {
         training_set: training_set.name.clone(),
-        inputs: pins.into_values().collect(),
+        inputs: pins.into_values().map(|pin| pin.input).collect(),
         definitions,
         revision: plan.revision.clone(),
         core_version: CORE_VERSION,

@@ -16,6 +16,31 @@ use crate::types;
 const NULL: &[u8] = &[0];
 const VALUE: &[u8] = &[1];
 
+/// Bytes that are hashed at once: a hasher that gets them value by value takes ten times as long.
+const FEED_BYTES: usize = 64 * 1024;
+
+/// A hasher that is fed in large portions.
+#[derive(Default)]
+struct Feed {
+    hasher: blake3::Hasher,
+    waiting: Vec<u8>,
+}
+
+impl Feed {
+    fn update(&mut self, bytes: &[u8]) {
+        self.waiting.extend_from_slice(bytes);
+        if self.waiting.len() >= FEED_BYTES {
+            self.hasher.update(&self.waiting);
+            self.waiting.clear();
+        }
+    }
+
+    fn finish(mut self) -> Vec<u8> {
+        self.hasher.update(&self.waiting);
+        self.hasher.finalize().as_bytes().to_vec()
+    }
+}
+
 /// Hash of schema and rows of `batches`, which share one schema. Without any batch: the hash of no columns and no rows.
 pub fn content_hash(batches: &[RecordBatch]) -> Hash {
     let mut parts: Vec<Vec<u8>> = Vec::new();
@@ -23,19 +48,19 @@ pub fn content_hash(batches: &[RecordBatch]) -> Hash {
     parts.push(rows.to_le_bytes().to_vec());
     let schema = batches.first().map(|batch| types::normal_schema(&batch.schema()));
     for (at, field) in schema.iter().flat_map(|schema| schema.fields().iter().enumerate()) {
-        let mut hasher = blake3::Hasher::new();
+        let mut hasher = Feed::default();
         for batch in batches {
             feed_column(&mut hasher, batch.column(at), field.data_type());
         }
         parts.push(field.name().as_bytes().to_vec());
         parts.push(type_name(field.data_type()).into_bytes());
-        parts.push(hasher.finalize().as_bytes().to_vec());
+        parts.push(hasher.finish());
     }
     Hash::of_parts(parts.iter().map(Vec::as_slice))
 }
 
 /// Feeds a column in its normal type; a column that does not fit it (a `u64` above `i64::MAX`) is fed as its text.
-fn feed_column(hasher: &mut blake3::Hasher, column: &ArrayRef, normal: &DataType) {
+fn feed_column(hasher: &mut Feed, column: &ArrayRef, normal: &DataType) {
     if column.data_type() == normal {
         return feed(hasher, column);
     }
@@ -45,7 +70,7 @@ fn feed_column(hasher: &mut blake3::Hasher, column: &ArrayRef, normal: &DataType
     }
 }
 
-fn feed(hasher: &mut blake3::Hasher, array: &ArrayRef) {
+fn feed(hasher: &mut Feed, array: &ArrayRef) {
     match array.data_type() {
         DataType::Boolean => feed_each(hasher, array.as_boolean().iter(), |hasher, value| {
             hasher.update(&[u8::from(value)]);
@@ -74,7 +99,7 @@ fn feed(hasher: &mut blake3::Hasher, array: &ArrayRef) {
     }
 }
 
-fn feed_struct(hasher: &mut blake3::Hasher, array: &ArrayRef) {
+fn feed_struct(hasher: &mut Feed, array: &ArrayRef) {
     let rows = array.as_struct();
     for row in 0..rows.len() {
         if rows.is_null(row) {
@@ -88,11 +113,7 @@ fn feed_struct(hasher: &mut blake3::Hasher, array: &ArrayRef) {
     }
 }
 
-fn feed_each<T>(
-    hasher: &mut blake3::Hasher,
-    values: impl Iterator<Item = Option<T>>,
-    mut feed_value: impl FnMut(&mut blake3::Hasher, T),
-) {
+fn feed_each<T>(hasher: &mut Feed, values: impl Iterator<Item = Option<T>>, mut feed_value: impl FnMut(&mut Feed, T)) {
     for value in values {
         match value {
             None => {
@@ -107,7 +128,7 @@ fn feed_each<T>(
 }
 
 fn feed_primitive<T: ArrowPrimitiveType, const N: usize>(
-    hasher: &mut blake3::Hasher,
+    hasher: &mut Feed,
     array: &ArrayRef,
     encode: impl Fn(T::Native) -> [u8; N],
 ) {
@@ -116,13 +137,13 @@ fn feed_primitive<T: ArrowPrimitiveType, const N: usize>(
     });
 }
 
-fn feed_bytes(hasher: &mut blake3::Hasher, bytes: &[u8]) {
+fn feed_bytes(hasher: &mut Feed, bytes: &[u8]) {
     hasher.update(&(bytes.len() as u64).to_le_bytes());
     hasher.update(bytes);
 }
 
 /// For types outside of tables (intervals, times of day): the text that Arrow shows for them.
-fn feed_text(hasher: &mut blake3::Hasher, array: &ArrayRef) {
+fn feed_text(hasher: &mut Feed, array: &ArrayRef) {
     for row in 0..array.len() {
         if array.is_null(row) {
             hasher.update(NULL);

@@ -83,6 +83,18 @@ impl TableStore for GuardedTables {
         self.reads.repeat(SCAN, Idempotent::because(READS, call)).await
     }
 
+    async fn scan_portion(
+        &self,
+        permit: &Permit,
+        table: &TableName,
+        version: TableVersion,
+        columns: Option<&[String]>,
+        portion: usize,
+    ) -> Result<Option<Vec<RecordBatch>>> {
+        let call = || self.inner.scan_portion(permit, table, version, columns, portion);
+        self.reads.repeat(SCAN, Idempotent::because(READS, call)).await
+    }
+
     async fn tables(&self) -> Result<Vec<TableName>> {
         self.reads.repeat(TABLES, Idempotent::because(READS, || self.inner.tables())).await
     }

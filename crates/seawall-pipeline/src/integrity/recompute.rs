@@ -9,7 +9,7 @@ use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use seawall_base::declare::FeatureView;
 use seawall_base::error::Result;
-use seawall_base::{Cut, Damage, Dataset, Finding, Hash, Severity};
+use seawall_base::{Computed, Cut, Damage, Dataset, Engine, Finding, Hash, Severity};
 use seawall_kernel::feature::{Retention, ViewPlan, ViewState};
 
 use crate::table_writer::conform;
@@ -17,9 +17,10 @@ use crate::table_writer::conform;
 /// What every finding is about.
 const OBJECT: &str = "online store";
 
-/// The plan of a view over its dataset.
-pub fn plan_of(view: &FeatureView, dataset: &Dataset) -> Result<Arc<ViewPlan>> {
-    Ok(Arc::new(ViewPlan::compile(view, dataset)?))
+/// The plan of a view over its dataset, and what it computes from each row first.
+pub async fn plan_of(view: &FeatureView, dataset: &Dataset, engine: &dyn Engine) -> Result<(Arc<ViewPlan>, Computed)> {
+    let computed = Computed::compile(engine, dataset, &[view]).await?;
+    Ok((Arc::new(ViewPlan::compile(view, &computed.extended(dataset))?), computed))
 }
 
 /// Folds `rows`, those of the view's dataset within `cut`, and compares with the state that a checkpoint holds.

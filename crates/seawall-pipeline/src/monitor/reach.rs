@@ -10,7 +10,7 @@ pub(super) fn reach(revision: &Revision, dataset: &str, column: Option<&str>) ->
     for view in revision.views.iter().filter(|view| view.from == dataset) {
         let is_key = column.is_some_and(|column| view.entity.iter().any(|key| key == column) || view.time == column);
         for feature in &view.features {
-            let depends = is_key || column.is_none() || feature.aggregation.column() == column;
+            let depends = is_key || column.is_none_or(|column| view.reads(feature).contains(&column));
             if depends {
                 blast.features.push(format!("{}.{}", view.id(), feature.name));
             }

@@ -51,6 +51,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/features/explain", post(features::explain))
         .route("/v1/training-sets/{name}", get(training::builds))
         .route("/v1/training-sets/{name}/build", post(training::build))
+        .route("/v1/training-sets/{name}/diff", get(training::diff))
         .route("/v1/training-sets/{name}/verify", post(training::verify))
         .route("/v1/models", get(models::list))
         .route("/v1/models/{model}", get(models::show))

@@ -1,11 +1,12 @@
 //! Building training sets and proving that they equal what was served.
 
 use axum::Json;
-use axum::extract::{Path, State};
+use axum::extract::{Path, Query, State};
 use axum::http::HeaderMap;
-use seawall_base::{Error, TableName};
+use seawall_base::{Error, TableName, TableVersion};
 use seawall_catalog::policy::Action;
-use seawall_pipeline::training::BuiltTrainingSet;
+use seawall_pipeline::training::{BuiltTrainingSet, Difference};
+use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::error::Failure;
@@ -34,6 +35,27 @@ pub(super) async fn build(
     let permit = app.access.permit(&parts.catalog, &headers, Action::BuildTrainingSet, &name).await?;
     let (built, _) = app.pipeline.build_training_set(&permit, &name, parts.clock.now()).await?;
     Ok(Json(built))
+}
+
+/// Which two builds are compared.
+#[derive(Debug, Deserialize)]
+pub(super) struct Versions {
+    from: u64,
+    until: u64,
+}
+
+/// What changed between two builds, as the caller may read their rows.
+pub(super) async fn diff(
+    State(app): State<App>,
+    Path(name): Path<String>,
+    Query(versions): Query<Versions>,
+    headers: HeaderMap,
+) -> Result<Json<Difference>, Failure> {
+    let catalog = &app.pipeline.parts().catalog;
+    let table = TableName::training_set(&name)?.to_string();
+    let permit = app.access.permit(catalog, &headers, Action::ReadRows, &table).await?;
+    let (from, until) = (TableVersion(versions.from), TableVersion(versions.until));
+    Ok(Json(app.pipeline.diff_training_set(&permit, &name, from, until).await?))
 }
 
 pub(super) async fn verify(

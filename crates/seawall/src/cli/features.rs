@@ -80,7 +80,9 @@ async fn list(global: &Global) -> Result<Exit> {
     let revision = seawall_pipeline::revision::Revision::compile(&settings, &engine).await?;
     let mut views = Vec::new();
     for view in &revision.views {
-        let plan = seawall_kernel::feature::ViewPlan::compile(view, &revision.dataset(&view.from)?.dataset)?;
+        let dataset = &revision.dataset(&view.from)?.dataset;
+        let computed = seawall_base::Computed::compile(engine.as_ref(), dataset, &[view]).await?;
+        let plan = seawall_kernel::feature::ViewPlan::compile(view, &computed.extended(dataset))?;
         views.push((view, plan.describe()));
     }
     if global.json() {

@@ -1,16 +1,22 @@
 //! `training-set`: build and list.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use clap::Subcommand;
 use seawall_base::error::Result;
-use seawall_base::{Clock, Instant, SystemClock};
+use seawall_base::{Clock, Error, Instant, Permit, SystemClock, TableName, TableVersion};
 use seawall_catalog::policy::Action;
-use seawall_pipeline::pipeline::Options;
+use seawall_pipeline::pipeline::{Options, Pipeline};
+use seawall_pipeline::training::{BuiltTrainingSet, ColumnChange, ColumnState, Difference};
 use serde_json::json;
 
 use crate::cli::Global;
 use crate::output::{Exit, count, print_json};
+use crate::progress::Bar;
+
+/// How often the progress of a build is shown.
+const SHOWN_EVERY: Duration = Duration::from_millis(200);
 
 /// Training sets.
 #[derive(Debug, Subcommand)]
@@ -34,6 +40,23 @@ Example:
         /// The training set
         name: String,
     },
+    /// What changed between two builds: what they were made of, which rows, which values
+    #[command(after_help = "\
+Example:
+  seawall training-set diff fraud 3 4 --exit-code
+
+Rows are matched by their key, values compared to the bit. With --exit-code: 3 when the builds differ.")]
+    Diff {
+        /// The training set
+        name: String,
+        /// Table version of the one build
+        from: u64,
+        /// Table version of the other
+        until: u64,
+        /// End with 3 when there is a difference
+        #[arg(long)]
+        exit_code: bool,
+    },
 }
 
 impl TrainingSet {
@@ -41,6 +64,15 @@ impl TrainingSet {
         match self {
             TrainingSet::Build { name, at } => build(global, name, *at).await,
             TrainingSet::List { name } => list(global, name).await,
+            TrainingSet::Diff { name, from, until, exit_code } => {
+                let difference = difference(global, name, *from, *until).await?;
+                if global.json() {
+                    print_json(&difference)?;
+                } else {
+                    print_difference(&difference);
+                }
+                Ok(if *exit_code && !difference.equal { Exit::Changes } else { Exit::Ok })
+            }
         }
     }
 }
@@ -54,7 +86,7 @@ async fn build(global: &Global, name: &str, at: Option<Instant>) -> Result<Exit>
     let installation = global.open().await?;
     let permit = installation.permit(Action::BuildTrainingSet, name).await?;
     let pipeline = installation.start(Arc::new(SystemClock), Options::default()).await?;
-    let (built, _) = pipeline.build_training_set(&permit, name, at.unwrap_or(SystemClock.now())).await?;
+    let built = build_watched(&pipeline, &permit, name, at.unwrap_or(SystemClock.now())).await?;
     pipeline.stop().await?;
     if global.json() {
         return print_json(&built).map(|()| Exit::Ok);
@@ -82,6 +114,20 @@ async fn build(global: &Global, name: &str, at: Option<Instant>) -> Result<Exit>
     Ok(Exit::Ok)
 }
 
+/// Builds and shows how far it is: rows of histories, each read once and swept once.
+async fn build_watched(pipeline: &Pipeline, permit: &Permit, name: &str, at: Instant) -> Result<BuiltTrainingSet> {
+    let (bar, progress) = (Bar::new("building"), Arc::default());
+    let mut building = Box::pin(pipeline.build_training_set_watched(permit, name, at, &progress));
+    let built = loop {
+        tokio::select! {
+            built = &mut building => break built,
+            () = tokio::time::sleep(SHOWN_EVERY) => bar.built(&progress),
+        }
+    };
+    bar.done();
+    built.map(|(built, _)| built)
+}
+
 async fn list(global: &Global, name: &str) -> Result<Exit> {
     let installation = global.open().await?;
     let builds = installation.catalog.training_sets(name).await?;
@@ -107,4 +153,58 @@ async fn list(global: &Global, name: &str) -> Result<Exit> {
         );
     }
     Ok(Exit::Ok)
+}
+
+async fn difference(global: &Global, name: &str, from: u64, until: u64) -> Result<Difference> {
+    if let Some(running) = crate::client::Running::find(&global.settings().data) {
+        let told = running.get(&format!("/v1/training-sets/{name}/diff?from={from}&until={until}"))?;
+        return serde_json::from_value(told)
+            .map_err(|e| Error::internal("SW0893", "the server's answer cannot be read").because(e));
+    }
+    let installation = global.open().await?;
+    let table = TableName::training_set(name)?.to_string();
+    let permit = installation.permit(Action::ReadRows, &table).await?;
+    let pipeline = installation.start(Arc::new(SystemClock), Options::default()).await?;
+    let difference = pipeline.diff_training_set(&permit, name, TableVersion(from), TableVersion(until)).await;
+    pipeline.stop().await?;
+    difference
+}
+
+fn print_difference(difference: &Difference) {
+    let Difference { training_set, from, until, .. } = difference;
+    let verdict = if difference.equal { "the same rows and values" } else { "they differ" };
+    println!("{training_set} version {} and version {}: {verdict}", from.0, until.0);
+    for part in &difference.made_of {
+        let told = |value: &Option<String>| value.clone().unwrap_or_else(|| "none".to_owned());
+        println!("  {}: {} -> {}", part.what, told(&part.from), told(&part.until));
+    }
+    let rows = &difference.rows;
+    println!(
+        "  rows: {} -> {}; {} gone, {} new, {} changed",
+        count(rows.from),
+        count(rows.until),
+        count(rows.gone),
+        count(rows.new),
+        count(rows.changed)
+    );
+    for column in &difference.columns {
+        println!("  {}: {}", column.column, change_text(column));
+    }
+}
+
+fn change_text(change: &ColumnChange) -> String {
+    match change.state {
+        ColumnState::New => "only in the later build".to_owned(),
+        ColumnState::Gone => "only in the earlier build".to_owned(),
+        ColumnState::OtherType => "of another type, so its values are not compared".to_owned(),
+        ColumnState::Changed => {
+            let nulls = format!("{} were null, {} became null", count(change.filled), count(change.emptied));
+            let null = || "null".to_owned();
+            let example = change.example.as_ref().map_or_else(String::new, |example| {
+                let (from, until) = (example.from.clone(), example.until.clone());
+                format!("; {}: {} -> {}", example.key, from.unwrap_or_else(null), until.unwrap_or_else(null))
+            });
+            format!("{} values differ, {nulls}{example}", count(change.rows))
+        }
+    }
 }

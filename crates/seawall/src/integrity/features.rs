@@ -9,7 +9,8 @@ use seawall_base::error::Result;
 use seawall_base::{Checked, Cut, Dataset, Offset, OsRng, Partition, TableName, TableStore, TableVersion};
 use seawall_catalog::integrity::Records;
 use seawall_catalog::policy::{Action, Policy};
-use seawall_lake::table::DeltaStore;
+use seawall_lake::query::{DataFusionEngine, EngineOptions};
+use seawall_lake::table::{DeltaStore, MemoryStore};
 use seawall_pipeline::integrity::{Gather, Gathered, check_view, in_schema, plan_of};
 use seawall_storage::keys::KeyRing;
 use seawall_storage::online::KeptView;
@@ -91,6 +92,8 @@ impl Wanted {
     pub async fn check(&mut self, store: Option<&DeltaStore>, tails: Vec<Gathered>, report: &mut Report) -> Result<()> {
         let Some(store) = store else { return Ok(()) };
         let permit = Policy::new(Arc::new(OsRng)).system_permit(Action::Administer, "integrity");
+        // Expressions read no table.
+        let engine = DataFusionEngine::over(Arc::new(MemoryStore::default()), EngineOptions::default())?;
         let mut checked = Checked::default();
         let tails: BTreeMap<String, Gathered> = tails.into_iter().map(|tail| (tail.dataset.clone(), tail)).collect();
         let count = self.views.len();
@@ -102,7 +105,7 @@ impl Wanted {
                 continue;
             };
             let table = TableName::dataset(&view.declared.from)?;
-            let plan = plan_of(&view.declared, &view.dataset)?;
+            let (plan, computed) = plan_of(&view.declared, &view.dataset, &engine).await?;
             let columns = plan.input_columns();
             let mut rows = match store.scan(&permit, &table, view.version, Some(&columns)).await {
                 Ok(rows) => rows,
@@ -115,6 +118,7 @@ impl Wanted {
                 Some(schema) => rows.extend(in_schema(&tail.rows, &schema)?),
                 None => rows.extend(tail.rows.iter().cloned()),
             }
+            let rows = computed.apply_all(rows).await?;
             let kept = view.kept;
             checked.findings.extend(blocking(move || check_view(&plan, &kept.cut, &kept.state, &rows)).await?);
         }

@@ -87,6 +87,21 @@ fn a_query_says_how_many_rows_it_wants_and_of_which_version() {
     let known: serde_json::Value = serde_json::from_str(&server.get("/v1/training-sets/next_amount").1).unwrap();
     assert_eq!((&known["key"], known["builds"].as_array().unwrap().len()), (&json!(["event_id"]), 2));
     assert_eq!(known["builds"][1]["fingerprint"], after["fingerprint"]);
+    let diff = |from: &serde_json::Value, until: &serde_json::Value| {
+        let (status, told) = server.get(&format!("/v1/training-sets/next_amount/diff?from={from}&until={until}"));
+        (status, serde_json::from_str::<serde_json::Value>(&told).unwrap())
+    };
+    let (status, told) = diff(&before["version"], &after["version"]);
+    assert_eq!((status, &told["equal"]), (200, &json!(false)), "{told}");
+    assert_eq!(told["rows"], json!({"from": 0, "until": 1, "gone": 0, "new": 1, "changed": 0}));
+    assert_eq!(told["made_of"][0]["what"], "input events");
+    assert_eq!(diff(&after["version"], &after["version"]).1["equal"], true);
+    let (status, unknown) = diff(&after["version"], &json!(77));
+    assert_eq!((status, &unknown["error"]["code"]), (404, &json!("SW0812")), "{unknown}");
+    let versions = [before["version"].to_string(), after["version"].to_string()];
+    let words = ["training-set", "diff", "next_amount", &versions[0], &versions[1], "--exit-code"];
+    let said = project.run(&words).expect(3);
+    assert!(said.stdout.contains("1 new"), "{}", said.stdout);
     let (status, refused) = server.post("/v1/query", &json!({"sql": many, "rows_max": "all"}).to_string());
     assert_eq!((status, &refused["error"]["code"]), (400, &json!("SW0886")));
     server.terminate();

@@ -13,6 +13,7 @@ mod contracts;
 mod declarations;
 mod demo;
 mod evolution;
+mod expressions;
 mod flights;
 mod ingest;
 mod integrity;

@@ -3,7 +3,7 @@
 use super::super::model::OtherDeclaration;
 use super::super::parse::Declaration;
 use super::super::yaml::Node;
-use super::{Resolver, kept, view_input};
+use super::{Resolver, kept};
 
 impl<'a> Resolver<'a> {
     pub(super) fn other(&mut self, declaration: &Declaration) -> Option<OtherDeclaration> {
@@ -53,7 +53,7 @@ impl<'a> Resolver<'a> {
             self.column(column, entry);
         }
         for aggregate in node.get("columns").map(Node::entries).unwrap_or_default() {
-            let input = aggregate.node.entries().iter().find(|entry| view_input(&entry.key)).map(|entry| &entry.node);
+            let input = aggregate.node.entries().first().map(|entry| &entry.node);
             if let Some(column) = input.filter(|column| column.text() != Some("*")) {
                 self.column(column, entry);
             }

@@ -8,7 +8,10 @@ use super::super::diagnostic::{Draft, Report};
 use super::super::source::Place;
 use super::super::words::{bytes, identifier, listed, name_problem, nearest_span, suggest};
 use super::super::yaml::{Entry, Node, Scalar, ScalarKind, Value, shorten};
-use super::{Keys, Least, Record, Shape, Unknown, Variants, head, reference_reads, stable_id_reads};
+use super::{
+    Keys, LIFETIME, Least, Record, Shape, Unknown, Variants, WINDOW_MAX, WINDOW_MIN, head, reference_reads,
+    stable_id_reads,
+};
 
 /// Checks `node` against `record`; true when nothing was found wrong.
 pub(crate) fn check_record(node: &Node, record: &'static Record, report: &mut Report) -> bool {
@@ -44,6 +47,7 @@ impl Checker<'_> {
             Shape::Name | Shape::Versioned | Shape::StableId | Shape::Reference => self.texts(node, shape, what),
             Shape::Port => self.port(node, what),
             Shape::Span(least) => self.span(node, *least, what),
+            Shape::Window => self.window(node, what),
             Shape::Size => self.size(node, what),
             Shape::Bool | Shape::OnlyBool(_) => self.boolean(node, shape, what),
             Shape::Integer { .. } | Shape::Number { .. } => self.number(node, shape, what),
@@ -156,6 +160,25 @@ impl Checker<'_> {
                 let message = format!("{what}: {}", error.message());
                 self.report.error(error.code(), message, node.place).help(help);
             }
+        }
+    }
+
+    fn window(&mut self, node: &Node, what: &str) {
+        let Some(scalar) = node.scalar() else {
+            self.wrong(node, what, &Shape::Window);
+            return;
+        };
+        if scalar.text == LIFETIME {
+            return;
+        }
+        let Ok(window) = Span::from_str(&scalar.text) else {
+            self.span(node, Least::Positive, what);
+            return;
+        };
+        if window < WINDOW_MIN || window > WINDOW_MAX {
+            self.report
+                .error("SW0125", format!("{what} is out of bounds"), node.place)
+                .help(format!("give a length from {WINDOW_MIN} to {WINDOW_MAX}, or {LIFETIME} for every row so far"));
         }
     }
 

@@ -86,6 +86,7 @@ impl Shape {
             Shape::Span(Least::Positive) => {
                 json!({"type": "string", "pattern": "^0*[1-9][0-9]*(us|ms|s|m|h|d|w)$"})
             }
+            Shape::Window => json!({"type": "string", "pattern": "^(lifetime|0*[1-9][0-9]*(us|ms|s|m|h|d|w))$"}),
             Shape::Size => json!({"type": "string", "pattern": SIZE_PATTERN}),
             Shape::Bool => json!({"type": "boolean"}),
             Shape::OnlyBool(value) => json!({"const": value}),

@@ -91,6 +91,32 @@ fn variables() {
 }
 
 #[test]
+fn expressions_of_features() {
+    check("x.yaml", &view("{n: {count: '*', where: amount_eur > 100, window: 1h}}"), &[]);
+    check("x.yaml", &view("{n: {sum: amount_eur * 2, window: 1h}}"), &[]);
+    check("x.yaml", &view("{n: {count: '*', where: amount_euro > 100, window: 1h}}"), &["SW0135 6:35"]);
+    check("x.yaml", &view("{n: {sum: amount_eur * rate, window: 1h}}"), &["SW0135 6:21"]);
+    check("x.yaml", &view("{n: {count: '*', where: amount_eur >, window: 1h}}"), &["SW0185 6:35"]);
+    check("x.yaml", &view("{n: {count: '*', where: 1 = 1, window: 1h}}"), &["SW0185 6:35"]);
+    check("x.yaml", &view("{n: {count: '*', where: now() > paid_at, window: 1h}}"), &["SW0185 6:35"]);
+    check("x.yaml", &view("{n: {count: '*', where: current_date > paid_at, window: 1h}}"), &["SW0185 6:35"]);
+    check("x.yaml", &view("{n: {count: '*', where: '*', window: 1h}}"), &["SW0185 6:35"]);
+    let other = "{n: {count: '*', where: amount_eur > (select max(amount_eur) from payments), window: 1h}}";
+    check("x.yaml", &view(other), &["SW0185 6:35"]);
+    check("x.yaml", &view("{n: {sum: outcomes.amount_eur, window: 1h}}"), &["SW0185 6:21"]);
+    check("x.yaml", &view("{n: {count: '*', where: country, window: 1h}}"), &["SW0309 6:15"]);
+    check("x.yaml", &view("{n: {ratio: {count: '*', where: amount_eur > 5}, to: {count: '*'}, window: 1h}}"), &[]);
+    check("x.yaml", &view("{n: {ratio: {count: '*'}, window: 1h}}"), &["SW0124 6:15"]);
+    check("x.yaml", &view("{n: {ratio: {mean: amount_eur}, to: {count: '*'}, window: 1h}}"), &["SW0123 6:24"]);
+    check("x.yaml", &view("{n: {ratio: {count: '*'}, to: {sum: country}, window: 1h}}"), &["SW0301 6:15"]);
+    check("x.yaml", &view("{n: {rate: '*', per: 1h, window: 1d}}"), &[]);
+    check("x.yaml", &view("{n: {rate: '*', window: 1d}}"), &["SW0124 6:15"]);
+    check("x.yaml", &view("{n: {rate: '*', per: 1h, window: lifetime}}"), &["SW0302 6:15"]);
+    check("x.yaml", &view("{n: {latest: country, where: amount_eur > 5, ttl: 30d}}"), &[]);
+    check("x.yaml", &view("{n: {time_since_first: '*', where: amount_eur > 5}}"), &[]);
+}
+
+#[test]
 fn feature_views() {
     check("x.yaml", &view("{n: {count: '*', window: 1h}}"), &[]);
     check("x.yaml", &view("{}"), &["SW0125 6:11"]);
@@ -103,6 +129,12 @@ fn feature_views() {
     check("x.yaml", &view("{n: {count: '*', sum: amount_eur, window: 1h}}"), &["SW0141 6:16"]);
     check("x.yaml", &view("{n: {count: '*', window: 1h, edge: smooth}}"), &["SW0125 6:46"]);
     check("x.yaml", &view("{n: {quantile: amount_eur, window: 1h}}"), &["SW0124 6:15"]);
+    check("x.yaml", &view("{n: {count: '*', window: 59s}}"), &["SW0125 6:36"]);
+    check("x.yaml", &view("{n: {count: '*', window: 732d}}"), &["SW0125 6:36"]);
+    check("x.yaml", &view("{n: {count: '*', window: 731d}}"), &[]);
+    check("x.yaml", &view("{n: {count: '*', window: lifetime}}"), &[]);
+    check("x.yaml", &view("{n: {count: '*', window: life}}"), &["SW0108 6:36"]);
+    check("x.yaml", &view("{n: {count: '*', window: lifetime, edge: exact}}"), &["SW0125 6:46"]);
     check("x.yaml", &view("{n: {time_since: paid_at}}"), &["SW0125 6:28"]);
     check("x.yaml", &view("{n: {sum: amount_euro, window: 1h}}"), &["SW0135 6:21"]);
     check(

@@ -58,7 +58,13 @@ fn shop() -> Project {
     let mut card = view("card", 1);
     let aggregation = Aggregation::Sum { column: "amount".to_owned() };
     let window = Some(Span::HOUR);
-    card.features.push(Feature { name: "sum".to_owned(), aggregation, window, edge: WindowEdge::Sawtooth });
+    card.features.push(Feature {
+        name: "sum".to_owned(),
+        aggregation,
+        window,
+        edge: WindowEdge::Sawtooth,
+        filter: None,
+    });
     let mut fraud = training_set("fraud", &["card@1"]);
     fraud.context.push(("is_large".to_owned(), "amount > 1000".to_owned()));
     let mut project = project(vec![card], vec![fraud]);

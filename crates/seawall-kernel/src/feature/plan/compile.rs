@@ -3,12 +3,12 @@
 use std::sync::Arc;
 
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, TimeUnit};
-use seawall_base::declare::{Aggregation, Feature, FeatureView};
+use seawall_base::declare::{Aggregation, Feature, FeatureView, Measure, Part, WindowEdge};
 use seawall_base::error::Result;
 use seawall_base::{Dataset, Error, Span};
 
 use super::super::key::not_a_key;
-use super::{Compute, InputColumn, Slot, ViewPlan};
+use super::{Compute, InputColumn, Reach, Slot, ViewPlan};
 use crate::aggregate::{Aggregate, Class, Finish, Kind};
 use crate::window::Level;
 
@@ -113,32 +113,134 @@ struct Compiler<'a> {
 
 impl Compiler<'_> {
     fn feature(&mut self, feature: &Feature) -> Result<(Compute, DataType)> {
-        let column = match feature.aggregation.column() {
-            Some(name) => Some(self.input(feature, name)?),
+        let filter = match &feature.filter {
+            Some(name) => Some(self.filter(feature, name)?),
             None => None,
         };
         if let Some(window) = feature.window {
             self.check_window(feature, window)?;
         }
-        match (&feature.aggregation, column) {
-            (Aggregation::Latest { .. }, Some(column)) => {
+        let ttl = feature.window;
+        match &feature.aggregation {
+            Aggregation::Latest { column } => {
+                let column = self.input(feature, column)?;
                 let data_type = self.columns[column].data_type.clone();
-                Ok((Compute::Latest { column, ttl: feature.window }, data_type))
+                let compute = match filter {
+                    None => Compute::Latest { column, ttl },
+                    Some(_) => {
+                        let slot = self.slot(Kind::Newest, Some(column), filter);
+                        Compute::OneRow { slot, is_age: false, ttl }
+                    }
+                };
+                Ok((compute, data_type))
             }
-            (Aggregation::TimeSince, _) => Ok((Compute::TimeSince { ttl: feature.window }, DataType::Float64)),
-            _ => self.windowed(feature, column),
+            Aggregation::TimeSince if filter.is_none() => Ok((Compute::TimeSince { ttl }, DataType::Float64)),
+            Aggregation::TimeSince => {
+                let slot = self.slot(Kind::Newest, None, filter);
+                Ok((Compute::OneRow { slot, is_age: true, ttl }, DataType::Float64))
+            }
+            Aggregation::TimeSinceFirst => {
+                let slot = self.slot(Kind::Oldest, None, filter);
+                Ok((Compute::OneRow { slot, is_age: true, ttl: None }, DataType::Float64))
+            }
+            Aggregation::Ratio { of, to } => {
+                let (of, to) = (self.part(feature, of)?, self.part(feature, to)?);
+                Ok((Compute::Ratio { of, to, reach: self.reach(feature)? }, DataType::Float64))
+            }
+            Aggregation::Rate { column, per } => self.rate(feature, column.as_deref(), filter, *per),
+            _ => self.windowed(feature, filter),
         }
     }
 
-    fn windowed(&mut self, feature: &Feature, column: Option<usize>) -> Result<(Compute, DataType)> {
-        let Some(window) = feature.window else {
-            let message = format!("feature {} of {} has no window", feature.name, self.view.id());
-            return Err(Error::invalid("SW0302", message).hint("add one, for example window: 24h"));
+    fn windowed(&mut self, feature: &Feature, filter: Option<usize>) -> Result<(Compute, DataType)> {
+        let column = match feature.aggregation.columns().first() {
+            Some(name) => Some(self.input(feature, name)?),
+            None => None,
         };
+        let reach = self.reach(feature)?;
         let (kind, finish, data_type) = self.aggregation(feature, column)?;
-        let class = column.map_or(Class::Integer, |column| self.columns[column].class);
-        let slot = self.slot(Aggregate { kind, scale: class.scale() }, column, class);
-        Ok((Compute::Window { slot, finish, window, edge: feature.edge }, data_type))
+        let slot = self.slot(kind, column, filter);
+        Ok((Compute::Window { slot, finish, reach }, data_type))
+    }
+
+    fn rate(
+        &mut self,
+        feature: &Feature,
+        column: Option<&str>,
+        filter: Option<usize>,
+        per: Span,
+    ) -> Result<(Compute, DataType)> {
+        let reach = self.reach(feature)?;
+        if reach == Reach::Lifetime || per <= Span::ZERO {
+            let message = format!("feature {} of {} is no rate", feature.name, self.view.id());
+            return Err(Error::invalid("SW0302", message)
+                .hint("a rate has a window with a beginning, and a unit of time: per: 1h"));
+        }
+        let slot = match column {
+            None => self.slot(Kind::Rows, None, filter),
+            Some(name) => {
+                let column = self.number(feature, name)?;
+                self.slot(Kind::Sum, Some(column), filter)
+            }
+        };
+        Ok((Compute::Rate { slot, per, reach }, DataType::Float64))
+    }
+
+    /// The accumulator of one side of a ratio.
+    fn part(&mut self, feature: &Feature, part: &Part) -> Result<usize> {
+        let filter = match &part.filter {
+            Some(name) => Some(self.filter(feature, name)?),
+            None => None,
+        };
+        Ok(match &part.measure {
+            Measure::Count { column: None } => self.slot(Kind::Rows, None, filter),
+            Measure::Count { column: Some(name) } => {
+                let column = self.input(feature, name)?;
+                self.slot(Kind::Count, Some(column), filter)
+            }
+            Measure::Sum { column } => {
+                let column = self.number(feature, column)?;
+                self.slot(Kind::Sum, Some(column), filter)
+            }
+        })
+    }
+
+    fn reach(&self, feature: &Feature) -> Result<Reach> {
+        match (feature.edge, feature.window) {
+            (WindowEdge::Lifetime, _) => Ok(Reach::Lifetime),
+            (edge, Some(window)) => Ok(Reach::Since { window, edge }),
+            (_, None) => {
+                let message = format!("feature {} of {} has no window", feature.name, self.view.id());
+                Err(Error::invalid("SW0302", message).hint("add one, for example window: 24h, or window: lifetime"))
+            }
+        }
+    }
+
+    /// The input column that decides whether a row counts.
+    fn filter(&mut self, feature: &Feature, name: &str) -> Result<usize> {
+        let column = self.input(feature, name)?;
+        let found = &self.columns[column];
+        if found.class == Class::Boolean {
+            return Ok(column);
+        }
+        let message = format!("feature {} of {}: `{name}` is {}", feature.name, self.view.id(), found.data_type);
+        Err(Error::invalid("SW0309", message).hint("`where` is a condition: compare, for example `amount > 100`"))
+    }
+
+    /// An input column of numbers.
+    fn number(&mut self, feature: &Feature, name: &str) -> Result<usize> {
+        let column = self.input(feature, name)?;
+        self.check_number(feature, &self.columns[column])?;
+        Ok(column)
+    }
+
+    fn check_number(&self, feature: &Feature, column: &InputColumn) -> Result<()> {
+        if column.class.is_number() {
+            return Ok(());
+        }
+        let what = format!("feature {} of {}", feature.name, self.view.id());
+        let message = format!("{what} needs a number, but {} is {}", column.name, column.data_type);
+        Err(Error::invalid("SW0301", message).hint("count, distinct, min, max, first, last and latest take any type"))
     }
 
     fn aggregation(&self, feature: &Feature, column: Option<usize>) -> Result<(Kind, Finish, DataType)> {
@@ -147,14 +249,11 @@ impl Compiler<'_> {
         };
         let scale = column.class.scale();
         let same = column.data_type.clone();
-        if needs_numbers(&feature.aggregation) && !column.class.is_number() {
-            let what = format!("feature {} of {}", feature.name, self.view.id());
-            let message = format!("{what} needs a number, but {} is {}", column.name, column.data_type);
-            return Err(Error::invalid("SW0301", message)
-                .hint("count, distinct, min, max, first, last and latest take any type"));
+        if needs_numbers(&feature.aggregation) {
+            self.check_number(feature, column)?;
         }
         Ok(match &feature.aggregation {
-            Aggregation::Count { .. } | Aggregation::TimeSince => (Kind::Count, Finish::Count, DataType::Int64),
+            Aggregation::Count { .. } => (Kind::Count, Finish::Count, DataType::Int64),
             Aggregation::Sum { .. } => match column.class {
                 Class::Float => (Kind::Sum, Finish::SumOfFloats, DataType::Float64),
                 Class::Decimal { scale } => (Kind::Sum, Finish::SumOfDecimals, DataType::Decimal128(38, scale)),
@@ -162,10 +261,11 @@ impl Compiler<'_> {
             },
             Aggregation::Mean { .. } => (Kind::Sum, Finish::Mean { scale }, DataType::Float64),
             Aggregation::Variance { .. } => (Kind::Moments, Finish::Variance { scale }, DataType::Float64),
+            Aggregation::StdDev { .. } => (Kind::Moments, Finish::StdDev { scale }, DataType::Float64),
             Aggregation::Min { .. } => (Kind::Min, Finish::Held, same),
             Aggregation::Max { .. } => (Kind::Max, Finish::Held, same),
             Aggregation::First { .. } => (Kind::First, Finish::Held, same),
-            Aggregation::Last { .. } | Aggregation::Latest { .. } => (Kind::Last, Finish::Held, same),
+            Aggregation::Last { .. } => (Kind::Last, Finish::Held, same),
             Aggregation::Distinct { .. } => (Kind::Distinct, Finish::Distinct, DataType::Int64),
             Aggregation::Quantile { q, .. } => {
                 if !(0.0..=1.0).contains(q) {
@@ -173,6 +273,14 @@ impl Compiler<'_> {
                     return Err(Error::invalid("SW0306", message).hint("q lies between 0 and 1, for example 0.95"));
                 }
                 (Kind::Quantile, Finish::Quantile { q: *q }, DataType::Float64)
+            }
+            Aggregation::Latest { .. }
+            | Aggregation::TimeSince
+            | Aggregation::TimeSinceFirst
+            | Aggregation::Ratio { .. }
+            | Aggregation::Rate { .. } => {
+                let message = format!("feature {} of {} is no plain aggregate", feature.name, self.view.id());
+                return Err(Error::internal("SW0307", message));
             }
         })
     }
@@ -198,10 +306,12 @@ impl Compiler<'_> {
         Ok(self.columns.len() - 1)
     }
 
-    fn slot(&mut self, aggregate: Aggregate, column: Option<usize>, class: Class) -> usize {
-        let same = |slot: &Slot| slot.aggregate == aggregate && slot.column == column;
+    fn slot(&mut self, kind: Kind, column: Option<usize>, filter: Option<usize>) -> usize {
+        let class = column.map_or(Class::Integer, |column| self.columns[column].class);
+        let aggregate = Aggregate { kind, scale: class.scale() };
+        let same = |slot: &Slot| slot.aggregate == aggregate && slot.column == column && slot.filter == filter;
         self.slots.iter().position(same).unwrap_or_else(|| {
-            self.slots.push(Slot { aggregate, column, class, levels: [false; 3], places: [0; 3] });
+            self.slots.push(Slot { aggregate, column, filter, class, levels: [false; 3], places: [0; 3] });
             self.slots.len() - 1
         })
     }
@@ -212,6 +322,8 @@ fn needs_numbers(aggregation: &Aggregation) -> bool {
         Aggregation::Sum { .. }
         | Aggregation::Mean { .. }
         | Aggregation::Variance { .. }
+        | Aggregation::StdDev { .. }
+        | Aggregation::Rate { .. }
         | Aggregation::Quantile { .. } => true,
         Aggregation::Count { .. }
         | Aggregation::Min { .. }
@@ -220,17 +332,23 @@ fn needs_numbers(aggregation: &Aggregation) -> bool {
         | Aggregation::Last { .. }
         | Aggregation::Distinct { .. }
         | Aggregation::Latest { .. }
-        | Aggregation::TimeSince => false,
+        | Aggregation::Ratio { .. }
+        | Aggregation::TimeSince
+        | Aggregation::TimeSinceFirst => false,
     }
 }
 
 /// Chooses the levels of each slot by its longest window and gives each a place in the tiles.
 fn place(slots: &mut [Slot], features: &[Compute]) -> [Vec<usize>; 3] {
     for feature in features {
-        let Compute::Window { slot, window, .. } = feature else { continue };
-        for level in Level::ALL {
-            let worth_it = window.0 >= TILES_PER_WINDOW_MIN * level.span().0;
-            slots[*slot].levels[level as usize] |= level == Level::Minute || worth_it;
+        for (slot, reach) in feature.slots() {
+            for level in Level::ALL {
+                let worth_it = match reach {
+                    Reach::Lifetime => true,
+                    Reach::Since { window, .. } => window.0 >= TILES_PER_WINDOW_MIN * level.span().0,
+                };
+                slots[slot].levels[level as usize] |= level == Level::Minute || worth_it;
+            }
         }
     }
     let mut levels = [const { Vec::new() }; 3];

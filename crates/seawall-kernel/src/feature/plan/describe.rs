@@ -1,10 +1,10 @@
 //! What a view computes, in words: the hop and the error of a sawtooth window are never hidden.
 
 use seawall_base::Span;
-use seawall_base::declare::{Aggregation, WindowEdge};
+use seawall_base::declare::{Aggregation, Feature, Measure, Part};
 
-use super::ViewPlan;
-use crate::window::hop;
+use super::{Compute, ViewPlan};
+use crate::window::Level;
 
 /// One feature in words.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
@@ -22,22 +22,43 @@ pub struct FeatureDescription {
 impl ViewPlan {
     /// One description per feature, in declared order.
     pub fn describe(&self) -> Vec<FeatureDescription> {
-        let describe = |feature: &seawall_base::declare::Feature| {
-            let what = aggregation_text(&feature.aggregation);
-            let of_newest_row = matches!(feature.aggregation, Aggregation::Latest { .. } | Aggregation::TimeSince);
-            let (text, hop) = match feature.window {
-                None => (what, None),
-                Some(ttl) if of_newest_row => (format!("{what}, if it is younger than {ttl}"), None),
-                Some(window) if feature.edge == WindowEdge::Exact => (format!("{what} over exactly {window}"), None),
-                Some(window) => {
-                    let hop = hop(window).span();
-                    let span = format!("{window} and up to {hop} more");
-                    (format!("{what} over {span}: the window begins on a multiple of {hop}"), Some(hop))
-                }
-            };
-            FeatureDescription { name: feature.name.clone(), text, hop, sawtooth_error: hop }
-        };
-        self.view().features.iter().map(describe).collect()
+        let features = self.view().features.iter().zip(&self.features);
+        features.map(|(feature, compute)| describe(feature, compute)).collect()
+    }
+}
+
+fn describe(feature: &Feature, compute: &Compute) -> FeatureDescription {
+    let mut what = aggregation_text(&feature.aggregation);
+    if let Some(filter) = &feature.filter {
+        what = format!("{what} where {filter}");
+    }
+    let reach = match compute {
+        Compute::Window { reach, .. } | Compute::Ratio { reach, .. } | Compute::Rate { reach, .. } => Some(*reach),
+        Compute::Latest { .. } | Compute::TimeSince { .. } | Compute::OneRow { .. } => None,
+    };
+    let hop = reach.and_then(|reach| reach.hop()).map(Level::span);
+    let text = match (reach, feature.window, hop) {
+        (None, None, _) => what,
+        (None, Some(ttl), _) => format!("{what}, if it is younger than {ttl}"),
+        (Some(_), None, _) => format!("{what} over all rows so far"),
+        (Some(_), Some(window), None) => format!("{what} over exactly {window}"),
+        (Some(_), Some(window), Some(hop)) => {
+            let span = format!("{window} and up to {hop} more");
+            format!("{what} over {span}: the window begins on a multiple of {hop}")
+        }
+    };
+    FeatureDescription { name: feature.name.clone(), text, hop, sawtooth_error: hop }
+}
+
+fn part_text(part: &Part) -> String {
+    let what = match &part.measure {
+        Measure::Count { column: None } => "number of rows".to_owned(),
+        Measure::Count { column: Some(column) } => format!("number of values of {column}"),
+        Measure::Sum { column } => format!("sum of {column}"),
+    };
+    match &part.filter {
+        Some(filter) => format!("{what} where {filter}"),
+        None => what,
     }
 }
 
@@ -56,5 +77,10 @@ fn aggregation_text(aggregation: &Aggregation) -> String {
         Aggregation::Quantile { column, q } => format!("quantile {q} of {column}, within 1 %"),
         Aggregation::Latest { column } => format!("{column} of the newest row"),
         Aggregation::TimeSince => "seconds since the newest row".to_owned(),
+        Aggregation::TimeSinceFirst => "seconds since the first row".to_owned(),
+        Aggregation::StdDev { column } => format!("sample standard deviation of {column}"),
+        Aggregation::Rate { column: None, per } => format!("rows per {per}"),
+        Aggregation::Rate { column: Some(column), per } => format!("sum of {column} per {per}"),
+        Aggregation::Ratio { of, to } => format!("{} over {}", part_text(of), part_text(to)),
     }
 }

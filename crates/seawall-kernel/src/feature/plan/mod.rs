@@ -40,6 +40,8 @@ pub(crate) struct Slot {
     pub aggregate: Aggregate,
     /// Of which input column; none for rows.
     pub column: Option<usize>,
+    /// The input column that must be true for a row to count.
+    pub filter: Option<usize>,
     /// What the column holds.
     pub class: Class,
     /// At which levels there are tiles.
@@ -57,10 +59,35 @@ pub(crate) enum Compute {
         slot: usize,
         /// What is made of it.
         finish: Finish,
-        /// Length of the window.
-        window: Span,
-        /// Where it begins.
-        edge: WindowEdge,
+        /// The window.
+        reach: Reach,
+    },
+    /// Of the rows in a window, one accumulator over another.
+    Ratio {
+        /// What is divided.
+        of: usize,
+        /// By what.
+        to: usize,
+        /// The window.
+        reach: Reach,
+    },
+    /// Of the rows in a window, per unit of time.
+    Rate {
+        /// The accumulator.
+        slot: usize,
+        /// The unit of time.
+        per: Span,
+        /// The window.
+        reach: Reach,
+    },
+    /// Of the newest or the first row among those that pass a filter.
+    OneRow {
+        /// The accumulator, which holds the row.
+        slot: usize,
+        /// Whether its age is meant, or its value.
+        is_age: bool,
+        /// Time to live.
+        ttl: Option<Span>,
     },
     /// A value of the newest row.
     Latest {
@@ -76,14 +103,69 @@ pub(crate) enum Compute {
     },
 }
 
+/// The window of a feature.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Reach {
+    /// Every row.
+    Lifetime,
+    /// The rows since a beginning.
+    Since {
+        /// Length of the window.
+        window: Span,
+        /// Where it begins.
+        edge: WindowEdge,
+    },
+}
+
+impl Reach {
+    /// The first instant inside the window of a decision at `at`; none when it has no beginning.
+    pub fn first_inside(&self, at: Instant) -> Option<Instant> {
+        match self {
+            Reach::Lifetime => None,
+            Reach::Since { window, edge } => Some(first_inside(*edge, *window, at)),
+        }
+    }
+
+    /// The time from the beginning of the window to a decision at `at`, in microseconds; zero when it has no beginning.
+    pub fn length(&self, at: Instant) -> u128 {
+        match self {
+            Reach::Lifetime => 0,
+            Reach::Since { window, edge: WindowEdge::Exact } => window.0.unsigned_abs().into(),
+            Reach::Since { window, edge } => {
+                (i128::from(at.0) - i128::from(first_inside(*edge, *window, at).0)).unsigned_abs()
+            }
+        }
+    }
+
+    /// By how much it advances, where that is no matter of rows.
+    pub fn hop(&self) -> Option<Level> {
+        match self {
+            Reach::Lifetime | Reach::Since { edge: WindowEdge::Exact | WindowEdge::Lifetime, .. } => None,
+            Reach::Since { window, edge: WindowEdge::Sawtooth } => Some(hop(*window)),
+        }
+    }
+}
+
 impl Compute {
     /// The first instant inside the window of a decision at `at`; none when the window has no beginning.
     pub fn first_inside(&self, at: Instant) -> Option<Instant> {
         match self {
-            Compute::Window { window, edge, .. } => Some(first_inside(*edge, *window, at)),
-            Compute::Latest { ttl, .. } | Compute::TimeSince { ttl } => {
+            Compute::Window { reach, .. } | Compute::Ratio { reach, .. } | Compute::Rate { reach, .. } => {
+                reach.first_inside(at)
+            }
+            Compute::Latest { ttl, .. } | Compute::TimeSince { ttl } | Compute::OneRow { ttl, .. } => {
                 ttl.map(|ttl| first_inside(WindowEdge::Exact, ttl, at))
             }
+        }
+    }
+
+    /// The accumulators that it merges, each over its window.
+    pub fn slots(&self) -> Vec<(usize, Reach)> {
+        match self {
+            Compute::Window { slot, reach, .. } | Compute::Rate { slot, reach, .. } => vec![(*slot, *reach)],
+            Compute::Ratio { of, to, reach } => vec![(*of, *reach), (*to, *reach)],
+            Compute::OneRow { slot, .. } => vec![(*slot, Reach::Lifetime)],
+            Compute::Latest { .. } | Compute::TimeSince { .. } => Vec::new(),
         }
     }
 }
@@ -123,11 +205,15 @@ impl ViewPlan {
         &self.entity
     }
 
-    /// The columns that rows must have to be received or swept: entity, time, values, primary key and system columns,
-    /// each once.
+    /// The columns of the dataset that the view needs: entity, time, values, what its expressions read, primary key and
+    /// system columns, each once. Rows to be received or swept also have the computed columns, see
+    /// [`seawall_base::Computed`].
     pub fn input_columns(&self) -> Vec<String> {
         let mut names: Vec<String> = Vec::new();
-        let values = self.columns.iter().map(|column| column.name.as_str());
+        let values = self.columns.iter().flat_map(|column| match self.view.expression(&column.name) {
+            Some(expression) => expression.columns.iter().map(String::as_str).collect(),
+            None => vec![column.name.as_str()],
+        });
         let entity = self.view.entity.iter().map(String::as_str);
         let key = self.primary_key.iter().map(String::as_str);
         for name in entity.chain([self.view.time.as_str()]).chain(values).chain(key).chain(column::SYSTEM) {
@@ -198,20 +284,21 @@ impl ViewPlan {
         let mut tiles_from = [i64::MAX; 3];
         let mut windows_from = oldest_at;
         for feature in &self.features {
-            let Compute::Window { slot, window, edge, .. } = feature else { continue };
-            let first = first_inside(*edge, *window, oldest_at);
-            windows_from = windows_from.min(first);
-            let tail = match edge {
-                WindowEdge::Exact => Level::Minute,
-                WindowEdge::Sawtooth => hop(*window),
-            };
-            if *edge == WindowEdge::Exact {
-                rows_from = rows_from.min(Level::Minute.tile(first));
-            }
-            for level in Level::ALL {
-                if self.slots[*slot].levels[level as usize] {
-                    let from = self.tiles_needed_from(*slot, level, tail, first, oldest_at);
-                    tiles_from[level as usize] = tiles_from[level as usize].min(from);
+            for (slot, reach) in feature.slots() {
+                let first = reach.first_inside(oldest_at).unwrap_or(Instant::MIN);
+                windows_from = windows_from.min(first);
+                let tail = match reach {
+                    Reach::Lifetime => Level::Day,
+                    Reach::Since { .. } => reach.hop().unwrap_or(Level::Minute),
+                };
+                if matches!(reach, Reach::Since { edge: WindowEdge::Exact, .. }) {
+                    rows_from = rows_from.min(Level::Minute.tile(first));
+                }
+                for level in Level::ALL {
+                    if self.slots[slot].levels[level as usize] {
+                        let from = self.tiles_needed_from(slot, level, tail, first, oldest_at);
+                        tiles_from[level as usize] = tiles_from[level as usize].min(from);
+                    }
                 }
             }
         }

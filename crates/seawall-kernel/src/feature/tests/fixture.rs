@@ -93,7 +93,7 @@ pub fn dataset() -> Dataset {
 }
 
 pub fn feature(name: &str, aggregation: Aggregation, window: Option<&str>, edge: WindowEdge) -> Feature {
-    Feature { name: name.into(), aggregation, window: window.map(|w| w.parse().unwrap()), edge }
+    Feature { name: name.into(), aggregation, window: window.map(|w| w.parse().unwrap()), edge, filter: None }
 }
 
 pub fn view(features: Vec<Feature>) -> FeatureView {
@@ -104,6 +104,7 @@ pub fn view(features: Vec<Feature>) -> FeatureView {
         from: "payments".into(),
         time: "paid_at".into(),
         features,
+        computed: Vec::new(),
     }
 }
 

@@ -10,19 +10,19 @@ use seawall_base::{Cut, FeatureStatus, Instant, Offset, Partition};
 use super::fixture::{Payment, Plain, batch, dataset, feature, key, own, plain_row, plan, view};
 use crate::feature::{Decisions, EntityKey, Retention, ViewPlan, ViewState, entity_keys, explain, key_hashes, sweep};
 
-fn column(name: &str) -> String {
+pub(super) fn column(name: &str) -> String {
     name.to_owned()
 }
 
-fn count(window: &str, edge: WindowEdge) -> Feature {
+pub(super) fn count(window: &str, edge: WindowEdge) -> Feature {
     feature("count", Aggregation::Count { column: None }, Some(window), edge)
 }
 
-fn at(text: &str) -> Instant {
+pub(super) fn at(text: &str) -> Instant {
     text.parse().unwrap()
 }
 
-fn bits(x: f64) -> Plain {
+pub(super) fn bits(x: f64) -> Plain {
     Plain::Bits(x.to_bits())
 }
 
@@ -35,11 +35,17 @@ fn live(plan: &Arc<ViewPlan>, rows: &[Payment], known: &str) -> ViewState {
 }
 
 /// The values of card `c`, shop 1 at `when`, known as of `known`, from a live state and from a sweep, which must agree.
-fn values(features: Vec<Feature>, rows: &[Payment], when: &str, known: &str, id: Option<&str>) -> Vec<Plain> {
+pub(super) fn values(
+    features: Vec<Feature>,
+    rows: &[Payment],
+    when: &str,
+    known: &str,
+    id: Option<&str>,
+) -> Vec<Plain> {
     statuses(features, rows, when, known, id).into_iter().map(|(value, _)| value).collect()
 }
 
-fn statuses(
+pub(super) fn statuses(
     features: Vec<Feature>,
     rows: &[Payment],
     when: &str,

@@ -4,7 +4,7 @@
 use std::cmp::Ordering;
 
 use num_bigint::BigInt;
-use seawall_base::declare::{Aggregation, Feature, WindowEdge};
+use seawall_base::declare::{Aggregation, Feature, Measure, Part, WindowEdge};
 use seawall_base::{Cut, FeatureStatus, Instant, Offset, Partition, RowId, Span};
 
 use super::fixture::{Payment, Plain};
@@ -26,19 +26,39 @@ pub fn answer(history: &[Payment], decision: &Decision, feature: &Feature) -> (P
     }
     let mut rows: Vec<&Payment> = history.iter().filter(|row| visible(row, decision)).collect();
     rows.sort_by_key(|row| (row.at, row.available, row.partition, row.lsn));
-    let is_count = matches!(feature.aggregation, Aggregation::Count { .. });
     let Some(newest) = rows.last().copied() else {
-        return (if is_count { Plain::Int(0) } else { Plain::Null }, FeatureStatus::NotFound);
+        let of_nothing = match feature.aggregation {
+            Aggregation::Count { .. } => Plain::Int(0),
+            Aggregation::Rate { column: None, .. } => Plain::Bits(0),
+            _ => Plain::Null,
+        };
+        return (of_nothing, FeatureStatus::NotFound);
     };
+    if feature.filter.is_some() && feature.aggregation.is_of_one_row()
+        || feature.aggregation == Aggregation::TimeSinceFirst
+    {
+        return of_one_row(&rows, decision, feature);
+    }
     let inside: Vec<&Payment> =
         rows.into_iter().filter(|row| in_window(feature, row.at.unwrap(), decision.at)).collect();
+    let counted: Vec<&Payment> = inside.iter().copied().filter(|row| passes(row, feature.filter.as_deref())).collect();
     let value = match &feature.aggregation {
+        Aggregation::Ratio { of, to } => ratio(&side(&inside, of), &side(&inside, to)),
+        Aggregation::Rate { column, per } => {
+            let part = match column {
+                None => Measure::Count { column: None },
+                Some(column) => Measure::Sum { column: column.clone() },
+            };
+            let sum = side(&counted, &Part { measure: part, filter: None });
+            let length = decision.at - begin(feature, decision.at);
+            ratio(&sum.map(|sum| sum.times(per.0)), &Some(Side::Finite(BigInt::from(length), BigInt::from(1))))
+        }
         Aggregation::Latest { column } if !inside.is_empty() => value(newest, column),
         Aggregation::TimeSince if !inside.is_empty() => {
             Plain::Bits(((decision.at - newest.at.unwrap()) as f64 / 1e6).to_bits())
         }
         Aggregation::Latest { .. } | Aggregation::TimeSince => Plain::Null,
-        _ => aggregate(&feature.aggregation, &inside),
+        _ => aggregate(&feature.aggregation, &counted),
     };
     let status = match (&value, inside.is_empty()) {
         (Plain::Null, true) => FeatureStatus::OutsideTtl,
@@ -58,12 +78,101 @@ fn visible(row: &Payment, decision: &Decision) -> bool {
         && (decision.own.is_none() || row.id != decision.own)
 }
 
+/// The newest row that passes the filter, or the first one, whatever its age but for a time to live.
+fn of_one_row(rows: &[&Payment], decision: &Decision, feature: &Feature) -> (Plain, FeatureStatus) {
+    let mut passing = rows.iter().filter(|row| passes(row, feature.filter.as_deref()));
+    let is_first = feature.aggregation == Aggregation::TimeSinceFirst;
+    let Some(row) = (if is_first { passing.next() } else { passing.next_back() }) else {
+        return (Plain::Null, FeatureStatus::Null);
+    };
+    let event = row.at.unwrap();
+    if !is_first && feature.window.is_some_and(|ttl| event <= decision.at - ttl.0) {
+        return (Plain::Null, FeatureStatus::OutsideTtl);
+    }
+    let value = match &feature.aggregation {
+        Aggregation::Latest { column } => value(row, column),
+        _ => Plain::Bits(((decision.at - event) as f64 / 1e6).to_bits()),
+    };
+    let status = if value == Plain::Null { FeatureStatus::Null } else { FeatureStatus::Present };
+    (value, status)
+}
+
+fn passes(row: &Payment, filter: Option<&str>) -> bool {
+    filter.is_none_or(|filter| value(row, filter) == Plain::Int(1))
+}
+
+/// One side of a ratio: a quotient of integers, or what is not finite.
+enum Side {
+    Finite(BigInt, BigInt),
+    Special(f64),
+}
+
+impl Side {
+    fn times(self, factor: i64) -> Side {
+        match self {
+            Side::Finite(numerator, denominator) => Side::Finite(numerator * factor, denominator),
+            special => special,
+        }
+    }
+}
+
+fn side(rows: &[&Payment], part: &Part) -> Option<Side> {
+    let rows: Vec<&Payment> = rows.iter().copied().filter(|row| passes(row, part.filter.as_deref())).collect();
+    let column = match &part.measure {
+        Measure::Count { column } => {
+            let counted = |row: &&&Payment| column.as_ref().is_none_or(|column| value(row, column) != Plain::Null);
+            return Some(Side::Finite(BigInt::from(rows.iter().filter(counted).count()), BigInt::from(1)));
+        }
+        Measure::Sum { column } => column,
+    };
+    let values: Vec<Plain> = rows.iter().map(|row| value(row, column)).filter(|v| *v != Plain::Null).collect();
+    let scale = if column == "d" { 2 } else { 0 };
+    let mut exact = None;
+    let sum = moment(&values, scale, |sums| {
+        exact = Some((sums.x.clone(), sums.unit.clone()));
+        (sums.x, sums.unit)
+    });
+    match (sum, exact) {
+        (Plain::Null, _) => None,
+        (_, Some((numerator, denominator))) => Some(Side::Finite(numerator, denominator)),
+        (Plain::Bits(special), None) => Some(Side::Special(f64::from_bits(special))),
+        other => panic!("{other:?}"),
+    }
+}
+
+fn ratio(of: &Option<Side>, to: &Option<Side>) -> Plain {
+    let (Some(of), Some(to)) = (of, to) else { return Plain::Null };
+    let zero = BigInt::from(0);
+    let quotient = match (of, to) {
+        (_, Side::Finite(to, _)) if *to == zero => return Plain::Null,
+        (Side::Finite(a, b), Side::Finite(c, d)) => {
+            let (numerator, denominator) = (a * d, b * c);
+            if denominator < zero { nearest(&-numerator, &-denominator) } else { nearest(&numerator, &denominator) }
+        }
+        (Side::Special(of), Side::Finite(to, _)) => {
+            if *to < zero {
+                -of
+            } else {
+                *of
+            }
+        }
+        (Side::Finite(..), Side::Special(to)) if to.is_infinite() => 0.0,
+        _ => f64::NAN,
+    };
+    Plain::Bits(if quotient.is_nan() { f64::NAN } else { quotient + 0.0 }.to_bits())
+}
+
 fn in_window(feature: &Feature, event: i64, at: i64) -> bool {
     let Some(window) = feature.window else { return true };
-    let exact = matches!(feature.aggregation, Aggregation::Latest { .. } | Aggregation::TimeSince)
-        || feature.edge == WindowEdge::Exact;
-    if exact {
-        return event > at - window.0;
+    let exact = feature.aggregation.is_of_one_row() || feature.edge == WindowEdge::Exact;
+    if exact { event > at - window.0 } else { event >= begin(feature, at) }
+}
+
+/// Where the window of a feature begins; the instant itself is outside of an exact one.
+fn begin(feature: &Feature, at: i64) -> i64 {
+    let window = feature.window.unwrap();
+    if feature.edge == WindowEdge::Exact {
+        return at - window.0;
     }
     let hop = if window.0 >= 12 * Span::DAY.0 {
         Span::DAY
@@ -72,7 +181,7 @@ fn in_window(feature: &Feature, event: i64, at: i64) -> bool {
     } else {
         Span::MINUTE
     };
-    event >= Instant(at - window.0).floor(hop).0
+    Instant(at - window.0).floor(hop).0
 }
 
 fn value(row: &Payment, column: &str) -> Plain {
@@ -96,7 +205,7 @@ fn value(row: &Payment, column: &str) -> Plain {
 }
 
 fn aggregate(aggregation: &Aggregation, rows: &[&Payment]) -> Plain {
-    let column = aggregation.column();
+    let column = aggregation.columns().first().copied();
     let values: Vec<Plain> = match column {
         None => rows.iter().map(|_| Plain::Int(1)).collect(),
         Some(column) => rows.iter().map(|row| value(row, column)).filter(|v| *v != Plain::Null).collect(),
@@ -110,6 +219,10 @@ fn aggregate(aggregation: &Aggregation, rows: &[&Payment]) -> Plain {
         Aggregation::Mean { .. } => moment(&values, scale, |sums| (sums.x, sums.unit * sums.n)),
         Aggregation::Variance { .. } if values.len() < 2 => Plain::Null,
         Aggregation::Variance { .. } if values.iter().any(not_finite) => Plain::Bits(f64::NAN.to_bits()),
+        Aggregation::StdDev { column } => match aggregate(&Aggregation::Variance { column: column.clone() }, rows) {
+            Plain::Bits(bits) => Plain::Bits(f64::from_bits(bits).sqrt().to_bits()),
+            other => other,
+        },
         Aggregation::Variance { .. } => moment(&values, scale, |s| {
             let numerator = &s.n * &s.xx - &s.x * &s.x;
             (numerator, &s.n * (&s.n - 1) * &s.unit * &s.unit)
@@ -120,7 +233,7 @@ fn aggregate(aggregation: &Aggregation, rows: &[&Payment]) -> Plain {
         Aggregation::Last { .. } => values.into_iter().next_back().unwrap_or(Plain::Null),
         Aggregation::Distinct { .. } => distinct(&values),
         Aggregation::Quantile { q, .. } => quantile(&values, *q, scale),
-        Aggregation::Latest { .. } | Aggregation::TimeSince => unreachable!("not windowed"),
+        other => unreachable!("not a plain aggregate: {other:?}"),
     }
 }
 
@@ -147,7 +260,7 @@ struct Sums {
     unit: BigInt,
 }
 
-fn moment(values: &[Plain], scale: u32, quotient: impl Fn(Sums) -> (BigInt, BigInt)) -> Plain {
+fn moment(values: &[Plain], scale: u32, quotient: impl FnOnce(Sums) -> (BigInt, BigInt)) -> Plain {
     if values.is_empty() {
         return Plain::Null;
     }

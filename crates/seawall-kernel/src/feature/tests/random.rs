@@ -1,15 +1,18 @@
 //! Random histories, told in random pieces, with restarts in between: live state, complete state and sweep against the
 //! oracle, to the bit.
 
+use std::collections::BTreeSet;
 use std::sync::Arc;
 
 use proptest::prelude::*;
-use seawall_base::declare::{Aggregation, Feature, WindowEdge};
+use seawall_base::declare::{Aggregation, Feature, Measure, Part, WindowEdge};
 use seawall_base::{Cut, FeatureStatus, Instant, Offset, Partition, Span};
 
 use super::fixture::{Payment, Plain, batch, feature, key, own, plain_row, plan};
 use super::oracle::{self, Decision};
-use crate::feature::{Decisions, Retention, ViewPlan, ViewState, explain, sweep};
+use super::stepwise;
+use crate::feature::sweep::positions::Positions;
+use crate::feature::{Decisions, Retention, SweepOptions, ViewPlan, ViewState, explain, sweep, sweep_with};
 
 const WINDOWS: [&str; 11] = ["1us", "30s", "60s", "90s", "1h", "3h", "13h", "25h", "2d", "13d", "15d"];
 
@@ -20,7 +23,7 @@ fn column(name: &str) -> String {
 fn aggregation() -> impl Strategy<Value = Aggregation> {
     let number = prop_oneof![Just("x"), Just("x"), Just("n"), Just("d")];
     let any = prop_oneof![Just("x"), Just("n"), Just("d"), Just("s"), Just("b")];
-    (0..13, number, any, prop_oneof![Just(0.0), Just(0.5), Just(0.9), Just(1.0)]).prop_map(|(which, number, any, q)| {
+    (0..17, number, any, prop_oneof![Just(0.0), Just(0.5), Just(0.9), Just(1.0)]).prop_map(|(which, number, any, q)| {
         match which {
             0 => Aggregation::Count { column: None },
             1 => Aggregation::Count { column: Some(column(any)) },
@@ -34,21 +37,40 @@ fn aggregation() -> impl Strategy<Value = Aggregation> {
             9 => Aggregation::Distinct { column: column(any) },
             10 => Aggregation::Quantile { column: column(number), q },
             11 => Aggregation::Latest { column: column(any) },
+            12 => Aggregation::StdDev { column: column(number) },
+            13 => Aggregation::Rate { column: (q > 0.0).then(|| column(number)), per: Span::HOUR },
+            14 => {
+                let of = Measure::Sum { column: column(number) };
+                let to = if q > 0.5 { Measure::Sum { column: column("x") } } else { Measure::Count { column: None } };
+                let filter = (q == 0.5 || q == 1.0).then(|| column("b"));
+                Aggregation::Ratio { of: Part { measure: of, filter }, to: Part { measure: to, filter: None } }
+            }
+            15 => Aggregation::TimeSinceFirst,
             _ => Aggregation::TimeSince,
         }
     })
 }
 
 fn features() -> impl Strategy<Value = Vec<Feature>> {
-    let one = (aggregation(), 0..WINDOWS.len(), any::<bool>(), any::<bool>());
+    let edge = prop_oneof![
+        4 => Just(WindowEdge::Exact),
+        4 => Just(WindowEdge::Sawtooth),
+        1 => Just(WindowEdge::Lifetime)
+    ];
+    let one = (aggregation(), 0..WINDOWS.len(), edge, any::<bool>(), prop::bool::weighted(0.3));
     prop::collection::vec(one, 1..7).prop_map(|parts| {
-        let make = |(index, (aggregation, window, exact, bounded)): (usize, (Aggregation, usize, bool, bool))| {
-            let optional = matches!(aggregation, Aggregation::Latest { .. } | Aggregation::TimeSince);
-            let window = (bounded || !optional).then_some(WINDOWS[window]);
-            let edge = if exact { WindowEdge::Exact } else { WindowEdge::Sawtooth };
-            feature(&format!("f{index}"), aggregation, window, edge)
-        };
-        parts.into_iter().enumerate().map(make).collect()
+        let mut features = Vec::new();
+        for (index, (aggregation, window, edge, bounded, filtered)) in parts.into_iter().enumerate() {
+            let is_of_one_row = aggregation.is_of_one_row();
+            let needs_beginning = is_of_one_row || matches!(aggregation, Aggregation::Rate { .. });
+            let edge = if edge == WindowEdge::Lifetime && needs_beginning { WindowEdge::Exact } else { edge };
+            let has_window = edge != WindowEdge::Lifetime && (bounded || !is_of_one_row);
+            let may_filter = !matches!(aggregation, Aggregation::Ratio { .. });
+            let window = has_window.then_some(WINDOWS[window]);
+            let filter = (filtered && may_filter).then(|| column("b"));
+            features.push(Feature { filter, ..feature(&format!("f{index}"), aggregation, window, edge) });
+        }
+        features
     })
 }
 
@@ -292,6 +314,110 @@ fn any_decision() -> impl Strategy<Value = Decision> {
             own: (own < 20).then(|| format!("r{own}")),
         }
     })
+}
+
+/// Every way to divide the work gives what one entity state after the other gives.
+fn check_columns(plan: &Arc<ViewPlan>, history: &[Payment], asked: &[Decision], options: SweepOptions) {
+    let batches: Vec<_> = history.chunks(options.chunk_rows + 2).map(batch).collect();
+    let decisions = decisions(plan, asked);
+    let expected = stepwise::sweep(plan, &batches, &decisions).unwrap();
+    let swept = sweep_with(plan, &batches, &decisions, options).unwrap();
+    assert_eq!(swept.schema(), expected.schema());
+    for (row, decision) in asked.iter().enumerate() {
+        assert_eq!(plain_row(&swept, row), plain_row(&expected, row), "{decision:?}");
+    }
+}
+
+fn options() -> impl Strategy<Value = SweepOptions> {
+    (1usize..4, prop_oneof![Just(1usize), Just(7), Just(1_000)], prop_oneof![Just(1usize), Just(10), Just(10_000)])
+        .prop_map(|(workers, chunk_rows, range_rows)| SweepOptions { workers, chunk_rows, range_rows })
+}
+
+proptest! {
+    #[test]
+    fn columns_give_what_entity_states_give(
+        features in features(),
+        mut history in prop::collection::vec(payment(), 0..60),
+        mut asked in prop::collection::vec(any_decision(), 1..40),
+        with_cuts: bool,
+        options in options(),
+    ) {
+        number(&mut history, &mut [0; 2]);
+        if !with_cuts {
+            asked.iter_mut().for_each(|decision| decision.cut = None);
+        }
+        check_columns(&plan(features), &history, &asked, options);
+    }
+
+    #[test]
+    fn a_row_that_is_read_twice_counts_once(
+        features in features(),
+        mut history in prop::collection::vec(payment(), 1..20),
+        asked in prop::collection::vec(any_decision(), 1..10),
+        options in options(),
+    ) {
+        number(&mut history, &mut [0; 2]);
+        history.extend(history.clone());
+        check_columns(&plan(features), &history, &asked, options);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(48))]
+
+    /// Long histories of one entity, whose windows are made of blocks.
+    #[test]
+    fn blocks_give_what_tiles_give(
+        features in features(),
+        mut history in prop::collection::vec(payment(), 300..1_500),
+        mut asked in prop::collection::vec(any_decision(), 1..40),
+        (with_cuts, prompt) in any::<(bool, bool)>(),
+        options in options(),
+    ) {
+        number(&mut history, &mut [0; 2]);
+        for row in &mut history {
+            (row.card, row.shop) = (Some("a".to_owned()), Some(1));
+            row.id = row.id.take().map(|id| format!("{id}{}", if row.lsn % 3 == 0 { "" } else { "x" }));
+            if prompt {
+                row.available = row.at.unwrap_or(0);
+            }
+        }
+        for decision in &mut asked {
+            (decision.card, decision.shop) = (Some("a".to_owned()), Some(1));
+            match &mut decision.cut {
+                Some(cut) if with_cuts => *cut = cut.iter().map(|(p, end)| (p, Offset(end.0 * 20))).collect(),
+                cut => *cut = None,
+            }
+        }
+        check_columns(&plan(features), &history, &asked, options);
+    }
+
+    #[test]
+    fn positions_are_found(
+        end in 1usize..9_000,
+        members in prop::collection::btree_set(0usize..9_000, 0..200),
+        full in 0usize..9_000,
+        asked in prop::collection::vec((0usize..9_000, 0usize..9_000), 1..20),
+    ) {
+        check_positions(end, members.into_iter().chain(full..full + 300).filter(|at| *at < end).collect(), &asked);
+    }
+}
+
+fn check_positions(end: usize, members: BTreeSet<usize>, asked: &[(usize, usize)]) {
+    let mut positions = Positions::default();
+    // What was there before leaves nothing behind.
+    positions.reset(70_000);
+    positions.insert(69_999);
+    positions.reset(end);
+    members.iter().for_each(|member| positions.insert(*member));
+    for (from, until) in asked {
+        let (from, until) = (*from.min(until).min(&end), *from.max(until).min(&end));
+        assert_eq!(positions.last_before(until), members.range(..until).next_back().copied());
+        let mut found = Vec::new();
+        positions.runs(from, until, |first, end| found.extend(first..end));
+        assert_eq!(found, members.range(from..until).copied().collect::<Vec<_>>());
+        assert!(from == end || positions.contains(from) == members.contains(&from));
+    }
 }
 
 proptest! {

@@ -250,9 +250,10 @@ fn view(entity: &str, features: Vec<Feature>) -> FeatureView {
         from: "payments".to_owned(),
         time: "paid_at".to_owned(),
         features,
+        computed: Vec::new(),
     }
 }
 
 fn feature(name: &str, aggregation: Aggregation, window: Option<Span>) -> Feature {
-    Feature { name: name.to_owned(), aggregation, window, edge: WindowEdge::Sawtooth }
+    Feature { name: name.to_owned(), aggregation, window, edge: WindowEdge::Sawtooth, filter: None }
 }

@@ -11,7 +11,7 @@ use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema};
 use seawall_base::declare::{Connector, FeatureView, FileFormat};
 use seawall_base::error::Result;
-use seawall_base::{Dataset, Engine, Error, Hash, Instant, Reference};
+use seawall_base::{Computed, Dataset, Engine, Error, Hash, Instant, Reference};
 use seawall_catalog::project::{Loaded, OtherDeclaration};
 use seawall_kernel::contract::{self, Gate, Input, Limits, Mode, Verdict};
 use seawall_kernel::feature::{Decisions, ViewPlan, entity_keys, sweep};
@@ -84,7 +84,7 @@ impl World {
             When::Transform(name) => self.transformed(name, case, coverage).await,
             When::Features { view, entity, at, known_at, available_at } => {
                 let known = known_at.unwrap_or(Instant(at.0 + 1));
-                let values = self.features(view, entity, (*at, known), available_at.as_deref(), case)?;
+                let values = self.features(view, entity, (*at, known), available_at.as_deref(), case).await?;
                 Ok(Outcome { values: Some(values), ..Outcome::default() })
             }
         }
@@ -204,7 +204,7 @@ impl World {
         Ok(outcome)
     }
 
-    fn features(
+    async fn features(
         &self,
         name: &str,
         entity: &Map<String, Value>,
@@ -218,9 +218,10 @@ impl World {
         let given = case.given.iter().find(|(given, _)| *given == view.from);
         let rows = given.map(|(_, rows)| rows.as_slice()).unwrap_or_default();
         let table = self.table(&view.from, rows)?;
-        let plan = Arc::new(ViewPlan::compile(view, dataset)?);
+        let computed = Computed::compile(self.engine.as_ref(), dataset, &[view]).await?;
+        let plan = Arc::new(ViewPlan::compile(view, &computed.extended(dataset))?);
         let available = instants(&table, available_at.unwrap_or(&view.time))?;
-        let history = with_identity(dataset, &table, available.values())?;
+        let history = computed.apply(&with_identity(dataset, &table, available.values())?).await?;
         let keys = entity_keys(&plan, &entity_row(&plan, entity)?)?;
         let decisions = Decisions { keys, at: vec![at], known: vec![known], own: vec![None], cuts: None };
         let values = sweep(&plan, &[history], &decisions)?;

@@ -1,49 +1,23 @@
-//! The sweep: the values that decisions in a history would have been served, one row per decision.
-//!
-//! A row is visible to a decision when `event_time <= T`, `available_at < K` and the cut contains it. The sweep lets each
-//! entity's rows become visible in the order of `(K, cut)` and answers each decision from the same entity state that
-//! serving uses. Event times are the state's business; K and the cut only say which rows are folded by when.
+//! The sweep written down once more, as it was first: one entity state that takes in boxed rows and answers one decision
+//! after the other. What serving does and what the columns do must be the same to the bit.
 
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
 use arrow::record_batch::RecordBatch;
 use seawall_base::error::Result;
-use seawall_base::{Cut, Error, Instant, Offset, Partition};
+use seawall_base::{Cut, Instant, Offset, Partition};
 
-use super::entity::{Answer, EntityState};
-use super::key::EntityKey;
-use super::plan::{Horizon, ViewPlan};
-use super::row::{Row, read_rows};
-use super::state::{check_decisions, nobody, to_batch, turn};
-
-/// Decisions to answer; all lists have the same length.
-#[derive(Debug, Clone, Default)]
-pub struct Decisions {
-    /// Entity of each decision; none for a null key, whose features are all null.
-    pub keys: Vec<Option<EntityKey>>,
-    /// Decision time T.
-    pub at: Vec<Instant>,
-    /// K: rows with `available_at < known` are visible.
-    pub known: Vec<Instant>,
-    /// Key hash of the row that must not be seen, because it asks.
-    pub own: Vec<Option<u128>>,
-    /// C: rows within the cut are visible; all rows when absent.
-    pub cuts: Option<Vec<Arc<Cut>>>,
-}
+use crate::feature::entity::{Answer, EntityState};
+use crate::feature::plan::Horizon;
+use crate::feature::row::{Row, read_rows};
+use crate::feature::state::{nobody, to_batch, turn};
+use crate::feature::{Decisions, EntityKey, ViewPlan};
 
 /// The view's features for every decision, in the order of the decisions. `history` has at least the plan's input
 /// columns, each row once, in any order and batching.
 pub fn sweep(plan: &Arc<ViewPlan>, history: &[RecordBatch], decisions: &Decisions) -> Result<RecordBatch> {
     let count = decisions.keys.len();
-    check_decisions(plan, count, decisions.at.len(), &decisions.own)?;
-    let cuts = decisions.cuts.as_ref().map_or(count, Vec::len);
-    if decisions.known.len() != count || cuts != count {
-        let message =
-            format!("{count} decisions, {} known times and {cuts} cuts do not go together", decisions.known.len());
-        return Err(Error::internal("SW0313", message));
-    }
-
     let mut asked: BTreeMap<&EntityKey, Vec<usize>> = BTreeMap::new();
     for (index, key) in decisions.keys.iter().enumerate() {
         if let Some(key) = key {
@@ -61,20 +35,18 @@ pub fn sweep(plan: &Arc<ViewPlan>, history: &[RecordBatch], decisions: &Decision
     let mut answers: Vec<Vec<Answer>> = Vec::new();
     answers.resize_with(count, || nobody(plan));
     for (key, mut indices) in asked {
-        indices.sort_by_cached_key(|index| (decisions.known[*index], cut_size(decisions.cut(*index)), *index));
+        indices.sort_by_cached_key(|index| (decisions.known[*index], cut_size(cut_of(decisions, *index)), *index));
         let mut entity = Sweep::new(plan, rows.remove(key).unwrap_or_default());
         for index in indices {
-            entity.reveal(decisions.known[index], decisions.cut(index))?;
+            entity.reveal(decisions.known[index], cut_of(decisions, index))?;
             answers[index] = entity.answer(decisions.at[index], decisions.own[index])?;
         }
     }
     to_batch(plan, answers)
 }
 
-impl Decisions {
-    fn cut(&self, index: usize) -> Option<&Arc<Cut>> {
-        self.cuts.as_ref().map(|cuts| &cuts[index])
-    }
+fn cut_of(decisions: &Decisions, index: usize) -> Option<&Arc<Cut>> {
+    decisions.cuts.as_ref().map(|cuts| &cuts[index])
 }
 
 /// Orders cuts so that those which cover each other follow one another.
