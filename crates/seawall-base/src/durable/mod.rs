@@ -6,9 +6,10 @@
 
 #![allow(clippy::disallowed_methods, reason = "the one place that syncs")]
 
+use std::borrow::Cow;
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::sabotage::{self, Bug};
@@ -43,11 +44,19 @@ pub fn create_dir_all(folder: &Path) -> io::Result<()> {
 
 /// Replaces the content of `path` atomically: after a crash the file has the old or the new content.
 pub fn write_atomic(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    write_atomic_pieces(path, [Cow::Borrowed(bytes)])
+}
+
+/// Like [`write_atomic`], with content that comes piece by piece and so is never in memory twice.
+pub fn write_atomic_pieces<'p>(path: &Path, pieces: impl IntoIterator<Item = Cow<'p, [u8]>>) -> io::Result<()> {
     let mut name = path.file_name().ok_or_else(|| io::Error::other("a file needs a name"))?.to_owned();
     name.push(".tmp");
     let temporary = path.with_file_name(name);
-    let mut file = File::create(&temporary)?;
-    file.write_all(bytes)?;
+    let mut file = BufWriter::new(File::create(&temporary)?);
+    for piece in pieces {
+        file.write_all(&piece)?;
+    }
+    let file = file.into_inner().map_err(io::IntoInnerError::into_error)?;
     file.sync_all()?;
     fs::rename(&temporary, path)?;
     sync_parent(path)

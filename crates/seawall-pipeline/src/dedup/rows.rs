@@ -58,8 +58,8 @@ impl Rows {
         self.end
     }
 
-    /// Adds a row; its number.
-    pub fn push(&mut self, row: Row, arrival: Instant) -> u64 {
+    /// Adds a row, which becomes number [`Rows::end`].
+    pub fn push(&mut self, row: Row, arrival: Instant) {
         if self.end.is_multiple_of(CHUNK_ROWS) {
             self.chunks.push_back(Vec::with_capacity(CHUNK_ROWS as usize));
         }
@@ -68,7 +68,6 @@ impl Rows {
             self.arrivals.push_back((self.end, arrival));
         }
         self.end += 1;
-        self.end - 1
     }
 
     /// A row that is held.

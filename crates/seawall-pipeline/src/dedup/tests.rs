@@ -134,8 +134,8 @@ proptest! {
             }
         }
         let mut recovered = DedupIndex::continued(&[], horizon);
-        written.into_iter().for_each(|row| recovered.restore(row));
-        index.take_unwritten().keys.into_iter().for_each(|row| recovered.replay(row));
+        recovered.restore(&written);
+        recovered.replay(&index.take_unwritten().keys);
         for (key, content, seconds) in probes {
             now += seconds;
             let probe = row(key, content, now);

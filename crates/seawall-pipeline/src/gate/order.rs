@@ -317,10 +317,9 @@ impl Order {
     }
 
     /// Remembers the keys of rows that are in the log or staged by a load.
-    pub(crate) fn recover_keys(&mut self, dataset: &DatasetGate, keyed: impl IntoIterator<Item = Keyed>) {
+    pub(crate) fn recover_keys(&mut self, dataset: &DatasetGate, keyed: &[Keyed]) {
         if !dataset.dataset.primary_key.is_empty() && !sabotage::on(Bug::SkipDedupAtRecovery) {
-            let index = self.index(dataset);
-            keyed.into_iter().for_each(|row| index.replay(row));
+            self.index(dataset).replay(keyed);
         }
     }
 }

@@ -23,6 +23,8 @@ const RUN_MAGIC: &[u8; 8] = b"SWKEYS__";
 const RUN_VERSION: u32 = 1;
 const RUN_HEADER_BYTES: usize = 16;
 const ROW_BYTES: usize = 40;
+/// Rows that an index takes back at once.
+const ROWS_PER_RESTORE: usize = 1 << 18;
 /// Rows of a merged run: a bound of what a merge holds in memory.
 const MERGED_ROWS_MAX: u64 = 1_000_000;
 
@@ -126,9 +128,13 @@ impl Keys {
     /// Reads the index back.
     pub fn read(&self, folder: &Folder, horizon: Option<Span>) -> Result<DedupIndex> {
         let mut index = DedupIndex::continued(&self.primary_key, horizon);
+        let rows: u64 = self.runs.iter().map(|run| run.rows).sum();
+        index.reserve(usize::try_from(rows).unwrap_or(0));
         for run in &self.runs {
             let bytes = folder.read(&run.file)?;
-            rows_of(&bytes, &run.file)?.iter().for_each(|row| index.restore(decode_row(row)));
+            for rows in rows_of(&bytes, &run.file)?.chunks(ROWS_PER_RESTORE) {
+                index.restore(&rows.iter().map(decode_row).collect::<Vec<_>>());
+            }
         }
         Ok(index)
     }

@@ -214,13 +214,13 @@ async fn replay(
     let dataset = datasets.get(&header.dataset).map(Arc::as_ref).filter(|_| !stale.contains(&header.dataset));
     recovered.order.recover(&header, end, newest_arrival);
     if let Some(dataset) = dataset {
-        recovered.order.recover_keys(dataset, keyed);
+        recovered.order.recover_keys(dataset, &keyed);
     }
     if let (Some(load), Some(dataset)) = (&header.load, dataset) {
         let table = TableName::dataset(&dataset.dataset.name)?;
         for file in &load.staged {
             for rows in sources.tables.read_staged(sources.permit, &table, file).await? {
-                recovered.order.recover_keys(dataset, keyed_rows(dataset, &rows)?);
+                recovered.order.recover_keys(dataset, &keyed_rows(dataset, &rows)?);
             }
         }
     }

@@ -43,12 +43,12 @@ pub(crate) async fn rebuild_keys(
             };
             let frame = Frame::decode(&entry.payload)?;
             if let Some(rows) = withdrawn.keep_accepted(&frame, entry)? {
-                keyed_rows(dataset, &rows)?.into_iter().for_each(|row| index.replay(row));
+                index.replay(&keyed_rows(dataset, &rows)?);
             }
             for file in header.load.iter().flat_map(|load| &load.staged) {
                 let table = TableName::dataset(&header.dataset)?;
                 for rows in sources.tables.read_staged(sources.permit, &table, file).await? {
-                    keyed_rows(dataset, &rows)?.into_iter().for_each(|row| index.replay(row));
+                    index.replay(&keyed_rows(dataset, &rows)?);
                 }
             }
         }
@@ -78,6 +78,6 @@ async fn read_table(
     }
     keyed.sort_unstable();
     info!(%table, keys = keyed.len(), "keys read from the table: the log does not reach back that far");
-    keyed.into_iter().for_each(|row| index.replay(row));
+    index.replay(&keyed);
     Ok(())
 }

@@ -102,8 +102,10 @@ impl Folder {
         let snapshot = core.snapshot()?;
         let number = current.as_ref().map_or(1, |manifest| manifest.checkpoint.number + 1);
         let before = current.as_ref().map_or(&[][..], |manifest| &manifest.checkpoint.views);
-        let views = self.write_views(number, before, &snapshot)?;
-        let checkpoint = Checkpoint { number, cut: snapshot.cut, known: snapshot.known, views };
+        let Snapshot { cut, known, views, untouched } = snapshot;
+        let mut views = self.write_views(number, before, views)?;
+        views.extend(before.iter().filter(|file| untouched.contains(&file.view)).cloned());
+        let checkpoint = Checkpoint { number, cut, known, views };
         let hash = Hash::of_json(&checkpoint);
         let manifest = Manifest { format: FORMAT.to_owned(), version: VERSION, checkpoint, hash };
         self.write_manifest(&manifest)?;
@@ -111,31 +113,36 @@ impl Folder {
         self.remove_unnamed(current.as_ref())
     }
 
-    fn write_views(&self, number: u64, before: &[ViewFile], snapshot: &Snapshot) -> Result<Vec<ViewFile>> {
-        let mut views = Vec::with_capacity(snapshot.views.len());
-        for (i, (view, kept)) in snapshot.views.iter().enumerate() {
+    /// Writes the views' states; each is given up once it is written.
+    fn write_views(
+        &self,
+        number: u64,
+        before: &[ViewFile],
+        states: BTreeMap<VersionedName, Restored>,
+    ) -> Result<Vec<ViewFile>> {
+        let mut views = Vec::with_capacity(states.len());
+        for (i, (view, kept)) in states.into_iter().enumerate() {
             let hash = Hash::of(&kept.bytes);
-            let file = match before.iter().find(|file| file.view == *view && file.hash == hash) {
+            let file = match before.iter().find(|file| file.view == view && file.hash == hash) {
                 Some(unchanged) => unchanged.file.clone(),
                 None => {
                     let file = format!("state-{number:012}-{i:06}.bin");
                     let path = self.path.join(&file);
-                    let content = file::encode(&kept.bytes, hash);
-                    durable::write_atomic(&path, &content).map_err(|e| error::io("write", &path, e))?;
+                    let pieces = file::pieces(&kept.bytes, hash);
+                    durable::write_atomic_pieces(&path, pieces).map_err(|e| error::io("write", &path, e))?;
                     file
                 }
             };
             views.push(ViewFile {
-                view: view.clone(),
+                view,
                 definition: kept.definition,
-                cut: kept.received.cut.clone(),
-                gap: kept.received.gap.clone(),
+                cut: kept.received.cut,
+                gap: kept.received.gap,
                 file,
                 bytes: kept.bytes.len() as u64,
                 hash,
             });
         }
-        views.extend(before.iter().filter(|file| snapshot.untouched.contains(&file.view)).cloned());
         Ok(views)
     }
 
@@ -199,7 +206,7 @@ impl ViewFile {
             }
             Err(e) => return Err(error::io("read", &path, e)),
         };
-        let bytes = file::decode(&path, &content)?;
+        let bytes = file::decode(&path, content)?;
         if bytes.len() as u64 != self.bytes || Hash::of(&bytes) != self.hash {
             return Err(error::damaged(&path, "it is not the file that the manifest names"));
         }
