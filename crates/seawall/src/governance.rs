@@ -162,6 +162,7 @@ fn vector_columns(
                 Aggregation::Latest { column }
                 | Aggregation::First { column }
                 | Aggregation::Last { column }
+                | Aggregation::MostFrequent { column }
                 | Aggregation::Min { column }
                 | Aggregation::Max { column } => Some(column),
                 Aggregation::Count { .. }

@@ -159,8 +159,16 @@ pub enum Aggregation {
         /// The column.
         column: String,
     },
-    /// Approximate number of distinct values: HyperLogLog with 4,096 registers, Int64.
+    /// Number of distinct values, Int64: by HyperLogLog with 4,096 registers, or exactly. Null when there is none.
     Distinct {
+        /// The column.
+        column: String,
+        /// Whether every different value is kept.
+        #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+        exact: bool,
+    },
+    /// The value that occurs most often; the least of several. Every different value is kept.
+    MostFrequent {
         /// The column.
         column: String,
     },
@@ -252,7 +260,8 @@ impl Aggregation {
             | Aggregation::StdDev { column }
             | Aggregation::First { column }
             | Aggregation::Last { column }
-            | Aggregation::Distinct { column }
+            | Aggregation::Distinct { column, .. }
+            | Aggregation::MostFrequent { column }
             | Aggregation::Quantile { column, .. }
             | Aggregation::Latest { column } => vec![column],
             Aggregation::Ratio { of, to } => [of, to].into_iter().filter_map(|part| part.measure.column()).collect(),

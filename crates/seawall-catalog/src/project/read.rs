@@ -140,7 +140,7 @@ fn feature(name: &str, node: &Node) -> Option<Feature> {
 }
 
 fn aggregation(node: &Node) -> Option<Aggregation> {
-    const TAGS: [&str; 16] = [
+    const TAGS: [&str; 17] = [
         "count",
         "sum",
         "mean",
@@ -153,6 +153,7 @@ fn aggregation(node: &Node) -> Option<Aggregation> {
         "first",
         "last",
         "distinct",
+        "most_frequent",
         "quantile",
         "latest",
         "time_since",
@@ -177,7 +178,8 @@ fn aggregation(node: &Node) -> Option<Aggregation> {
         }
         "first" => Aggregation::First { column },
         "last" => Aggregation::Last { column },
-        "distinct" => Aggregation::Distinct { column },
+        "distinct" => Aggregation::Distinct { column, exact: given(node.get("exact"), boolean)?.unwrap_or(false) },
+        "most_frequent" => Aggregation::MostFrequent { column },
         "quantile" => Aggregation::Quantile { column, q: number(node.get("q")?)? },
         "latest" => Aggregation::Latest { column },
         "time_since" => Aggregation::TimeSince,

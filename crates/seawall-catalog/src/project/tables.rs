@@ -180,7 +180,23 @@ windowed!(VARIANCE_FEATURE, "variance", "The sample variance of a column.");
 windowed!(STDDEV_FEATURE, "stddev", "The sample standard deviation of a column.");
 windowed!(FIRST_FEATURE, "first", "The first value of a column in the window.");
 windowed!(LAST_FEATURE, "last", "The last value of a column in the window.");
-windowed!(DISTINCT_FEATURE, "distinct", "About how many different values a column has.");
+windowed!(MOST_FREQUENT_FEATURE, "most_frequent", "The value of a column that occurs most often.");
+
+static DISTINCT_FEATURE: Record = Record::new(
+    "distinct feature",
+    "How many different values a column has.",
+    &[
+        required("distinct", Shape::Text, "The column."),
+        optional(
+            "exact",
+            Shape::Bool,
+            "Whether every different value is kept, instead of a sketch within about 1.6 %.",
+        ),
+        required("window", Shape::Window, WINDOW_DOC),
+        EDGE,
+        WHERE,
+    ],
+);
 
 static QUANTILE_FEATURE: Record = Record::new(
     "quantile feature",
@@ -253,6 +269,7 @@ static FEATURE: Variants = Variants {
         ("first", &FIRST_FEATURE),
         ("last", &LAST_FEATURE),
         ("distinct", &DISTINCT_FEATURE),
+        ("most_frequent", &MOST_FREQUENT_FEATURE),
         ("quantile", &QUANTILE_FEATURE),
         ("latest", &LATEST_FEATURE),
         ("time_since", &TIME_SINCE_FEATURE),

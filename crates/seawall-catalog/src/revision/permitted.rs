@@ -118,6 +118,7 @@ fn of_view(view: &FeatureView, column: &str, uses: &mut Vec<Use>) {
             Aggregation::Latest { .. }
             | Aggregation::First { .. }
             | Aggregation::Last { .. }
+            | Aggregation::MostFrequent { .. }
             | Aggregation::Min { .. }
             | Aggregation::Max { .. } => match (is_copied, is_of_copied) {
                 (true, _) => "copy",

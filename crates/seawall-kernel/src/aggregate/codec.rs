@@ -4,7 +4,8 @@ use seawall_base::error::Result;
 
 use super::bytes::{Reader, Writer, garbage};
 use super::{
-    Accumulator, Class, Distinct, ExactSum, HeldRow, Kind, Moments, RowOrder, Scalar, Sketch, Specials, Sum, Value,
+    Accumulator, Class, Counts, Distinct, ExactSum, HeldRow, Kind, Moments, RowOrder, Scalar, Sketch, Specials, Sum,
+    Value,
 };
 
 impl Accumulator {
@@ -26,6 +27,7 @@ impl Accumulator {
             }
             Accumulator::Distinct(distinct) => distinct.encode(out),
             Accumulator::Quantile(sketch) => sketch.encode(out),
+            Accumulator::Counts(counts) => counts.encode(out),
             Accumulator::Newest(row) | Accumulator::Oldest(row) => {
                 out.u8(u8::from(row.is_some()));
                 if let Some(row) = row {
@@ -50,6 +52,7 @@ impl Accumulator {
             Kind::Last => Accumulator::Last(row(class, from)?),
             Kind::Distinct => Accumulator::Distinct(Distinct::decode(from)?),
             Kind::Quantile => Accumulator::Quantile(Sketch::decode(from)?),
+            Kind::Counts => Accumulator::Counts(Counts::decode(class, from)?),
             Kind::Newest => Accumulator::Newest(held_row(class, from)?),
             Kind::Oldest => Accumulator::Oldest(held_row(class, from)?),
         })

@@ -37,6 +37,10 @@ pub enum Finish {
     Held,
     /// The estimated number of distinct values.
     Distinct,
+    /// The number of distinct values, exactly.
+    DistinctExact,
+    /// The value that occurs most often.
+    MostFrequent,
     /// The quantile.
     Quantile {
         /// 0 to 1.
@@ -52,6 +56,10 @@ impl Finish {
             (Finish::Distinct, Accumulator::Distinct(distinct)) => {
                 Some(distinct.estimate()).filter(|n| *n > 0).map(|n| Scalar::Int(i128::from(n)))
             }
+            (Finish::DistinctExact, Accumulator::Counts(counts)) => {
+                Some(counts.distinct()).filter(|n| *n > 0).map(|n| Scalar::Int(n as i128))
+            }
+            (Finish::MostFrequent, Accumulator::Counts(counts)) => counts.most_frequent().cloned(),
             (Finish::SumOfIntegers, Accumulator::Sum(sum)) if sum.count > 0 => {
                 let total = sum.total.to_i128().and_then(|total| i64::try_from(total).ok());
                 Some(Scalar::Int(i128::from(total.ok_or_else(|| overflow("64-bit integer"))?)))

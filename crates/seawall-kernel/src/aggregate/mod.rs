@@ -10,6 +10,7 @@
 
 pub(crate) mod bytes;
 mod codec;
+mod counts;
 mod distinct;
 mod exact;
 mod finish;
@@ -22,6 +23,7 @@ mod value;
 
 use num_bigint::{BigInt, BigUint};
 
+pub use counts::Counts;
 pub use distinct::Distinct;
 pub(crate) use exact::split;
 pub use exact::{ExactSum, round_ratio};
@@ -58,6 +60,8 @@ pub enum Kind {
     Newest,
     /// The first row in the total order, with its value, null or not.
     Oldest,
+    /// Values and how often each occurs.
+    Counts,
 }
 
 /// What is accumulated of values with `scale` digits after the point (0 for all but decimals).
@@ -153,6 +157,8 @@ pub enum Accumulator {
     Newest(Option<Box<HeldRow>>),
     /// Of [`Kind::Oldest`].
     Oldest(Option<Box<HeldRow>>),
+    /// Of [`Kind::Counts`].
+    Counts(Counts),
 }
 
 /// A row and its value, none for null.
@@ -173,6 +179,7 @@ impl Aggregate {
             Kind::Quantile => Accumulator::Quantile(Sketch::default()),
             Kind::Newest => Accumulator::Newest(None),
             Kind::Oldest => Accumulator::Oldest(None),
+            Kind::Counts => Accumulator::Counts(Counts::default()),
         }
     }
 
@@ -190,9 +197,8 @@ impl Aggregate {
             Kind::Rows | Kind::Count => Input::One,
             Kind::Sum | Kind::Moments => term(value),
             Kind::Min | Kind::Max if matches!(value, Value::Float(f) if f.is_nan()) => Input::Nothing,
-            Kind::Min | Kind::Max | Kind::First | Kind::Last | Kind::Newest | Kind::Oldest => {
-                Input::Value(value, order)
-            }
+            Kind::Min | Kind::Max | Kind::First | Kind::Last | Kind::Counts => Input::Value(value, order),
+            Kind::Newest | Kind::Oldest => Input::Value(value, order),
             Kind::Distinct => {
                 let (register, rank) = distinct::register(value);
                 Input::Register(register, rank)
@@ -284,6 +290,7 @@ impl Accumulator {
             }
             (Accumulator::Distinct(distinct), Input::Register(register, rank)) => distinct.add(register, rank),
             (Accumulator::Quantile(sketch), Input::Bucket(bucket)) => sketch.add(bucket, 1),
+            (Accumulator::Counts(counts), Input::Value(value, _)) => counts.add(value, 1),
             (Accumulator::Newest(newest), Input::Value(value, order)) => {
                 offer_row(newest, value, order, |new, old| new > old);
             }
@@ -317,6 +324,7 @@ impl Accumulator {
             }
             (Accumulator::Distinct(distinct), Accumulator::Distinct(more)) => distinct.merge(more),
             (Accumulator::Quantile(sketch), Accumulator::Quantile(more)) => sketch.merge(more),
+            (Accumulator::Counts(counts), Accumulator::Counts(more)) => counts.merge(more),
             (Accumulator::Newest(newest), Accumulator::Newest(Some(row))) => {
                 offer_row(newest, held_value(row), row.0, |new, old| new > old);
             }
@@ -339,6 +347,7 @@ impl Accumulator {
             }
             Accumulator::Distinct(distinct) => distinct.heap_bytes(),
             Accumulator::Quantile(sketch) => sketch.heap_bytes(),
+            Accumulator::Counts(counts) => counts.heap_bytes(),
             Accumulator::Newest(row) | Accumulator::Oldest(row) => {
                 row.as_ref().map_or(0, |row| size_of::<HeldRow>() + row.1.as_ref().map_or(0, text_bytes))
             }

@@ -172,7 +172,7 @@ fn any_value() -> impl Strategy<Value = f64> {
     ]
 }
 
-const FLOAT_KINDS: [Kind; 12] = [
+const FLOAT_KINDS: [Kind; 13] = [
     Kind::Rows,
     Kind::Count,
     Kind::Sum,
@@ -185,6 +185,7 @@ const FLOAT_KINDS: [Kind; 12] = [
     Kind::Quantile,
     Kind::Newest,
     Kind::Oldest,
+    Kind::Counts,
 ];
 
 fn encoded(accumulator: &Accumulator) -> Vec<u8> {
@@ -270,7 +271,7 @@ proptest! {
             if let Ok(mut accumulator) = Accumulator::decode(kind, class, &mut Reader(&bytes)) {
                 accumulator.merge(&accumulator.clone());
                 for finish in [Finish::SumOfFloats, Finish::SumOfIntegers, Finish::Mean { scale: 2 },
-                    Finish::Variance { scale: 2 }, Finish::Distinct, Finish::Quantile { q: 0.5 }, Finish::Held] {
+                    Finish::Variance { scale: 2 }, Finish::Distinct, Finish::DistinctExact, Finish::MostFrequent, Finish::Quantile { q: 0.5 }, Finish::Held] {
                     let _ = finish.finalize(&accumulator);
                 }
             }

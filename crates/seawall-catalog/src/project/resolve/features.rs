@@ -14,7 +14,7 @@ use super::super::yaml::Node;
 use super::Resolver;
 
 /// Keys of a feature, or of a side of a ratio, under which no input stands.
-const NO_INPUT: [&str; 6] = ["window", "ttl", "q", "edge", "per", "n"];
+const NO_INPUT: [&str; 6] = ["window", "ttl", "q", "edge", "per", "exact"];
 
 impl<'a> Resolver<'a> {
     /// Checks what a feature reads, and gives the expressions among it.

@@ -129,6 +129,9 @@ fn feature_views() {
     check("x.yaml", &view("{n: {count: '*', sum: amount_eur, window: 1h}}"), &["SW0141 6:16"]);
     check("x.yaml", &view("{n: {count: '*', window: 1h, edge: smooth}}"), &["SW0125 6:46"]);
     check("x.yaml", &view("{n: {quantile: amount_eur, window: 1h}}"), &["SW0124 6:15"]);
+    check("x.yaml", &view("{n: {distinct: country, exact: true, window: 1d}}"), &[]);
+    check("x.yaml", &view("{n: {distinct: country, exact: very, window: 1d}}"), &["SW0125 6:42"]);
+    check("x.yaml", &view("{n: {most_frequent: country, window: 1d}}"), &[]);
     check("x.yaml", &view("{n: {count: '*', window: 59s}}"), &["SW0125 6:36"]);
     check("x.yaml", &view("{n: {count: '*', window: 732d}}"), &["SW0125 6:36"]);
     check("x.yaml", &view("{n: {count: '*', window: 731d}}"), &[]);

@@ -266,7 +266,9 @@ impl Compiler<'_> {
             Aggregation::Max { .. } => (Kind::Max, Finish::Held, same),
             Aggregation::First { .. } => (Kind::First, Finish::Held, same),
             Aggregation::Last { .. } => (Kind::Last, Finish::Held, same),
-            Aggregation::Distinct { .. } => (Kind::Distinct, Finish::Distinct, DataType::Int64),
+            Aggregation::Distinct { exact: false, .. } => (Kind::Distinct, Finish::Distinct, DataType::Int64),
+            Aggregation::Distinct { exact: true, .. } => (Kind::Counts, Finish::DistinctExact, DataType::Int64),
+            Aggregation::MostFrequent { .. } => (Kind::Counts, Finish::MostFrequent, same),
             Aggregation::Quantile { q, .. } => {
                 if !(0.0..=1.0).contains(q) {
                     let message = format!("feature {} of {}: q is {q}", feature.name, self.view.id());
@@ -331,6 +333,7 @@ fn needs_numbers(aggregation: &Aggregation) -> bool {
         | Aggregation::First { .. }
         | Aggregation::Last { .. }
         | Aggregation::Distinct { .. }
+        | Aggregation::MostFrequent { .. }
         | Aggregation::Latest { .. }
         | Aggregation::Ratio { .. }
         | Aggregation::TimeSince

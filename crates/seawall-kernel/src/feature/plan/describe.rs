@@ -73,7 +73,11 @@ fn aggregation_text(aggregation: &Aggregation) -> String {
         Aggregation::Variance { column } => format!("sample variance of {column}"),
         Aggregation::First { column } => format!("first {column}"),
         Aggregation::Last { column } => format!("last {column}"),
-        Aggregation::Distinct { column } => format!("number of distinct values of {column}, within about 1.6 %"),
+        Aggregation::Distinct { column, exact: true } => format!("number of distinct values of {column}"),
+        Aggregation::MostFrequent { column } => format!("most frequent {column}"),
+        Aggregation::Distinct { column, exact: false } => {
+            format!("number of distinct values of {column}, within about 1.6 %")
+        }
         Aggregation::Quantile { column, q } => format!("quantile {q} of {column}, within 1 %"),
         Aggregation::Latest { column } => format!("{column} of the newest row"),
         Aggregation::TimeSince => "seconds since the newest row".to_owned(),

@@ -21,7 +21,7 @@ fn every_aggregate() -> Arc<ViewPlan> {
         Aggregation::Max { column: column("n") },
         Aggregation::First { column: column("s") },
         Aggregation::Last { column: column("x") },
-        Aggregation::Distinct { column: column("n") },
+        Aggregation::Distinct { column: column("n"), exact: false },
         Aggregation::Quantile { column: column("x"), q: 0.5 },
     ];
     let mut features = Vec::new();

@@ -231,9 +231,35 @@ fn aggregate(aggregation: &Aggregation, rows: &[&Payment]) -> Plain {
         Aggregation::Max { .. } => ordered(values).into_iter().next_back().unwrap_or(Plain::Null),
         Aggregation::First { .. } => values.into_iter().next().unwrap_or(Plain::Null),
         Aggregation::Last { .. } => values.into_iter().next_back().unwrap_or(Plain::Null),
-        Aggregation::Distinct { .. } => distinct(&values),
+        Aggregation::Distinct { exact: false, .. } => distinct(&values),
+        Aggregation::Distinct { exact: true, .. } => {
+            let mut seen: Vec<&Plain> = Vec::new();
+            values.iter().for_each(|value| {
+                if !seen.contains(&value) {
+                    seen.push(value)
+                }
+            });
+            if seen.is_empty() { Plain::Null } else { Plain::Int(seen.len() as i128) }
+        }
+        Aggregation::MostFrequent { .. } => {
+            let often = |value: &Plain| values.iter().filter(|other| *other == value).count();
+            let most = values.iter().map(often).max().unwrap_or(0);
+            let mut winners: Vec<Plain> = values.iter().filter(|value| often(value) == most).cloned().collect();
+            winners.sort_by(by_value);
+            winners.into_iter().next().unwrap_or(Plain::Null)
+        }
         Aggregation::Quantile { q, .. } => quantile(&values, *q, scale),
         other => unreachable!("not a plain aggregate: {other:?}"),
+    }
+}
+
+/// Numbers by size, NaN last; texts by bytes.
+fn by_value(a: &Plain, b: &Plain) -> Ordering {
+    match (a, b) {
+        (Plain::Int(a), Plain::Int(b)) => a.cmp(b),
+        (Plain::Text(a), Plain::Text(b)) => a.cmp(b),
+        (Plain::Bits(a), Plain::Bits(b)) => f64::from_bits(*a).total_cmp(&f64::from_bits(*b)),
+        _ => Ordering::Equal,
     }
 }
 

@@ -23,7 +23,7 @@ fn column(name: &str) -> String {
 fn aggregation() -> impl Strategy<Value = Aggregation> {
     let number = prop_oneof![Just("x"), Just("x"), Just("n"), Just("d")];
     let any = prop_oneof![Just("x"), Just("n"), Just("d"), Just("s"), Just("b")];
-    (0..17, number, any, prop_oneof![Just(0.0), Just(0.5), Just(0.9), Just(1.0)]).prop_map(|(which, number, any, q)| {
+    (0..18, number, any, prop_oneof![Just(0.0), Just(0.5), Just(0.9), Just(1.0)]).prop_map(|(which, number, any, q)| {
         match which {
             0 => Aggregation::Count { column: None },
             1 => Aggregation::Count { column: Some(column(any)) },
@@ -34,7 +34,8 @@ fn aggregation() -> impl Strategy<Value = Aggregation> {
             6 => Aggregation::Variance { column: column(number) },
             7 => Aggregation::First { column: column(any) },
             8 => Aggregation::Last { column: column(any) },
-            9 => Aggregation::Distinct { column: column(any) },
+            9 => Aggregation::Distinct { column: column(any), exact: q > 0.5 },
+            16 => Aggregation::MostFrequent { column: column(any) },
             10 => Aggregation::Quantile { column: column(number), q },
             11 => Aggregation::Latest { column: column(any) },
             12 => Aggregation::StdDev { column: column(number) },

@@ -81,7 +81,7 @@ impl Fixture {
             "country",
             vec![
                 feature("mean_1h", Aggregation::Mean { column: amount() }, Some(Span::HOUR)),
-                feature("cards_1d", Aggregation::Distinct { column: "card".to_owned() }, Some(Span::DAY)),
+                feature("cards_1d", Aggregation::Distinct { column: "card".to_owned(), exact: false }, Some(Span::DAY)),
                 feature("p90_6h", Aggregation::Quantile { column: amount(), q: 0.9 }, Some(Span(6 * Span::HOUR.0))),
             ],
         );
