@@ -50,7 +50,7 @@ fn feature(dice: &mut Dice, number: i64, latest_only: bool) -> Feature {
 fn aggregation(dice: &mut Dice, latest_only: bool) -> Aggregation {
     let number = (*dice.pick(&NUMBERS)).to_owned();
     let column = (*dice.pick(&COLUMNS)).to_owned();
-    match if latest_only { dice.between(11, 14) } else { dice.between(0, 14) } {
+    match if latest_only { dice.between(11, 14) } else { dice.between(0, 16) } {
         0 => Aggregation::Count { column: None },
         1 => Aggregation::Count { column: Some(column) },
         2 => Aggregation::Sum { column: number },
@@ -63,6 +63,8 @@ fn aggregation(dice: &mut Dice, latest_only: bool) -> Aggregation {
         9 => Aggregation::Distinct { column, exact: dice.percent(50) },
         10 => Aggregation::Quantile { column: number, q: *dice.pick(&[0.0, 0.5, 0.9, 1.0]) },
         11 | 12 => Aggregation::Latest { column },
+        15 => Aggregation::MostFrequent { column },
+        16 => Aggregation::TimeSinceFirst,
         _ => Aggregation::TimeSince,
     }
 }
