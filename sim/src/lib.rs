@@ -7,12 +7,15 @@
 //!
 //! Files: [`world`] outlives crashes, [`life`] is one process in it, [`ledger`] is the oracle; [`faults`] decides what a
 //! call becomes, [`log`] and [`tables`] are the ports.
+//!
+//! [`parity`] is a fuzzer of its own: it holds the online store to the sweep that builds training sets.
 
 mod faults;
 mod ledger;
 mod life;
 mod log;
 mod missing;
+pub mod parity;
 mod tables;
 #[cfg(test)]
 mod tests;

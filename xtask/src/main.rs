@@ -9,6 +9,7 @@ use std::process::ExitCode;
 use anyhow::{Context, Result};
 use clap::Parser;
 
+mod parity;
 mod tidy;
 mod torture;
 
@@ -23,6 +24,8 @@ Commands:
           text, links. Exits with 1 when a rule is broken; warnings alone do not fail.
   torture Break a running Seawall in every way we know and print what was lost, doubled or silently
           wrong. See `cargo xtask torture --help`.
+  parity  Drive the online store and the sweep of training sets with the same random histories and
+          demand equal bits: `cargo xtask parity --values 100000000 --threads 2`, in release.
   help    Print this list.
 ";
 
@@ -31,6 +34,7 @@ fn main() -> ExitCode {
     let outcome = match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
         ["tidy"] => tidy(),
         ["torture", ..] => torture(&arguments),
+        ["parity", ..] => root().and_then(|root| parity::run(&root, &arguments[1..])),
         [] | ["help" | "--help" | "-h"] => {
             print!("{HELP}");
             Ok(ExitCode::SUCCESS)

@@ -66,6 +66,17 @@ pub enum FeatureStatus {
     OutsideTtl,
 }
 
+/// How far a view that is being filled from its table has come.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
+pub struct Filling {
+    /// The view.
+    pub view: VersionedName,
+    /// Rows that were taken in.
+    pub rows: u64,
+    /// Rows that there are to take in.
+    pub rows_total: u64,
+}
+
 /// Feature states of the present.
 ///
 /// Contract, checked by `seawall_storage::online::conformance` on every implementation:
@@ -96,8 +107,13 @@ pub trait OnlineStore: Send + Sync {
     /// every view, of whatever dataset, to `until`. Rows not yet available wait.
     async fn receive(&self, dataset: &str, rows: &RecordBatch, until: &Cut) -> Result<()>;
 
-    /// Takes rows of the past for one view, and moves only its cut.
-    async fn backfill(&self, view: &VersionedName, rows: &RecordBatch, until: &Cut) -> Result<()>;
+    /// Takes rows of the past for one view, and moves only its cut, when it has taken all of them. Other rows may be
+    /// received and other views served meanwhile, and a checkpoint leaves the view out. `Conflict` while the view is
+    /// being filled already.
+    async fn backfill(&self, view: &VersionedName, rows: &[RecordBatch], until: &Cut) -> Result<()>;
+
+    /// The views that are being filled right now.
+    fn filling(&self) -> Vec<Filling>;
 
     /// Makes everything known that is available before `known`, which must not be ahead of the clock; no later decision has
     /// an earlier K. Rows that are available already are folded as they are received, instead of waiting for whoever asks

@@ -11,6 +11,7 @@ use async_trait::async_trait;
 use parking_lot::Mutex;
 use seawall_base::declare::FeatureView;
 use seawall_base::error::Result;
+use seawall_base::online::Filling;
 use seawall_base::{
     Computed, Cut, Dataset, Engine, FeatureRequest, Instant, OnlineStore, ServedFeatures, VersionedName,
 };
@@ -78,9 +79,17 @@ impl OnlineStore for ComputingStore {
     }
 
     /// The rows may have no more columns than the view needs.
-    async fn backfill(&self, view: &VersionedName, rows: &RecordBatch, until: &Cut) -> Result<()> {
+    async fn backfill(&self, view: &VersionedName, rows: &[RecordBatch], until: &Cut) -> Result<()> {
         let computed = self.views.lock().get(view).map(|(_, computed)| computed.clone()).unwrap_or_default();
-        self.inner.backfill(view, &computed.apply(rows).await?, until).await
+        let mut extended = Vec::with_capacity(rows.len());
+        for batch in rows {
+            extended.push(computed.apply(batch).await?);
+        }
+        self.inner.backfill(view, &extended, until).await
+    }
+
+    fn filling(&self) -> Vec<Filling> {
+        self.inner.filling()
     }
 
     async fn advance(&self, known: Instant) -> Result<()> {

@@ -21,7 +21,8 @@ use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use tracing::{info, warn};
 
-use crate::pipeline::{Parts, Pipeline, define_views};
+use crate::backfill;
+use crate::pipeline::{Parts, Pipeline};
 use crate::sealing::{subject_text, whole_dataset};
 use crate::upkeep::Tables;
 
@@ -144,13 +145,14 @@ impl Pipeline {
             return Ok(());
         }
         let online = &self.parts.online;
+        let _filling = self.filling.lock().await;
         let order = self.order.lock().await;
         let (entries, _) = self.parts.log.durable_end();
         self.feature_writer.wait_for(entries).await?;
         for view in &views {
             online.forget(view)?;
         }
-        define_views(&self.parts, &revision, &self.table_writer, &self.permit).await?;
+        backfill::keep_views(&self.parts, &revision, &self.table_writer, &self.permit).await?;
         drop(order);
         // So that no older checkpoint is what a start takes.
         online.checkpoint().await

@@ -15,6 +15,7 @@ use seawall_base::{
     Clock, Cut, Error, ErrorKind, Instant, Log, LogEntry, Offset, OnlineStore, Permit, TableName, TableStore,
 };
 use tokio::sync::{mpsc, watch};
+use tokio::task::{JoinError, JoinHandle};
 use tracing::{info, warn};
 
 use crate::dependency::is_away;
@@ -28,6 +29,9 @@ use crate::table_writer::conform;
 const ENTRIES_PER_READ_MAX: usize = 256;
 /// and so few that they have about this many bytes together.
 const READ_BYTES: usize = 4 << 20;
+
+/// A checkpoint that is being written; in the end, the entries that it covers.
+type Checkpoint = JoinHandle<Result<u64>>;
 
 /// How far the writer has come.
 #[derive(Debug, Clone, Copy, Default)]
@@ -52,6 +56,13 @@ impl Handle {
     pub async fn wait_for(&self, entries: u64) -> Result<()> {
         let mut progress = self.progress.clone();
         let reached = progress.wait_for(|progress| progress.entries >= entries).await;
+        reached.map(|_| ()).map_err(|_| Error::new(ErrorKind::Unavailable, "SW0831", "the feature writer has stopped"))
+    }
+
+    /// Waits until `is_there`, asked again whenever rows were taken.
+    pub async fn wait_until(&self, is_there: impl Fn() -> bool) -> Result<()> {
+        let mut progress = self.progress.clone();
+        let reached = progress.wait_for(|_| is_there()).await;
         reached.map(|_| ()).map_err(|_| Error::new(ErrorKind::Unavailable, "SW0831", "the feature writer has stopped"))
     }
 
@@ -131,7 +142,7 @@ impl FeatureWriter {
         patience: Patience,
         checkpoint_interval: Duration,
         from: u64,
-    ) -> (Handle, tokio::task::JoinHandle<Result<()>>) {
+    ) -> (Handle, JoinHandle<Result<()>>) {
         let (alive, closed) = mpsc::channel(1);
         let (progress, watched) = watch::channel(Progress { entries: from, behind_since: None });
         let (checkpointed, checkpointed_entries) = watch::channel(from);
@@ -156,14 +167,22 @@ impl FeatureWriter {
         let mut tick = tokio::time::interval(self.checkpoint_interval);
         tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
         tick.tick().await;
+        let mut checkpoint: Option<Checkpoint> = None;
         loop {
             tokio::select! {
-                _ = closed.recv() => return self.checkpoint().await,
-                _ = tick.tick() => {
-                    // The state is in memory and the log; the next checkpoint tries again.
-                    if let Err(error) = self.checkpoint().await {
-                        warn!(%error, "cannot checkpoint the online store");
+                _ = closed.recv() => {
+                    if let Some(running) = checkpoint {
+                        self.finish(running.await);
                     }
+                    let last = self.begin_checkpoint().await?;
+                    let entries = last.await.map_err(died)??;
+                    self.checkpointed.send_replace(entries);
+                    return Ok(());
+                }
+                _ = tick.tick(), if checkpoint.is_none() => checkpoint = Some(self.begin_checkpoint().await?),
+                done = async { checkpoint.as_mut().expect("one is running").await }, if checkpoint.is_some() => {
+                    checkpoint = None;
+                    self.finish(done);
                 }
                 more = self.until_due() => {
                     more?;
@@ -173,16 +192,26 @@ impl FeatureWriter {
         }
     }
 
-    /// Writes the store down, with how far it has come: entries without rows for it move its cut too.
-    async fn checkpoint(&mut self) -> Result<()> {
-        let online = &self.ends.online;
+    /// Begins to write the store down, with how far it has come: entries without rows for it move its cut too. Rows are
+    /// taken in meanwhile.
+    async fn begin_checkpoint(&mut self) -> Result<Checkpoint> {
+        let online = self.ends.online.clone();
         if !online.store_cut().covers(&self.cut) {
             let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
             online.receive("", &nothing, &self.cut).await?;
         }
-        online.checkpoint().await?;
-        self.checkpointed.send_replace(self.next_entry);
-        Ok(())
+        let entries = self.next_entry;
+        Ok(tokio::spawn(async move { online.checkpoint().await.map(|()| entries) }))
+    }
+
+    fn finish(&self, checkpoint: std::result::Result<Result<u64>, JoinError>) {
+        match checkpoint.map_err(died).flatten() {
+            Ok(entries) => {
+                self.checkpointed.send_replace(entries);
+            }
+            // The state is in memory and the log; the next checkpoint tries again.
+            Err(error) => warn!(%error, "cannot checkpoint the online store"),
+        }
     }
 
     /// Returns when there is something to take.
@@ -288,4 +317,8 @@ impl FeatureWriter {
     fn advance(&mut self, end: &Cut) {
         self.cut.join(end);
     }
+}
+
+fn died(error: JoinError) -> Error {
+    Error::internal("SW0832", "writing the online store down died").because(error)
 }

@@ -5,24 +5,23 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use parking_lot::RwLock;
 use seawall_base::declare::TableSettings;
 use seawall_base::error::Result;
 use seawall_base::{
-    Clock, Computed, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, Span, TableName, TableStore,
+    Clock, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, Span, TableName, TableStore,
     TableUpkeep, column,
 };
 use seawall_catalog::Catalog;
 use seawall_catalog::policy::Action;
 use seawall_kernel::contract;
-use seawall_kernel::feature::ViewPlan;
 use seawall_storage::keys::KeyRing;
 use tokio::sync::{mpsc, watch};
 use tokio::task::JoinHandle;
 use tracing::info;
 
+use crate::backfill;
 use crate::computing::ComputingStore;
 use crate::control::Control;
 use crate::dependency::persist::Patience;
@@ -144,6 +143,8 @@ pub struct Pipeline {
     pub(crate) control: tokio::sync::Mutex<Control>,
     /// Held while rows leave a quarantine, so that each leaves once.
     pub(crate) leaving: tokio::sync::Mutex<()>,
+    /// Held while views are defined and filled.
+    pub(crate) filling: tokio::sync::Mutex<()>,
     /// What restores withdrew; a restore never comes while a pipeline runs.
     pub(crate) withdrawn: Arc<Withdrawn>,
     upkeep: Upkeep,
@@ -191,7 +192,7 @@ impl Pipeline {
         let (table_writer, table_task) = TableWriter::start(ends, options.tables, from);
         let datasets = revision.datasets.keys().map(String::as_str);
         recovery::start::skip_retired(log, parts.tables.as_ref(), online, datasets).await?;
-        define_views(&parts, &revision, &table_writer, &permit).await?;
+        backfill::keep_views(&parts, &revision, &table_writer, &permit).await?;
         let ends = feature_writer::Ends {
             log: parts.log.clone(),
             tables: parts.tables.clone(),
@@ -229,6 +230,7 @@ impl Pipeline {
             champions: Champions::default(),
             control: tokio::sync::Mutex::new(Control::default()),
             leaving: tokio::sync::Mutex::default(),
+            filling: tokio::sync::Mutex::default(),
             revision: running,
             order,
             table_writer,
@@ -270,16 +272,17 @@ impl Pipeline {
         &self.dependencies
     }
 
-    /// Switches to another revision: new tables are made, changed ones evolve, new views are backfilled from tables
-    /// before they are served.
+    /// Switches to another revision: new tables are made, changed ones evolve, new views are filled from tables. Events
+    /// are taken in and features served meanwhile, by the revision before, until everything has caught up.
     pub async fn switch(&self, declared: &Declared) -> Result<()> {
+        let _filling = self.filling.lock().await;
         let revision = Arc::new(Revision::compile(declared, &self.parts.engine).await?);
         ensure_tables(&self.parts, &revision, &self.permit).await?;
         self.table_writer.schemas_changed().await?;
-        let mut order = self.order.lock().await;
         let (entries, _) = self.parts.log.durable_end();
         self.feature_writer.wait_for(entries).await?;
-        define_views(&self.parts, &revision, &self.table_writer, &self.permit).await?;
+        backfill::keep_views(&self.parts, &revision, &self.table_writer, &self.permit).await?;
+        let mut order = self.order.lock().await;
         self.renew_keys(&revision, &mut order).await?;
         *self.revision.write() = revision.clone();
         self.upkeep.follow(declared.tables);
@@ -652,44 +655,4 @@ fn is_longer(horizon: Option<Span>, other: Option<Span>) -> bool {
         (None, Some(_)) => true,
         (Some(horizon), Some(other)) => horizon > other,
     }
-}
-
-/// Defines every view in the online store. A view that the store did not keep yet is filled from its table, up to the
-/// store's cut, so that it continues from there like the others.
-pub(crate) async fn define_views(
-    parts: &Parts,
-    revision: &Revision,
-    tables: &table_writer::Handle,
-    permit: &Permit,
-) -> Result<()> {
-    for view in &revision.views {
-        let dataset = &revision.dataset(&view.from)?.dataset;
-        parts.online.define(view, dataset).await?;
-        // After the definition, so that it covers the beginning of the view's gap.
-        let store_cut = parts.online.store_cut();
-        if parts.online.cut(&view.id())?.covers(&store_cut) {
-            continue;
-        }
-        tables.flush(parts.log.durable_end().0).await?;
-        let computed = Computed::compile(parts.engine.as_ref(), dataset, &[view]).await?;
-        let plan = ViewPlan::compile(view, &computed.extended(dataset))?;
-        let table = TableName::dataset(&view.from)?;
-        let snapshot = parts.tables.snapshot(&table, None).await?;
-        let columns = plan.input_columns();
-        let batches = parts.tables.scan(permit, &table, snapshot.version, Some(&columns)).await?;
-        let schema = match batches.first() {
-            Some(batch) => batch.schema(),
-            None => crate::revision::project(&RecordBatch::new_empty(dataset.table_schema()), &columns)?.schema(),
-        };
-        // In one call, so that a checkpoint never sees half of it.
-        let rows = rows_within(&arrow::compute::concat_batches(&schema, &batches)?, &store_cut)?;
-        parts.online.backfill(&view.id(), &rows, &store_cut).await?;
-        info!(view = %view.id(), rows = rows.num_rows(), "feature view filled from its table");
-    }
-    Ok(())
-}
-
-/// The rows of `batch` that lie within `cut`.
-pub(crate) fn rows_within(batch: &RecordBatch, cut: &Cut) -> Result<RecordBatch> {
-    crate::restore::keep_where(batch, |partition, offset| offset < cut.end(partition).0)
 }

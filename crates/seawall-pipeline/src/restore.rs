@@ -92,6 +92,9 @@ pub(crate) fn keep_where(rows: &RecordBatch, keep: impl Fn(Partition, u64) -> bo
     let kept: BooleanArray = (0..rows.num_rows())
         .map(|row| Some(keep(Partition(partitions.value(row) as u32), offsets.value(row) as u64)))
         .collect();
+    if kept.true_count() == rows.num_rows() {
+        return Ok(rows.clone());
+    }
     Ok(filter_record_batch(rows, &kept)?)
 }
 

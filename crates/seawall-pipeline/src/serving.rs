@@ -4,12 +4,15 @@
 //! that [`crate::verify`] can refold it from the lake and compare bits.
 
 use std::sync::Arc;
+use std::time::Duration;
 
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use seawall_base::error::Result;
 use seawall_base::online::FeatureStatus;
-use seawall_base::{Cut, Error, FeatureRequest, Instant, Permit, ServedFeatures, VersionedName, ViewRequest, column};
+use seawall_base::{
+    Cut, Error, ErrorKind, FeatureRequest, Instant, Permit, ServedFeatures, VersionedName, ViewRequest, column,
+};
 use seawall_catalog::Counts;
 use seawall_kernel::feature::key_hashes;
 
@@ -18,6 +21,9 @@ use crate::gate;
 use crate::pipeline::Pipeline;
 use crate::revision::{ServedSet, all_nullable, project, with_times};
 use crate::sealing::{self, RowKeys};
+
+/// How long a request waits for the cut that it names: far longer than features lag while nothing is away.
+const CUT_PATIENCE: Duration = Duration::from_secs(5);
 
 /// Decisions to serve for one training set.
 #[derive(Debug, Clone)]
@@ -62,32 +68,38 @@ impl Pipeline {
         self.answer(revision.training_set(training_set)?, decisions).await
     }
 
-    /// Serves the features of single views, unrecorded: `entities` has one row per decision and each view's entity
-    /// columns.
+    /// Waits until features hold every row within `cut`, which a producer was told when its rows were durable.
+    pub async fn wait_for_features(&self, cut: &Cut) -> Result<()> {
+        let online = self.parts.online.clone();
+        let reached = self.feature_writer.wait_until(|| online.store_cut().covers(cut));
+        match tokio::time::timeout(CUT_PATIENCE, reached).await {
+            Ok(reached) => reached,
+            Err(_) => {
+                let message = format!("features hold rows up to cut {}, not up to {cut}", online.store_cut());
+                Err(Error::new(ErrorKind::Unavailable, "SW0449", message)
+                    .hint("name the cut of a receipt of this installation, and try again in a moment"))
+            }
+        }
+    }
+
+    /// Serves the features of single views, unrecorded, all at one K and one cut: for each view its entity columns, one
+    /// row per decision.
     pub async fn serve_views(
         &self,
         views: &[VersionedName],
-        entities: &RecordBatch,
+        entities: &[RecordBatch],
         at: Instant,
     ) -> Result<ServedFeatures> {
         self.feature_writer.check_running()?;
-        let revision = self.revision();
-        let rows = entities.num_rows();
-        let mut requests = Vec::with_capacity(views.len());
-        for id in views {
-            let view = revision.views.iter().find(|view| view.id() == *id).ok_or_else(|| {
-                let known: Vec<String> = revision.views.iter().map(|view| view.id().to_string()).collect();
-                Error::not_found("SW0824", format!("there is no feature view {id}"))
-                    .hint(format!("feature views: {}", known.join(", ")))
-            })?;
-            requests.push(ViewRequest {
-                view: id.clone(),
-                entities: project(entities, &view.entity)?,
-                own: vec![None; rows],
-            });
-        }
+        let rows = entities.first().map_or(0, RecordBatch::num_rows);
+        let asked = views.iter().zip(entities).map(|(view, entities)| ViewRequest {
+            view: view.clone(),
+            entities: entities.clone(),
+            own: vec![None; rows],
+        });
+        let views = asked.collect();
         let now = self.parts.clock.now();
-        let request = FeatureRequest { views: requests, at: vec![at; rows], now: vec![now; rows] };
+        let request = FeatureRequest { views, at: vec![at; rows], now: vec![now; rows] };
         self.parts.online.serve(&request).await
     }
 

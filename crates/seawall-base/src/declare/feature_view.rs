@@ -41,6 +41,11 @@ impl FeatureView {
         VersionedName { name: self.name.clone(), version: self.version }
     }
 
+    /// Whether this is the view that `id` names.
+    pub fn is(&self, id: &VersionedName) -> bool {
+        self.name == id.name && self.version == id.version
+    }
+
     /// Hash of everything but the version. The features name what is computed by its SQL, so that it is covered.
     pub fn definition_hash(&self) -> Hash {
         Hash::of_json(&(&self.name, &self.entity, &self.from, &self.time, &self.features))

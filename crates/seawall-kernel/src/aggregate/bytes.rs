@@ -103,6 +103,9 @@ impl<'a> Reader<'a> {
     }
 
     pub(crate) fn varint(&mut self) -> Result<u128> {
+        if let Some(short) = self.short_varint() {
+            return Ok(u128::from(short));
+        }
         let mut value = 0u128;
         for shift in (0..128).step_by(7) {
             let byte = self.u8()?;
@@ -116,6 +119,19 @@ impl<'a> Reader<'a> {
             }
         }
         Err(garbage("a number is longer than 128 bits"))
+    }
+
+    /// A number of at most 56 bits, taken; otherwise nothing is.
+    fn short_varint(&mut self) -> Option<u64> {
+        let mut value = 0u64;
+        for (index, byte) in self.0.iter().take(8).enumerate() {
+            value |= u64::from(byte & 0x7f) << (7 * index);
+            if byte & 0x80 == 0 {
+                self.0 = &self.0[index + 1..];
+                return Some(value);
+            }
+        }
+        None
     }
 
     pub(crate) fn zigzag(&mut self) -> Result<i128> {

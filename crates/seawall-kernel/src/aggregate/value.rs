@@ -274,11 +274,11 @@ pub fn to_array(values: &[Option<Scalar>], data_type: &DataType) -> Result<Array
     match Class::of(data_type) {
         Some(Class::Float) => {
             let floats: Float64Array = values.iter().map(|v| v.as_ref().and_then(float)).collect();
-            Ok(cast(&floats, data_type)?)
+            fitting(floats, data_type)
         }
         Some(Class::Text) => {
             let texts: StringArray = values.iter().map(|v| v.as_ref().and_then(text)).collect();
-            Ok(cast(&texts, data_type)?)
+            fitting(texts, data_type)
         }
         Some(Class::Boolean) => Ok(Arc::new(values.iter().map(|v| int(v).map(|i| i != 0)).collect::<BooleanArray>())),
         Some(Class::Decimal { scale }) => {
@@ -305,9 +305,14 @@ pub fn to_array(values: &[Option<Scalar>], data_type: &DataType) -> Result<Array
             }
             Ok(Arc::new(UInt64Array::from(out)))
         }
-        Some(Class::Integer | Class::Timestamp(_)) => Ok(cast(&narrow(values)?, data_type)?),
+        Some(Class::Integer | Class::Timestamp(_)) => fitting(narrow(values)?, data_type),
         None => Err(Error::internal("SW0310", format!("a feature cannot have type {data_type}"))),
     }
+}
+
+/// The array as one of `data_type`.
+fn fitting(array: impl Array + 'static, data_type: &DataType) -> Result<ArrayRef> {
+    if array.data_type() == data_type { Ok(Arc::new(array)) } else { Ok(cast(&array, data_type)?) }
 }
 
 fn narrow(values: &[Option<Scalar>]) -> Result<Int64Array> {

@@ -11,13 +11,13 @@
 //! and the column types, so a state is never read as another view's. Entities are trimmed to the horizon before they
 //! are written; together with the canonical accumulators this makes the bytes a function of the rows and of `known`.
 
-use std::borrow::Cow;
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 
 use seawall_base::error::Result;
 use seawall_base::{Error, Hash, Instant, Span};
 
+use super::entities::Entities;
 use super::entity::{EntityState, Tile};
 use super::key::EntityKey;
 use super::plan::ViewPlan;
@@ -53,12 +53,9 @@ impl ViewState {
 
     fn encode_entities(&self, out: &mut Writer) {
         let horizon = self.horizon();
-        let mut entities: Vec<_> = self.entities.iter().collect();
-        entities.sort_unstable_by_key(|(key, _)| *key);
-        out.len(entities.len());
-        for (key, entity) in entities {
+        out.len(self.entities.len());
+        for (key, mut entity) in self.entities.ordered() {
             out.bytes(key.as_bytes());
-            let mut entity = Cow::Borrowed(entity);
             if entity.needs_trim(&horizon) {
                 entity.to_mut().trim(&horizon);
             }
@@ -162,17 +159,17 @@ fn encode_entity(entity: &EntityState, out: &mut Writer) {
     }
 }
 
-fn decode_entities(plan: &ViewPlan, from: &mut Reader<'_>) -> Result<HashMap<EntityKey, EntityState>> {
+fn decode_entities(plan: &ViewPlan, from: &mut Reader<'_>) -> Result<Entities> {
     let classes: Vec<Class> = plan.entity_classes();
     let count = from.len()?;
-    let mut entities = HashMap::new();
+    let mut entities = Entities::default();
     let mut last: Option<EntityKey> = None;
     for _ in 0..count {
         let key = EntityKey::from_bytes(from.bytes()?, &classes)?;
         if last.as_ref().is_some_and(|last| *last >= key) {
             return Err(garbage("an entity is out of order"));
         }
-        entities.insert(key.clone(), decode_entity(plan, from)?);
+        entities.insert(plan, key.clone(), decode_entity(plan, from)?);
         last = Some(key);
     }
     Ok(entities)

@@ -56,6 +56,9 @@ impl EntityState {
     }
 
     fn update_tiles(&mut self, plan: &ViewPlan, horizon: &Horizon, row: &Row) -> Result<()> {
+        if plan.slots().is_empty() {
+            return Ok(());
+        }
         let values = row.body.values(plan.columns().len())?;
         let mut inputs: Vec<Input<'_>> = Vec::with_capacity(plan.slots().len());
         for slot in plan.slots() {
@@ -130,17 +133,38 @@ impl EntityState {
 
     /// The value of every feature for a decision at `at` that must not see the row with key hash `own`.
     pub fn answer(&self, plan: &ViewPlan, horizon: &Horizon, at: Instant, own: Option<u128>) -> Result<Vec<Answer>> {
-        self.check_own(plan, horizon, own)?;
-        let newest = self.newest(at, own);
         let mut answers = Vec::with_capacity(plan.features().len());
-        for (feature, compute) in plan.view().features.iter().zip(plan.features()) {
-            let answer = match newest {
-                None => Ok(unknown(plan, compute)),
-                Some(newest) => self.feature(plan, compute, newest, at, own),
-            };
-            answers.push(answer.map_err(|error| of_feature(error, &feature.name))?);
-        }
+        self.tell(plan, horizon, at, own, |value, status| {
+            answers.push((value.to_scalar(), status));
+            Ok(())
+        })?;
         Ok(answers)
+    }
+
+    /// The same, each feature told in its order.
+    pub fn tell(
+        &self,
+        plan: &ViewPlan,
+        horizon: &Horizon,
+        at: Instant,
+        own: Option<u128>,
+        mut told: impl FnMut(Value<'_>, FeatureStatus) -> Result<()>,
+    ) -> Result<()> {
+        self.check_own(plan, horizon, own)?;
+        let Some(newest) = self.newest(at, own) else {
+            for compute in plan.features() {
+                let (value, status) = unknown(plan, compute);
+                told(value.as_ref().map_or(Value::Null, Scalar::as_value), status)?;
+            }
+            return Ok(());
+        };
+        let latest = newest.1.values(plan.columns().len())?;
+        for (feature, compute) in plan.view().features.iter().zip(plan.features()) {
+            let answer = self.feature(plan, compute, (newest.0, &latest), at, own);
+            let (value, status) = answer.map_err(|error| of_feature(error, &feature.name))?;
+            told(value.as_ref().map_or(Value::Null, Scalar::as_value), status)?;
+        }
+        Ok(())
     }
 
     /// Refuses an own row that has already been merged with others and cannot be told apart.
@@ -182,7 +206,7 @@ impl EntityState {
         &self,
         plan: &ViewPlan,
         compute: &Compute,
-        newest: (RowOrder, &RowBody),
+        newest: (RowOrder, &[Value<'_>]),
         at: Instant,
         own: Option<u128>,
     ) -> Result<Answer> {
@@ -207,7 +231,7 @@ impl EntityState {
                 return Ok(of_one_row(self.accumulate(slot, Instant::MIN, at, own)?, *is_age, first, at));
             }
             Compute::Latest { .. } | Compute::TimeSince { .. } if !inside => None,
-            Compute::Latest { column, .. } => newest.1.value(*column)?.to_scalar(),
+            Compute::Latest { column, .. } => newest.1[*column].to_scalar(),
             Compute::TimeSince { .. } => Some(Scalar::Float(seconds_between(newest.0.event_time, at))),
         };
         let status = match (&value, inside) {

@@ -3,8 +3,9 @@
 //! Each component is a type tag and a self-delimiting value, so `(1, 23)` is not `(12, 3)` and `"1"` is not `1`. Integers
 //! of any width are equal when their numbers are. Floats identify nothing: two of them may print alike and differ.
 
+use std::cmp::Ordering;
 use std::fmt;
-use std::hash::{BuildHasher, Hasher};
+use std::hash::{BuildHasher, Hash as HashInto, Hasher};
 use std::sync::Arc;
 
 use arrow::array::{Array, ArrayRef};
@@ -19,14 +20,44 @@ use super::plan::ViewPlan;
 use crate::aggregate::bytes::{Reader, Writer, garbage};
 use crate::aggregate::{Class, Column, Value};
 
+/// Longest encoding that a key holds itself.
+const INLINE_BYTES: usize = 22;
+
 /// Key of an entity: the typed encoding of its columns in key order. Ordered by bytes.
-#[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
-pub struct EntityKey(Arc<[u8]>);
+#[derive(Clone)]
+pub struct EntityKey(Encoding);
+
+/// Most keys are short, and a store holds one per entity and view.
+#[derive(Clone)]
+enum Encoding {
+    Short { length: u8, bytes: [u8; INLINE_BYTES] },
+    Long(Arc<[u8]>),
+}
 
 impl EntityKey {
+    fn new(encoding: &[u8]) -> Self {
+        if encoding.len() > INLINE_BYTES {
+            return EntityKey(Encoding::Long(encoding.into()));
+        }
+        let mut bytes = [0; INLINE_BYTES];
+        bytes[..encoding.len()].copy_from_slice(encoding);
+        EntityKey(Encoding::Short { length: encoding.len() as u8, bytes })
+    }
+
     /// The encoding.
     pub fn as_bytes(&self) -> &[u8] {
-        &self.0
+        match &self.0 {
+            Encoding::Short { length, bytes } => &bytes[..usize::from(*length)],
+            Encoding::Long(bytes) => bytes,
+        }
+    }
+
+    /// Estimated bytes beside the key's own.
+    pub(crate) fn heap_bytes(&self) -> usize {
+        match &self.0 {
+            Encoding::Short { .. } => 0,
+            Encoding::Long(bytes) => bytes.len() + 16,
+        }
     }
 
     /// Reads an encoding back, when it is one of components of these classes.
@@ -39,14 +70,40 @@ impl EntityKey {
                 return Err(garbage("a key is not of its view's types"));
             }
         }
-        if from.0.is_empty() { Ok(EntityKey(bytes.into())) } else { Err(garbage("a key is too long")) }
+        if from.0.is_empty() { Ok(EntityKey::new(bytes)) } else { Err(garbage("a key is too long")) }
+    }
+}
+
+impl PartialEq for EntityKey {
+    fn eq(&self, other: &Self) -> bool {
+        self.as_bytes() == other.as_bytes()
+    }
+}
+
+impl Eq for EntityKey {}
+
+impl PartialOrd for EntityKey {
+    fn partial_cmp(&self, other: &Self) -> Option<Ordering> {
+        Some(self.cmp(other))
+    }
+}
+
+impl Ord for EntityKey {
+    fn cmp(&self, other: &Self) -> Ordering {
+        self.as_bytes().cmp(other.as_bytes())
+    }
+}
+
+impl HashInto for EntityKey {
+    fn hash<H: Hasher>(&self, state: &mut H) {
+        self.as_bytes().hash(state);
     }
 }
 
 /// `(SEA, 12)`.
 impl fmt::Display for EntityKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let mut from = Reader(&self.0);
+        let mut from = Reader(self.as_bytes());
         let mut separator = "(";
         while from.u8().is_ok() {
             match Value::decode(&mut from) {
@@ -77,8 +134,7 @@ pub fn key_hashes(rows: &RecordBatch, columns: &[String]) -> Result<Vec<Option<u
     let mut bytes = Writer::default();
     for row in 0..rows.num_rows() {
         bytes.0.clear();
-        let is_key = encode(&components, row, &mut bytes);
-        hashes.push(is_key.then(|| Hash::of(&bytes.0).low128()));
+        hashes.push(encode(&components, row, &mut bytes).then(|| Hash::of(&bytes.0).low128()));
     }
     Ok(hashes)
 }
@@ -101,7 +157,7 @@ pub(crate) fn keys_of(plan: &ViewPlan, columns: &[ArrayRef], rows: usize) -> Res
     let mut keys = Vec::with_capacity(rows);
     let mut bytes = Writer::default();
     for row in 0..rows {
-        keys.push(columns.encode(row, &mut bytes).then(|| EntityKey(bytes.0.as_slice().into())));
+        keys.push(columns.encode(row, &mut bytes).then(|| EntityKey::new(&bytes.0)));
     }
     Ok(keys)
 }

@@ -10,7 +10,9 @@
 //! entity, or lets it wait until it is available; folding updates one tile per level and keeps the row itself where a
 //! decision may still cut between rows; [`ViewState::values`] merges the tiles of a window and the rows at its ends.
 
+mod columns;
 mod encode;
+mod entities;
 mod entity;
 mod explain;
 mod key;
@@ -24,5 +26,5 @@ mod tests;
 pub use explain::{ExplainedRow, Explanation, explain};
 pub use key::{EntityKey, entity_keys, entity_shares, key_hashes};
 pub use plan::{FeatureDescription, ViewPlan};
-pub use state::{Retention, ViewState};
+pub use state::{ReadRows, Retention, ViewState};
 pub use sweep::{Decisions, SweepOptions, sweep, sweep_with};

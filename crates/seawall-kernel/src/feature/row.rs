@@ -53,7 +53,24 @@ impl RowBody {
         self.data.len()
     }
 
+    /// Writes the body for memory; it ends with the end of what it is written to.
+    pub fn pack(&self, out: &mut Writer) {
+        self.encode_own(out);
+        out.0.extend_from_slice(&self.data);
+    }
+
+    /// Reads what [`RowBody::pack`] wrote, to the end.
+    pub fn unpack(from: &mut Reader<'_>) -> Result<Self> {
+        let own = decode_own(from)?;
+        Ok(RowBody { own, data: from.0.into() })
+    }
+
     pub fn encode(&self, out: &mut Writer) {
+        self.encode_own(out);
+        out.bytes(&self.data);
+    }
+
+    fn encode_own(&self, out: &mut Writer) {
         match self.own {
             None => out.u8(0),
             Some(own) => {
@@ -61,15 +78,10 @@ impl RowBody {
                 out.u128(own);
             }
         }
-        out.bytes(&self.data);
     }
 
     pub fn decode(plan: &ViewPlan, from: &mut Reader<'_>) -> Result<Self> {
-        let own = match from.u8()? {
-            0 => None,
-            1 => Some(from.u128()?),
-            _ => return Err(garbage("a row has an unknown kind of key")),
-        };
+        let own = decode_own(from)?;
         let data = from.bytes()?;
         let mut values = Reader(data);
         for column in plan.columns() {
@@ -78,6 +90,14 @@ impl RowBody {
             }
         }
         if values.0.is_empty() { Ok(RowBody { own, data: data.into() }) } else { Err(garbage("a row is too long")) }
+    }
+}
+
+fn decode_own(from: &mut Reader<'_>) -> Result<Option<u128>> {
+    match from.u8()? {
+        0 => Ok(None),
+        1 => Ok(Some(from.u128()?)),
+        _ => Err(garbage("a row has an unknown kind of key")),
     }
 }
 
@@ -102,15 +122,16 @@ pub(crate) fn read_rows(
     }
 
     let mut rows = Vec::new();
+    let mut data = Writer::default();
     for (index, key) in keys.into_iter().enumerate() {
         let Some(key) = key.filter(&wanted) else { continue };
         if event_times.is_null(index) {
             continue;
         }
         let order = system.order(index, Instant(event_times.value(index)))?;
-        let mut data = Writer::default();
+        data.0.clear();
         columns.iter().for_each(|column| column.value(index).encode(&mut data));
-        rows.push((key, Row { order, body: RowBody { own: own[index], data: data.0.into() } }));
+        rows.push((key, Row { order, body: RowBody { own: own[index], data: data.0.as_slice().into() } }));
     }
     Ok(rows)
 }

@@ -1,19 +1,32 @@
 //! The state of a view: its entities, the rows that wait to become available, and the instant up to which all is known.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use arrow::array::ArrayRef;
-use arrow::record_batch::{RecordBatch, RecordBatchOptions};
+use arrow::record_batch::RecordBatch;
 use seawall_base::error::Result;
 use seawall_base::{Error, FeatureStatus, Instant, Offset, Partition};
 
-use super::entity::{Answer, EntityState};
+use super::columns::Columns;
+use super::entities::Entities;
+use super::entity::Answer;
 use super::key::EntityKey;
 use super::plan::{DECISION_LAG_MAX, Horizon, ViewPlan};
 use super::row::{Row, read_rows};
-use crate::aggregate::{Scalar, to_array};
+use crate::aggregate::Value;
 use crate::window::Level;
+
+/// Rows that were read for a view and wait to be taken in.
+#[derive(Debug)]
+pub struct ReadRows(Vec<(EntityKey, Row)>);
+
+impl ReadRows {
+    /// Reads rows that have at least the plan's input columns. It is most of the work of taking them in, and needs no
+    /// state.
+    pub fn new(plan: &ViewPlan, rows: &RecordBatch) -> Result<ReadRows> {
+        Ok(ReadRows(read_rows(plan, rows, |_| true)?))
+    }
+}
 
 /// What a state may forget.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -38,7 +51,7 @@ pub struct ViewState {
     pub(crate) retention: Retention,
     pub(crate) known: Instant,
     pub(crate) newest_folded: Option<Instant>,
-    pub(crate) entities: HashMap<EntityKey, EntityState>,
+    pub(crate) entities: Entities,
     pub(crate) pending: BTreeMap<Turn, (EntityKey, Row)>,
 }
 
@@ -50,7 +63,7 @@ impl ViewState {
             retention,
             known: Instant::MIN,
             newest_folded: None,
-            entities: HashMap::new(),
+            entities: Entities::default(),
             pending: BTreeMap::new(),
         }
     }
@@ -63,7 +76,12 @@ impl ViewState {
     /// Takes in rows that have at least the plan's input columns: those with `available_at < known` are folded at once,
     /// the others wait. On an error nothing was taken in.
     pub fn receive(&mut self, rows: &RecordBatch) -> Result<()> {
-        let rows = read_rows(&self.plan, rows, |_| true)?;
+        let rows = ReadRows::new(&self.plan, rows)?;
+        self.take(rows)
+    }
+
+    /// Takes in rows that were read for this state's plan, like [`ViewState::receive`].
+    pub fn take(&mut self, ReadRows(rows): ReadRows) -> Result<()> {
         let horizon = self.horizon();
         for (key, row) in rows {
             if row.order.available_at < self.known {
@@ -93,14 +111,14 @@ impl ViewState {
         }
         // Once an hour is often enough: what a horizon excludes is never read, and encoding leaves it out.
         if self.retention == Retention::Live && hour_passed {
-            self.entities.values_mut().for_each(|entity| entity.trim(&horizon));
+            self.entities.trim(&self.plan, &horizon);
         }
         Ok(())
     }
 
     fn fold(&mut self, horizon: &Horizon, key: EntityKey, row: Row) -> Result<()> {
         let available_at = row.order.available_at;
-        self.entities.entry(key).or_default().fold(&self.plan, horizon, row)?;
+        self.entities.fold(&self.plan, horizon, key, row)?;
         self.newest_folded = self.newest_folded.max(Some(available_at));
         Ok(())
     }
@@ -136,12 +154,10 @@ impl ViewState {
 
     /// Estimated bytes of memory; takes time in proportion to the state.
     pub fn memory_bytes(&self) -> usize {
-        let entities: usize =
-            self.entities.iter().map(|(key, entity)| key.as_bytes().len() + 40 + entity.memory_bytes()).sum();
         let pending = size_of::<(Turn, EntityKey, Row)>();
         let pending: usize =
-            self.pending.values().map(|(key, row)| pending + key.as_bytes().len() + row.body.heap_bytes()).sum();
-        size_of::<ViewState>() + entities + pending
+            self.pending.values().map(|(key, row)| pending + key.heap_bytes() + row.body.heap_bytes()).sum();
+        size_of::<ViewState>() + self.entities.memory_bytes() + pending
     }
 
     /// The view's features for decisions `(keys[i], at[i])` as known now, leaving out the row with key hash `own[i]`.
@@ -159,19 +175,19 @@ impl ViewState {
             let message = format!("decision time {old} is more than {DECISION_LAG_MAX} before {}", self.known);
             return Err(Error::invalid("SW0320", message).hint("ask for the present, or build a training set"));
         }
-        let stranger = EntityState::default();
-        let mut answers = Vec::with_capacity(keys.len());
+        let mut columns = Columns::new(&self.plan, keys.len());
         for (index, key) in keys.iter().enumerate() {
-            answers.push(match key {
-                None => nobody(&self.plan),
-                Some(key) => {
-                    let entity = self.entities.get(key).unwrap_or(&stranger);
-                    entity.answer(&self.plan, &horizon, at[index], own[index])?
+            let mut told = columns.row();
+            let entity = match key {
+                None => {
+                    nobody(&self.plan).into_iter().try_for_each(|(_, status)| told(Value::Null, status))?;
+                    continue;
                 }
-            });
+                Some(key) => self.entities.get(key).unwrap_or_default(),
+            };
+            entity.tell(&self.plan, &horizon, at[index], own[index], told)?;
         }
-        let status = answers.iter().map(|answer| answer.iter().map(|value| value.1).collect()).collect();
-        Ok((to_batch(&self.plan, answers)?, status))
+        columns.finish()
     }
 }
 
@@ -196,22 +212,4 @@ pub(crate) fn check_decisions(plan: &ViewPlan, keys: usize, at: usize, own: &[Op
         return Err(Error::invalid("SW0314", message).hint("declare primaryKey in its contract"));
     }
     Ok(())
-}
-
-/// One row per answer, in the plan's output schema.
-pub(crate) fn to_batch(plan: &ViewPlan, answers: Vec<Vec<Answer>>) -> Result<RecordBatch> {
-    let schema = plan.output_schema();
-    let options = RecordBatchOptions::new().with_row_count(Some(answers.len()));
-    let mut values: Vec<Vec<Option<Scalar>>> =
-        schema.fields().iter().map(|_| Vec::with_capacity(answers.len())).collect();
-    for answer in answers {
-        for (column, value) in values.iter_mut().zip(answer) {
-            column.push(value.0);
-        }
-    }
-    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(values.len());
-    for (column, field) in values.iter().zip(schema.fields()) {
-        arrays.push(to_array(column, field.data_type())?);
-    }
-    Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
 }

@@ -44,7 +44,7 @@ pub fn check_view(plan: &Arc<ViewPlan>, cut: &Cut, state: &[u8], rows: &[RecordB
 fn fold(plan: &Arc<ViewPlan>, kept: &ViewState, cut: &Cut, rows: &[RecordBatch]) -> Result<Hash> {
     let mut state = ViewState::new(plan.clone(), Retention::Live);
     for batch in rows {
-        let within = crate::pipeline::rows_within(batch, cut)?;
+        let within = crate::backfill::rows_within(batch, cut)?;
         if within.num_rows() > 0 {
             state.receive(&within)?;
         }

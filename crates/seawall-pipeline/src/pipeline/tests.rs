@@ -2,7 +2,7 @@
 
 use std::collections::HashMap;
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use async_trait::async_trait;
 use proptest::prelude::*;
 use seawall_base::declare::{Available, Connector, Source};

@@ -112,7 +112,7 @@ pub fn with_status(rows: &RecordBatch, status: &[Vec<FeatureStatus>]) -> Result<
 }
 
 /// As in JSON.
-fn status_name(status: FeatureStatus) -> &'static str {
+pub fn status_name(status: FeatureStatus) -> &'static str {
     match status {
         FeatureStatus::Present => "present",
         FeatureStatus::Null => "null",

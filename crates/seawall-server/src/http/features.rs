@@ -3,24 +3,26 @@
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Field, Schema};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 use axum::Json;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
-use axum::response::{IntoResponse, Response};
+use axum::response::Response;
+use seawall_base::declare::FeatureView;
 use seawall_base::error::Result;
-use seawall_base::online::FeatureStatus;
+use seawall_base::online::{FeatureStatus, ViewValues};
 use seawall_base::{Cut, Dataset, Error, Instant, Permit, VersionedName};
 use seawall_catalog::policy::Action;
 use seawall_pipeline::explain::explanation_json;
-use seawall_pipeline::freshness::Freshness;
+use seawall_pipeline::revision::Revision;
 use seawall_pipeline::serving::Decisions;
 use serde::Deserialize;
-use serde_json::{Map, Value, json};
+use serde_json::{Map, Value};
 
-use super::answer::{Provenance, arrow_stream, last_columns, prefers_arrow, with_status};
+use super::answer::{last_columns, prefers_arrow};
 use super::error::{Failure, bad_json};
+use super::served::{Served, views_arrow, views_json};
 use crate::App;
 
 const EXAMPLE: &str =
@@ -38,12 +40,25 @@ struct FeaturesBody {
     rows: Vec<Map<String, Value>>,
     /// Decision time; the present when absent. A time of the past is answered from the tables.
     at: Option<String>,
+    /// A cut that the answer must cover, as a receipt tells it: read your writes.
+    after: Option<Value>,
+}
+
+/// A cut as receipts write it, `{"0": 1200}`, or as answers do, `"0:1200"`.
+fn cut_of(after: &Value) -> Result<Cut> {
+    match after {
+        Value::String(text) => text.parse(),
+        ends => Cut::deserialize(ends).map_err(|error| bad_json(&error, EXAMPLE)),
+    }
 }
 
 pub(super) async fn serve(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<Response, Failure> {
     let body: FeaturesBody = serde_json::from_slice(&body).map_err(|error| bad_json(&error, EXAMPLE))?;
     let resource = body.training_set.clone().unwrap_or_else(|| "views".to_owned());
     let permit = app.access.permit(&app.pipeline.parts().catalog, &headers, Action::ServeFeatures, &resource).await?;
+    if let Some(after) = &body.after {
+        app.pipeline.wait_for_features(&cut_of(after)?).await?;
+    }
     let now = app.pipeline.parts().clock.now();
     let at = match &body.at {
         Some(text) => text.parse()?,
@@ -53,74 +68,22 @@ pub(super) async fn serve(State(app): State<App>, headers: HeaderMap, body: Byte
     match (&body.training_set, body.views.as_slice()) {
         (Some(name), []) => {
             let served = serve_training_set(&app, &permit, name, &body.rows, at, now).await?;
-            Ok(served.answer(json!({"training_set": name}), arrow)?)
-        }
-        (None, [id]) if arrow => {
-            let served = serve_view(&app, &permit, id, &body.rows, at, body.at.is_some()).await?;
-            Ok(served.arrow()?)
+            Ok(if arrow { served.arrow() } else { served.json("training_set", name) }?)
         }
         (None, [_, ..]) => {
-            let rows = entity_rows(&app, &body.views, &body.rows)?;
-            let mut answered = Vec::new();
-            for (id, rows) in body.views.iter().zip(&rows) {
-                let served = serve_view(&app, &permit, id, rows, at, body.at.is_some()).await?;
-                answered.push(served.json(json!({"view": id}))?);
-            }
-            Ok(Json(json!({"views": answered})).into_response())
+            let mut served = serve_views(&app, &permit, &body, at).await?;
+            Ok(match (arrow, served.pop()) {
+                (true, Some(only)) if served.is_empty() => only.arrow(),
+                (true, last) => views_arrow(&body.views, served.into_iter().chain(last).collect()),
+                (false, last) => {
+                    served.extend(last);
+                    views_json(&body.views, &served)
+                }
+            }?)
         }
         (Some(_), [_, ..]) | (None, []) => Err(Failure(
             Error::invalid("SW0892", "name either a training set or views").hint(format!("send for example {EXAMPLE}")),
         )),
-    }
-}
-
-/// Served values and what they were made from.
-struct Served {
-    rows: RecordBatch,
-    status: Vec<Vec<FeatureStatus>>,
-    features: Vec<String>,
-    source: Option<&'static str>,
-    known_at: Option<Instant>,
-    cut: Option<Cut>,
-    fresh: Freshness,
-}
-
-impl Served {
-    fn answer(self, named: Value, arrow: bool) -> Result<Response> {
-        match arrow {
-            true => self.arrow(),
-            false => Ok(Json(self.json(named)?).into_response()),
-        }
-    }
-
-    /// The object `named`, with everything that was served.
-    fn json(self, mut named: Value) -> Result<Value> {
-        named["rows"] = json_rows(&self.rows)?.into();
-        named["status"] = json!(self.status);
-        if let Some(source) = self.source {
-            named["source"] = source.into();
-        }
-        named["known_at"] = self.known_at.map(|known_at| known_at.to_string()).into();
-        if let Some(cut) = self.cut {
-            named["cut"] = cut.to_string().into();
-        }
-        named["degraded"] = self.fresh.degraded.into();
-        named["staleness_ms"] = self.fresh.staleness_ms.into();
-        Ok(named)
-    }
-
-    fn arrow(self) -> Result<Response> {
-        let rows = with_status(&self.rows, &self.status)?;
-        let provenance = Provenance {
-            truncated: Some(false),
-            known_at: self.known_at.map(|known_at| known_at.to_string()),
-            cut: self.cut.map(|cut| cut.to_string()),
-            source: self.source,
-            features: Some(self.features),
-            ..Provenance::default()
-        };
-        let provenance = provenance.fresh(&self.fresh);
-        arrow_stream(&rows.schema(), std::slice::from_ref(&rows), provenance)
     }
 }
 
@@ -151,56 +114,92 @@ async fn serve_training_set(
     })
 }
 
-async fn serve_view(
+/// Serves every view of a request at one K and one cut.
+async fn serve_views(app: &App, permit: &Permit, body: &FeaturesBody, at: Instant) -> Result<Vec<Served>> {
+    let revision = app.pipeline.revision();
+    let mut views = Vec::with_capacity(body.views.len());
+    for id in &body.views {
+        views.push(find_view(&revision.views, id)?);
+    }
+    let entities = entities_of_all(&revision, &views, &body.rows)?;
+    let fresh = app.pipeline.feature_freshness();
+    match app.pipeline.serve_views(&body.views, &entities, at).await {
+        Ok(served) => {
+            let (known_at, cut) = (served.known_at.first().copied(), served.cut);
+            let told = |view: ViewValues| Served {
+                features: last_columns(&view.values, view.values.num_columns()),
+                rows: view.values,
+                status: view.status,
+                source: Some("online"),
+                known_at,
+                cut: Some(cut.clone()),
+                fresh: fresh.clone(),
+            };
+            Ok(served.views.into_iter().map(told).collect())
+        }
+        // The online store only knows the present; a given time of the past is answered from the tables, and says so.
+        Err(error) if body.at.is_some() && error.kind() == seawall_base::ErrorKind::Invalid => {
+            let mut told = Vec::with_capacity(views.len());
+            for (id, entities) in body.views.iter().zip(&entities) {
+                told.push(serve_from_tables(app, permit, id, entities, at).await?);
+            }
+            Ok(told)
+        }
+        Err(error) => Err(error),
+    }
+}
+
+async fn serve_from_tables(
     app: &App,
     permit: &Permit,
     id: &VersionedName,
-    rows: &[Map<String, Value>],
+    entities: &RecordBatch,
     at: Instant,
-    given: bool,
 ) -> Result<Served> {
-    let revision = app.pipeline.revision();
-    let view = find_view(&revision.views, id)?;
-    let dataset = &revision.dataset(&view.from)?.dataset;
-    let entities = entities_of(dataset, &view.entity, rows)?;
-    let mut fresh = app.pipeline.feature_freshness();
-    let online = app.pipeline.serve_views(std::slice::from_ref(id), &entities, at).await;
-    let (values, status, source, known_at, cut) = match online {
-        Ok(served) => {
-            let [view] = served.views.try_into().map_err(|_| Error::internal("SW0893", "one view has one answer"))?;
-            (view.values, view.status, "online", served.known_at.first().copied(), Some(served.cut))
-        }
-        // The online store only knows the present; a given time of the past is answered from the tables, and says so.
-        Err(error) if given && error.kind() == seawall_base::ErrorKind::Invalid => {
-            let values = app.pipeline.features_as_of(permit, id, &entities, at).await?;
-            // It waited until tables held everything.
-            fresh = app.pipeline.table_freshness();
-            let status = present_or_null(&values);
-            (values, status, "tables", Some(at), None)
-        }
-        Err(error) => return Err(error),
-    };
-    let features = last_columns(&values, values.num_columns());
-    Ok(Served { rows: values, status, features, source: Some(source), known_at, cut, fresh })
+    let rows = app.pipeline.features_as_of(permit, id, entities, at).await?;
+    Ok(Served {
+        features: last_columns(&rows, rows.num_columns()),
+        status: present_or_null(&rows),
+        rows,
+        source: Some("tables"),
+        known_at: Some(at),
+        cut: None,
+        // It waited until tables held everything.
+        fresh: app.pipeline.table_freshness(),
+    })
 }
 
-/// For each view the rows with only its own entity columns: a request for several views has the columns of all.
-fn entity_rows(
-    app: &App,
-    views: &[VersionedName],
+/// The entity columns of each view. A request for several views has the columns of all; views of the same entity share
+/// theirs.
+pub(super) fn entities_of_all(
+    revision: &Revision,
+    views: &[&FeatureView],
     rows: &[Map<String, Value>],
-) -> Result<Vec<Vec<Map<String, Value>>>> {
-    let revision = app.pipeline.revision();
-    let mut entities = Vec::with_capacity(views.len());
-    for id in views {
-        entities.push(&find_view(&revision.views, id)?.entity);
+) -> Result<Vec<RecordBatch>> {
+    let known = |name: &String| views.iter().any(|view| view.entity.contains(name));
+    let mut decoded: Vec<RecordBatch> = Vec::new();
+    let mut all = Vec::with_capacity(views.len());
+    for view in views {
+        let schema = entity_schema(&revision.dataset(&view.from)?.dataset, &view.entity)?;
+        let same = decoded.iter().find(|batch| batch.schema() == schema);
+        let batch = match same {
+            Some(batch) => batch.clone(),
+            None if rows.iter().all(|row| row.keys().all(|name| view.entity.contains(name))) => {
+                decode_rows(schema, rows)?
+            }
+            None => {
+                let is_anothers = |name: &String| known(name) && !view.entity.contains(name);
+                let own = |row: &Map<String, Value>| -> Map<String, Value> {
+                    let stays = row.iter().filter(|(name, _)| !is_anothers(name));
+                    stays.map(|(name, value)| (name.clone(), value.clone())).collect()
+                };
+                decode_rows(schema, &rows.iter().map(own).collect::<Vec<_>>())?
+            }
+        };
+        decoded.push(batch.clone());
+        all.push(batch);
     }
-    let known: Vec<&String> = entities.iter().copied().flatten().collect();
-    let only = |row: &Map<String, Value>, entity: &Vec<String>| -> Map<String, Value> {
-        let stays = |name: &String| entity.contains(name) || !known.contains(&name);
-        row.iter().filter(|(name, _)| stays(name)).map(|(name, value)| (name.clone(), value.clone())).collect()
-    };
-    Ok(entities.iter().map(|entity| rows.iter().map(|row| only(row, entity)).collect()).collect())
+    Ok(all)
 }
 
 fn present_or_null(values: &RecordBatch) -> Vec<Vec<FeatureStatus>> {
@@ -238,11 +237,9 @@ pub(super) async fn explain(State(app): State<App>, headers: HeaderMap, body: By
     Ok(Json(explanation_json(&explained)))
 }
 
-fn find_view<'a>(
-    views: &'a [seawall_base::declare::FeatureView],
-    id: &VersionedName,
-) -> Result<&'a seawall_base::declare::FeatureView> {
-    views.iter().find(|view| view.id() == *id).ok_or_else(|| {
+/// The view `id`.
+pub(super) fn find_view<'a>(views: &'a [FeatureView], id: &VersionedName) -> Result<&'a FeatureView> {
+    views.iter().find(|view| view.is(id)).ok_or_else(|| {
         let known: Vec<String> = views.iter().map(|view| view.id().to_string()).collect();
         Error::not_found("SW0824", format!("there is no feature view {id}"))
             .hint(format!("feature views: {}", known.join(", ")))
@@ -251,11 +248,15 @@ fn find_view<'a>(
 
 /// The entity columns of a view, from JSON objects.
 pub fn entities_of(dataset: &Dataset, entity: &[String], rows: &[Map<String, Value>]) -> Result<RecordBatch> {
+    decode_rows(entity_schema(dataset, entity)?, rows)
+}
+
+fn entity_schema(dataset: &Dataset, entity: &[String]) -> Result<SchemaRef> {
     let mut fields = Vec::with_capacity(entity.len());
     for column in entity {
         fields.push(dataset.schema.field_with_name(column)?.clone().with_nullable(true));
     }
-    decode_rows(Arc::new(Schema::new(fields)), rows)
+    Ok(Arc::new(Schema::new(fields)))
 }
 
 /// Spine rows from JSON objects: columns that no object has are left out.
@@ -271,7 +272,7 @@ pub(super) fn rows_of(spine: &Dataset, rows: &[Map<String, Value>]) -> Result<Re
     decode_rows(Arc::new(Schema::new(fields)), rows)
 }
 
-fn decode_rows(schema: arrow::datatypes::SchemaRef, rows: &[Map<String, Value>]) -> Result<RecordBatch> {
+fn decode_rows(schema: SchemaRef, rows: &[Map<String, Value>]) -> Result<RecordBatch> {
     let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
     for row in rows {
         if let Some(unknown) = row.keys().find(|name| !known.contains(&name.as_str())) {

@@ -61,6 +61,7 @@ async fn status_json(app: &App) -> Value {
         "log": app.pipeline.log_status(),
         "tables": app.pipeline.table_freshness(),
         "features": app.pipeline.feature_freshness(),
+        "filling": app.pipeline.parts().online.filling(),
         "dependencies": app.pipeline.dependencies().health(),
     })
 }

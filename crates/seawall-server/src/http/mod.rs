@@ -6,11 +6,13 @@ mod deadline;
 mod erasures;
 pub mod error;
 mod events;
+mod feast;
 mod features;
 mod incidents;
 pub(crate) mod look;
 mod models;
 mod quarantine;
+mod served;
 mod tables;
 mod training;
 
@@ -48,6 +50,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/lineage", get(look::lineage))
         .route("/v1/quality", get(look::quality))
         .route("/v1/features", post(features::serve))
+        .route("/get-online-features", post(feast::serve))
         .route("/v1/features/explain", post(features::explain))
         .route("/v1/training-sets/{name}", get(training::builds))
         .route("/v1/training-sets/{name}/build", post(training::build))

@@ -1,8 +1,12 @@
 //! Checkpoints: one file per view, and a manifest that makes them valid all at once.
 //!
 //! The manifest is written last and atomically, so that a crash leaves the checkpoint before. It names each view's file
-//! with the hash of its content; files that no manifest names are removed. A view whose state did not change keeps its
+//! with the hash of its content; files that no manifest names are removed. A view whose rows did not change keeps its
 //! file. A folder without a manifest is an empty store.
+//!
+//! Views are written one after the other, each as it is at its own moment, so that one of them is in memory twice, and
+//! live rows wait only while it is encoded. The manifest's cut is that of the beginning: a view may have received more,
+//! which its own cut says, and takes no row of that a second time.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -14,7 +18,7 @@ use seawall_base::{Cut, Hash, Instant, VersionedName, durable};
 use serde::{Deserialize, Serialize};
 
 use super::check::KeptView;
-use super::core::{Core, Gap, Received, Restored, Snapshot};
+use super::core::{Core, Gap, Moment, Received, Restored};
 use super::error;
 
 mod file;
@@ -29,7 +33,14 @@ const VERSION: u32 = 1;
 pub(super) struct Folder {
     path: PathBuf,
     /// The valid checkpoint; held while the next one is written.
-    current: Mutex<Option<Manifest>>,
+    current: Mutex<Current>,
+}
+
+/// The valid checkpoint.
+struct Current {
+    manifest: Option<Manifest>,
+    /// The last change of each view that this process wrote.
+    written: BTreeMap<VersionedName, u64>,
 }
 
 /// What a checkpoint holds.
@@ -86,8 +97,9 @@ impl Folder {
                 loaded.views.insert(view.view.clone(), view.load(path)?);
             }
         }
+        let current = Current { manifest: current, written: BTreeMap::new() };
         let folder = Folder { path: path.to_owned(), current: Mutex::new(current) };
-        folder.remove_unnamed(folder.current.lock().as_ref())?;
+        folder.remove_unnamed(folder.current.lock().manifest.as_ref())?;
         Ok((folder, loaded))
     }
 
@@ -99,51 +111,51 @@ impl Folder {
     /// Writes the state of `core` as the next checkpoint. Blocks on the disk.
     pub fn checkpoint(&self, core: &Core) -> Result<()> {
         let mut current = self.current.lock();
-        let snapshot = core.snapshot()?;
-        let number = current.as_ref().map_or(1, |manifest| manifest.checkpoint.number + 1);
-        let before = current.as_ref().map_or(&[][..], |manifest| &manifest.checkpoint.views);
-        let Snapshot { cut, known, views, untouched } = snapshot;
-        let mut views = self.write_views(number, before, views)?;
+        let (kept, untouched, cut) = core.kept();
+        let number = current.manifest.as_ref().map_or(1, |manifest| manifest.checkpoint.number + 1);
+        let before = current.manifest.as_ref().map_or(&[][..], |manifest| &manifest.checkpoint.views);
+        let (mut views, mut written) = (Vec::with_capacity(kept.len()), BTreeMap::new());
+        for (i, id) in kept.iter().enumerate() {
+            let file = before.iter().find(|file| file.view == *id);
+            let last = current.written.get(id).copied().filter(|_| file.is_some());
+            let Some(moment) = core.moment(id, last)? else { continue };
+            written.insert(id.clone(), moment.changed);
+            views.push(self.write_view(&format!("state-{number:012}-{i:06}.bin"), id, file, moment)?);
+        }
         views.extend(before.iter().filter(|file| untouched.contains(&file.view)).cloned());
-        let checkpoint = Checkpoint { number, cut, known, views };
+        // Read last: a request may have raised it while views were encoded, and K never goes back.
+        let checkpoint = Checkpoint { number, cut, known: core.known(), views };
         let hash = Hash::of_json(&checkpoint);
         let manifest = Manifest { format: FORMAT.to_owned(), version: VERSION, checkpoint, hash };
         self.write_manifest(&manifest)?;
-        *current = Some(manifest);
-        self.remove_unnamed(current.as_ref())
+        *current = Current { manifest: Some(manifest), written };
+        self.remove_unnamed(current.manifest.as_ref())
     }
 
-    /// Writes the views' states; each is given up once it is written.
-    fn write_views(
+    /// Writes a view's state to the file `name`, unless the file before holds the same.
+    fn write_view(
         &self,
-        number: u64,
-        before: &[ViewFile],
-        states: BTreeMap<VersionedName, Restored>,
-    ) -> Result<Vec<ViewFile>> {
-        let mut views = Vec::with_capacity(states.len());
-        for (i, (view, kept)) in states.into_iter().enumerate() {
-            let hash = Hash::of(&kept.bytes);
-            let file = match before.iter().find(|file| file.view == view && file.hash == hash) {
-                Some(unchanged) => unchanged.file.clone(),
-                None => {
-                    let file = format!("state-{number:012}-{i:06}.bin");
-                    let path = self.path.join(&file);
-                    let pieces = file::pieces(&kept.bytes, hash);
-                    durable::write_atomic_pieces(&path, pieces).map_err(|e| error::io("write", &path, e))?;
-                    file
-                }
-            };
-            views.push(ViewFile {
-                view,
-                definition: kept.definition,
-                cut: kept.received.cut,
-                gap: kept.received.gap,
-                file,
-                bytes: kept.bytes.len() as u64,
-                hash,
-            });
-        }
-        Ok(views)
+        name: &str,
+        view: &VersionedName,
+        before: Option<&ViewFile>,
+        moment: Moment,
+    ) -> Result<ViewFile> {
+        let Received { cut, gap } = moment.received;
+        let Some(Restored { definition, bytes, .. }) = moment.restored else {
+            let unchanged = before.cloned().expect("a view that has not changed since it was written has a file");
+            return Ok(ViewFile { cut, gap, ..unchanged });
+        };
+        let hash = Hash::of(&bytes);
+        let file = match before.filter(|file| file.hash == hash) {
+            Some(unchanged) => unchanged.file.clone(),
+            None => {
+                let path = self.path.join(name);
+                let pieces = file::pieces(&bytes, hash);
+                durable::write_atomic_pieces(&path, pieces).map_err(|e| error::io("write", &path, e))?;
+                name.to_owned()
+            }
+        };
+        Ok(ViewFile { view: view.clone(), definition, cut, gap, file, bytes: bytes.len() as u64, hash })
     }
 
     fn write_manifest(&self, manifest: &Manifest) -> Result<()> {

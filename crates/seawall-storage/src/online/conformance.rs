@@ -191,7 +191,7 @@ async fn a_late_view_is_served_after_its_backfill(store: Arc<dyn OnlineStore>) {
 }
 
 async fn backfill(fixture: &Fixture, store: &Arc<dyn OnlineStore>, view: &VersionedName, rows: &[Row], until: usize) {
-    store.backfill(view, &fixture.batch(rows), &fixture.cut(until)).await.expect("rows of the past are taken");
+    store.backfill(view, &[fixture.batch(rows)], &fixture.cut(until)).await.expect("rows of the past are taken");
 }
 
 async fn wrong_requests_are_refused(store: Arc<dyn OnlineStore>) {

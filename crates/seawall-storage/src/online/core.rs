@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicI64, Ordering};
+use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 
 use arrow::array::{Array, AsArray, BooleanArray};
 use arrow::compute::filter_record_batch;
@@ -12,14 +12,17 @@ use parking_lot::{Mutex, RwLock, RwLockWriteGuard};
 use seawall_base::declare::FeatureView;
 use seawall_base::error::Result;
 use seawall_base::{Cut, Dataset, Hash, Instant, Offset, Partition, RowId, VersionedName, column};
-use seawall_kernel::feature::{Retention, ViewPlan, ViewState};
+use seawall_kernel::feature::{ReadRows, Retention, ViewPlan, ViewState};
 
 use super::error;
+use super::fill::Progress;
 
 /// A store's state with its locks; see the module's page for their order.
 pub(super) struct Core {
     receiving: Mutex<()>,
     pub(super) state: RwLock<State>,
+    /// Numbers fillings and changes.
+    numbers: AtomicU64,
     /// K of the newest decision, in microseconds.
     known: AtomicI64,
 }
@@ -38,6 +41,10 @@ pub(super) struct View {
     pub definition: Hash,
     pub state: ViewState,
     pub received: Received,
+    /// The number of the last change of the rows it holds.
+    pub changed: u64,
+    /// Present while rows of the past are taken in.
+    pub filling: Option<Progress>,
 }
 
 /// Which rows a view has received: those within `cut`, and those of the gap's far side.
@@ -62,13 +69,13 @@ pub(super) struct Restored {
     pub bytes: Vec<u8>,
 }
 
-/// A consistent copy of everything, for a checkpoint.
-pub(super) struct Snapshot {
-    pub cut: Cut,
-    pub known: Instant,
-    pub views: BTreeMap<VersionedName, Restored>,
-    /// Restored views that were never defined: their files stay as they are.
-    pub untouched: Vec<VersionedName>,
+/// A view at one moment, for a checkpoint.
+pub(super) struct Moment {
+    /// The number of its last change.
+    pub changed: u64,
+    pub received: Received,
+    /// Absent when it has not changed.
+    pub restored: Option<Restored>,
 }
 
 /// What one view of a store takes.
@@ -96,6 +103,7 @@ impl Core {
         Core {
             receiving: Mutex::new(()),
             state: RwLock::new(State { cut, views: BTreeMap::new(), restored }),
+            numbers: AtomicU64::new(0),
             known: AtomicI64::new(known.0),
         }
     }
@@ -127,6 +135,7 @@ impl Core {
             // Columns of the dataset got wider: what was computed holds, and is answered in the wider types.
             if kept.state.plan().output_schema() != plan.output_schema() {
                 kept.state = ViewState::decode(plan, Retention::Live, &kept.state.encode())?;
+                kept.changed = self.number();
             }
             return Ok(());
         }
@@ -137,7 +146,7 @@ impl Core {
         };
         received.open_gap(&state.cut);
         state.restored.remove(&id);
-        state.views.insert(id, View { definition, state: view_state, received });
+        state.views.insert(id, View { definition, state: view_state, received, changed: self.number(), filling: None });
         Ok(())
     }
 
@@ -152,25 +161,35 @@ impl Core {
     pub fn receive(&self, dataset: &str, rows: &RecordBatch, until: &Cut) -> Result<()> {
         let rows = Identified::new(rows, until)?;
         let _receiving = self.receiving.lock();
+        // Reading is most of the work; requests go on meanwhile. Folding and the cut's move are one step for them.
+        let fresh = self.read_fresh(dataset, &rows)?;
         let mut state = self.state.write();
-        for view in state.views.values_mut() {
-            if view.state.plan().dataset() == dataset {
-                view.take(&rows)?;
+        for (id, rows) in fresh {
+            if let Some(view) = state.views.get_mut(&id) {
+                view.changed = self.number();
+                view.state.take(rows)?;
             }
-            view.received.live_until(until);
         }
+        state.views.values_mut().for_each(|view| view.received.live_until(until));
         state.cut.join(until);
         Ok(())
     }
 
-    pub fn backfill(&self, id: &VersionedName, rows: &RecordBatch, until: &Cut) -> Result<()> {
-        let rows = Identified::new(rows, until)?;
-        let _receiving = self.receiving.lock();
-        let mut state = self.state.write();
-        let view = state.views.get_mut(id).ok_or_else(|| error::unknown_view(id))?;
-        view.take(&rows)?;
-        view.received.past_until(until);
-        Ok(())
+    /// The rows that each view of `dataset` has not received yet.
+    fn read_fresh(&self, dataset: &str, rows: &Identified<'_>) -> Result<Vec<(VersionedName, ReadRows)>> {
+        let mut views = Vec::new();
+        for (id, view) in &self.state.read().views {
+            if view.state.plan().dataset() == dataset {
+                views.push((id.clone(), view.state.plan().clone(), view.received.clone()));
+            }
+        }
+        let mut fresh = Vec::with_capacity(views.len());
+        for (id, plan, received) in views {
+            if let Some(rows) = rows.without(&received)? {
+                fresh.push((id, ReadRows::new(&plan, &rows)?));
+            }
+        }
+        Ok(fresh)
     }
 
     pub fn advance(&self, known: Instant) -> Result<()> {
@@ -194,23 +213,33 @@ impl Core {
         state.views.iter().map(stats).collect()
     }
 
-    /// Encodes every view at one moment. Receiving waits meanwhile; requests that make no row visible go on.
-    pub fn snapshot(&self) -> Result<Snapshot> {
+    /// The views that are kept, those in restored checkpoints that were not defined yet, and the store's cut.
+    pub fn kept(&self) -> (Vec<VersionedName>, Vec<VersionedName>, Cut) {
+        let state = self.state.read();
+        (state.views.keys().cloned().collect(), state.restored.keys().cloned().collect(), state.cut.clone())
+    }
+
+    /// A view at this moment, encoded unless it has not changed since `written`; none when it is not kept any more, or is
+    /// being filled: a part of its past has no cut. Live rows wait meanwhile; requests that make no row visible go on.
+    pub fn moment(&self, id: &VersionedName, written: Option<u64>) -> Result<Option<Moment>> {
         let _receiving = self.receiving.lock();
         let known = self.known();
         let mut state = self.state.write();
-        for view in state.views.values_mut() {
-            view.advance_if_needed(known)?;
+        let Some(view) = state.views.get_mut(id).filter(|view| view.filling.is_none()) else { return Ok(None) };
+        let (definition, received, changed) = (view.definition, view.received.clone(), view.changed);
+        if written == Some(changed) {
+            return Ok(Some(Moment { changed, received, restored: None }));
         }
+        view.advance_if_needed(known)?;
         let state = RwLockWriteGuard::downgrade(state);
-        let mut views = BTreeMap::new();
-        for (id, view) in &state.views {
-            let (definition, received) = (view.definition, view.received.clone());
-            views.insert(id.clone(), Restored { definition, received, bytes: view.state.encode() });
-        }
-        // Read again: a request may have raised it while the views were encoded, and K never goes back.
-        let untouched = state.restored.keys().cloned().collect();
-        Ok(Snapshot { cut: state.cut.clone(), known: self.known(), views, untouched })
+        let bytes = state.views.get(id).map(|view| view.state.encode());
+        let restored = bytes.map(|bytes| Restored { definition, received: received.clone(), bytes });
+        Ok(Some(Moment { changed, received, restored }))
+    }
+
+    /// A number that was never given before.
+    pub fn number(&self) -> u64 {
+        self.numbers.fetch_add(1, Ordering::Relaxed)
     }
 }
 
@@ -224,14 +253,6 @@ impl View {
 
     pub fn advance_if_needed(&mut self, known: Instant) -> Result<()> {
         if self.needs_advance(known) { self.state.advance(known) } else { Ok(()) }
-    }
-
-    /// Takes the rows that it has not received yet.
-    fn take(&mut self, rows: &Identified<'_>) -> Result<()> {
-        match rows.without(&self.received)? {
-            Some(fresh) => self.state.receive(&fresh),
-            None => Ok(()),
-        }
     }
 }
 
@@ -247,7 +268,7 @@ impl Received {
     }
 
     /// Begins to receive at the store's cut, with a gap when rows before it are missing.
-    fn open_gap(&mut self, store: &Cut) {
+    pub fn open_gap(&mut self, store: &Cut) {
         if self.gap.is_none() && !self.cut.covers(store) {
             self.gap = Some(Gap { from: store.clone(), to: store.clone() });
         }
@@ -262,7 +283,7 @@ impl Received {
     }
 
     /// Rows of the past up to `until` were received, which may close the gap.
-    fn past_until(&mut self, until: &Cut) {
+    pub fn past_until(&mut self, until: &Cut) {
         self.cut.join(until);
         if let Some(gap) = self.gap.take_if(|gap| self.cut.covers(&gap.from)) {
             self.cut.join(&gap.to);
@@ -271,14 +292,14 @@ impl Received {
 }
 
 /// Rows whose identities have been checked.
-struct Identified<'a> {
+pub(super) struct Identified<'a> {
     rows: &'a RecordBatch,
     partitions: &'a [i32],
     offsets: &'a [i64],
 }
 
 impl<'a> Identified<'a> {
-    fn new(rows: &'a RecordBatch, until: &Cut) -> Result<Self> {
+    pub fn new(rows: &'a RecordBatch, until: &Cut) -> Result<Self> {
         if rows.num_rows() == 0 {
             return Ok(Identified { rows, partitions: &[], offsets: &[] });
         }
@@ -308,7 +329,7 @@ impl<'a> Identified<'a> {
     }
 
     /// The rows not received yet; none when there are none.
-    fn without(&self, received: &Received) -> Result<Option<RecordBatch>> {
+    pub fn without(&self, received: &Received) -> Result<Option<RecordBatch>> {
         let mut fresh = Vec::with_capacity(self.partitions.len());
         for row in 0..self.partitions.len() {
             fresh.push(!received.contains(self.id(row)?));

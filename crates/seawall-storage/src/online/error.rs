@@ -29,6 +29,12 @@ pub(super) fn apart(one: &VersionedName, other: &VersionedName) -> Error {
     Error::new(ErrorKind::Unavailable, "SW0422", message).hint("wait until the store has caught up with both")
 }
 
+/// A view that somebody fills already.
+pub(super) fn being_filled(view: &VersionedName) -> Error {
+    let message = format!("feature view {view} is being filled with rows of the past already");
+    Error::new(ErrorKind::Conflict, "SW0433", message).hint("wait until that is done; `/v1/status` tells how far it is")
+}
+
 /// A request whose parts do not fit together.
 pub(super) fn bad_request(what: impl Into<String>) -> Error {
     Error::invalid("SW0423", what)

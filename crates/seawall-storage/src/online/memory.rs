@@ -4,6 +4,7 @@ use arrow::record_batch::RecordBatch;
 use async_trait::async_trait;
 use seawall_base::declare::FeatureView;
 use seawall_base::error::Result;
+use seawall_base::online::Filling;
 use seawall_base::{Cut, Dataset, FeatureRequest, Instant, OnlineStore, ServedFeatures, VersionedName};
 
 use super::core::{Core, ViewStats};
@@ -60,8 +61,12 @@ impl OnlineStore for MemoryStore {
         self.core.receive(dataset, rows, until)
     }
 
-    async fn backfill(&self, view: &VersionedName, rows: &RecordBatch, until: &Cut) -> Result<()> {
+    async fn backfill(&self, view: &VersionedName, rows: &[RecordBatch], until: &Cut) -> Result<()> {
         self.core.backfill(view, rows, until)
+    }
+
+    fn filling(&self) -> Vec<Filling> {
+        self.core.filling()
     }
 
     async fn advance(&self, known: Instant) -> Result<()> {

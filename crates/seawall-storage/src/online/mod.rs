@@ -5,7 +5,7 @@
 //! the availability of every row folded so far. A view is advanced to K only when a waiting row becomes visible or an
 //! hour has passed, because nothing else can change a value.
 //!
-//! Locks, in this order: `receiving` serialises everything that takes rows in, and checkpoints; then the state's
+//! Locks, in this order: `receiving` serialises everything that takes live rows in, and checkpoints; then the state's
 //! read-write lock. A request that makes no row visible reads under the shared lock, so requests run side by side, also
 //! while a checkpoint encodes. Neither lock is ever held across an await. `receive`, `backfill` and `serve` compute on
 //! the calling task: microseconds for a live request, but a long batch belongs on the blocking pool. `checkpoint` and
@@ -15,8 +15,8 @@
 //! rows of the past come by `backfill`, and each row is taken once, by its identity, in whichever way it comes first.
 //! The view is served as soon as its backfill has reached the cut that the store had when the view was defined.
 //!
-//! Files: [`core`](self) holds the state and its rules, [`serve`](self) answers requests, [`checkpoint`](self) writes
-//! and reads files.
+//! Files: [`core`](self) holds the state and its rules, [`serve`](self) answers requests, [`fill`](self) takes rows of the
+//! past in, [`checkpoint`](self) writes and reads files.
 
 mod check;
 mod checkpoint;
@@ -24,6 +24,7 @@ pub mod conformance;
 mod core;
 mod durable;
 mod error;
+mod fill;
 mod memory;
 mod serve;
 #[cfg(test)]

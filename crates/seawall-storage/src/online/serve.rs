@@ -1,11 +1,13 @@
 //! Answering requests: which K each decision has, which rows that makes visible, and the values.
 
 use std::ops::Range;
+use std::sync::Arc;
 
 use arrow::compute::concat_batches;
+use arrow::record_batch::RecordBatch;
 use seawall_base::error::Result;
 use seawall_base::{Cut, FeatureRequest, Instant, ServedFeatures, ViewRequest, ViewValues};
-use seawall_kernel::feature::{EntityKey, entity_keys};
+use seawall_kernel::feature::{EntityKey, ViewPlan, entity_keys};
 
 use super::core::{Core, State, View};
 use super::{DECISION_LAG_MAX, error};
@@ -17,53 +19,53 @@ impl Core {
         check_shape(request)?;
         {
             let state = self.state.read();
-            let served = Served::prepare(self, &state, request)?;
-            if !served.needs_advance(&state, request) {
-                return served.answer_as_is(self, &state, request);
+            let views = find_all(&state, request)?;
+            let served = Served::prepare(self, &state, &views, request)?;
+            if !served.needs_advance(&views) {
+                return served.answer_as_is(self, &views, request);
             }
         }
         let mut state = self.state.write();
-        let served = Served::prepare(self, &state, request)?;
+        let served = Served::prepare(self, &state, &find_all(&state, request)?, request)?;
         served.answer(self, &mut state, request)
     }
 }
+
+/// The keys of a request's decisions, for one view or for several of the same entity.
+type Keys = Arc<[Option<EntityKey>]>;
 
 /// What is decided before a value is computed; nothing has changed yet.
 struct Served {
     known_at: Vec<Instant>,
     cut: Cut,
     /// The entities asked for, per view.
-    keys: Vec<Vec<Option<EntityKey>>>,
+    keys: Vec<Keys>,
 }
 
 impl Served {
-    fn prepare(core: &Core, state: &State, request: &FeatureRequest) -> Result<Self> {
-        let cut = common_cut(state, request)?;
+    fn prepare(core: &Core, state: &State, views: &[&View], request: &FeatureRequest) -> Result<Self> {
+        let cut = common_cut(state, views, request)?;
         let known_at = known_at(core.known(), &request.now);
         for (at, known) in request.at.iter().zip(&known_at) {
             if *at < *known - DECISION_LAG_MAX {
                 return Err(error::too_old(*at, *known));
             }
         }
-        let mut keys = Vec::with_capacity(request.views.len());
-        for asked in &request.views {
-            keys.push(entity_keys(find(state, asked)?.state.plan(), &asked.entities)?);
-        }
-        Ok(Served { known_at, cut, keys })
+        Ok(Served { known_at, cut, keys: keys(views, request)? })
     }
 
-    fn needs_advance(&self, state: &State, request: &FeatureRequest) -> bool {
+    fn needs_advance(&self, views: &[&View]) -> bool {
         let Some(last) = self.known_at.last() else { return false };
-        request.views.iter().filter_map(|asked| state.views.get(&asked.view)).any(|view| view.needs_advance(*last))
+        views.iter().any(|view| view.needs_advance(*last))
     }
 
-    fn answer_as_is(self, core: &Core, state: &State, request: &FeatureRequest) -> Result<ServedFeatures> {
+    fn answer_as_is(self, core: &Core, views: &[&View], request: &FeatureRequest) -> Result<ServedFeatures> {
         let all = 0..request.at.len();
-        let mut views = Vec::with_capacity(request.views.len());
-        for (asked, keys) in request.views.iter().zip(&self.keys) {
-            views.push(values(find(state, asked)?, request, asked, keys, all.clone())?);
+        let mut answered = Vec::with_capacity(request.views.len());
+        for ((view, asked), keys) in views.iter().zip(&request.views).zip(&self.keys) {
+            answered.push(values(view, request, asked, keys, all.clone())?);
         }
-        Ok(self.finish(core, views))
+        Ok(self.finish(core, answered))
     }
 
     fn answer(self, core: &Core, state: &mut State, request: &FeatureRequest) -> Result<ServedFeatures> {
@@ -81,6 +83,31 @@ impl Served {
         core.raise_known(self.known_at.last().copied().unwrap_or(Instant::MIN));
         ServedFeatures { views, known_at: self.known_at, cut: self.cut }
     }
+}
+
+/// The keys for each view. Views of the same entity are often asked for together, with the very same columns.
+fn keys(views: &[&View], request: &FeatureRequest) -> Result<Vec<Keys>> {
+    let mut found: Vec<Keys> = Vec::with_capacity(views.len());
+    for (index, (view, asked)) in views.iter().zip(&request.views).enumerate() {
+        let same = (0..index).rev().find(|other| {
+            has_same_columns(&request.views[*other].entities, &asked.entities)
+                && has_same_types(views[*other].state.plan(), view.state.plan())
+        });
+        found.push(match same {
+            Some(other) => found[other].clone(),
+            None => entity_keys(view.state.plan(), &asked.entities)?.into(),
+        });
+    }
+    Ok(found)
+}
+
+fn has_same_columns(a: &RecordBatch, b: &RecordBatch) -> bool {
+    a.num_columns() == b.num_columns() && a.columns().iter().zip(b.columns()).all(|(a, b)| Arc::ptr_eq(a, b))
+}
+
+fn has_same_types(a: &ViewPlan, b: &ViewPlan) -> bool {
+    let (a, b) = (a.entity_fields(), b.entity_fields());
+    a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.data_type() == b.data_type())
 }
 
 /// K of each decision: what the clock showed, but never before the K of an earlier decision. Rows are folded only when
@@ -142,16 +169,17 @@ fn join(view: &View, mut runs: Vec<ViewValues>) -> Result<ViewValues> {
     Ok(ViewValues { values, status: runs.into_iter().flat_map(|run| run.status).collect() })
 }
 
-fn find<'a>(state: &'a State, asked: &ViewRequest) -> Result<&'a View> {
-    state.views.get(&asked.view).ok_or_else(|| error::unknown_view(&asked.view))
+fn find_all<'a>(state: &'a State, request: &FeatureRequest) -> Result<Vec<&'a View>> {
+    let find = |asked: &ViewRequest| state.views.get(&asked.view).ok_or_else(|| error::unknown_view(&asked.view));
+    request.views.iter().map(find).collect()
 }
 
 /// The cut that all requested views share. None of them may lack rows within the store's cut, and none may have seen
 /// rows that another has not.
-fn common_cut(state: &State, request: &FeatureRequest) -> Result<Cut> {
+fn common_cut(state: &State, views: &[&View], request: &FeatureRequest) -> Result<Cut> {
     let mut common: Option<(&ViewRequest, &Cut)> = None;
-    for asked in &request.views {
-        let received = &find(state, asked)?.received;
+    for (asked, view) in request.views.iter().zip(views) {
+        let received = &view.received;
         if received.is_behind(&state.cut) {
             return Err(error::behind(&asked.view, &received.cut, &state.cut));
         }

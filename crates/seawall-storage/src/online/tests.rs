@@ -133,7 +133,7 @@ async fn a_view_not_defined_since_the_restart_keeps_its_state_in_the_next_checkp
     let now = T0 + Span::HOUR;
     let error = store.serve(&fixture.request(&[(now, now)])).await.unwrap_err();
     assert_eq!(error.code(), "SW0422");
-    store.backfill(&country.id(), &fixture.batch(&rows[50..]), &fixture.cut(90)).await.unwrap();
+    store.backfill(&country.id(), &[fixture.batch(&rows[50..])], &fixture.cut(90)).await.unwrap();
     fixture.check(&rows, &[(now, now)], &store.serve(&fixture.request(&[(now, now)])).await.unwrap());
 }
 
@@ -148,7 +148,7 @@ async fn an_unfinished_backfill_survives_a_restart() {
         store.define(&card, fixture.dataset()).await.unwrap();
         fixture.receive(&store, &rows[..40], 40).await;
         store.define(&country, fixture.dataset()).await.unwrap();
-        store.backfill(&country.id(), &fixture.batch(&rows[..10]), &fixture.cut(10)).await.unwrap();
+        store.backfill(&country.id(), &[fixture.batch(&rows[..10])], &fixture.cut(10)).await.unwrap();
         fixture.receive(&store, &rows[40..70], 70).await;
         store.checkpoint().await.unwrap();
     }
@@ -157,7 +157,7 @@ async fn an_unfinished_backfill_survives_a_restart() {
     assert_eq!(store.cut(&country.id()).unwrap(), fixture.cut(10));
     assert!(store.stats().iter().any(|stats| stats.backfilling && stats.view == country.id()));
     fixture.receive(&store, &rows[60..], 90).await;
-    store.backfill(&country.id(), &fixture.batch(&rows[..50]), &fixture.cut(50)).await.unwrap();
+    store.backfill(&country.id(), &[fixture.batch(&rows[..50])], &fixture.cut(50)).await.unwrap();
     let now = T0 + Span::HOUR;
     fixture.check(&rows, &[(now, now)], &store.serve(&fixture.request(&[(now, now)])).await.unwrap());
 }

@@ -9,6 +9,18 @@ fn now(server: &Server) -> String {
     status["now"].as_str().unwrap().to_owned()
 }
 
+/// Waits until features hold everything that was acknowledged.
+fn wait_until_folded(server: &Server) {
+    for _ in 0..500 {
+        let status: Value = serde_json::from_str(&server.get("/v1/status").1).unwrap();
+        if status["progress"]["folded_entries"] == status["progress"]["durable_entries"] {
+            return;
+        }
+        std::thread::sleep(std::time::Duration::from_millis(20));
+    }
+    panic!("features do not catch up");
+}
+
 fn event(id: &str, at: &str, amount: f64) -> String {
     format!("{{\"event_id\": \"{id}\", \"happened_at\": \"{at}\", \"user_id\": \"u1\", \"amount\": {amount}}}\n")
 }
@@ -176,5 +188,54 @@ fn a_halted_dataset_takes_nothing_in_until_somebody_resumes_it() {
     assert_eq!(server.post("/v1/datasets/events/events", &good).0, 200);
     let said = project.run(&["quarantine", "resume", "events"]).expect(2);
     assert!(said.stderr.contains("SW0823"), "{}", said.stderr);
+    server.terminate();
+}
+
+#[test]
+fn clients_of_feast_and_several_views_are_answered() {
+    let project = Project::events();
+    project.run(&["apply"]).expect(0);
+    let server = project.serve(&[]);
+    let at = now(&server);
+    server.post("/v1/datasets/events/events", &(event("e1", &at, 5.0) + &event("e2", &at, 7.0)));
+    wait_until_folded(&server);
+    let asked = json!({"features": ["users:sum_24h", "users@1:n_24h"], "entities": {"user_id": ["u1", "nobody"]}});
+    let (status, answer) = server.post("/get-online-features", &asked.to_string());
+    assert_eq!(status, 200, "{answer}");
+    assert_eq!(answer["metadata"]["feature_names"], json!(["user_id", "sum_24h", "n_24h"]));
+    assert_eq!(answer["results"][0]["values"], json!(["u1", "nobody"]));
+    assert_eq!(answer["results"][1]["values"], json!([12.0, null]));
+    assert_eq!(answer["results"][1]["statuses"], json!(["PRESENT", "NOT_FOUND"]));
+    assert_eq!(answer["results"][2]["values"], json!([2, 0]));
+    let service =
+        json!({"feature_service": "next_amount", "entities": {"user_id": ["u1"]}, "full_feature_names": true});
+    let (_, answer) = server.post("/get-online-features", &service.to_string());
+    assert_eq!(answer["metadata"]["feature_names"][1], "users__n_24h", "{answer}");
+    for (body, status, code) in [
+        (json!({"entities": {"user_id": ["u1"]}}), 400, "SW0886"),
+        (json!({"features": ["users"], "entities": {"user_id": ["u1"]}}), 400, "SW0886"),
+        (json!({"features": ["users:n_24h"], "entities": {"user_id": "u1"}}), 400, "SW0886"),
+        (json!({"features": ["users:n_24h"], "entities": {"usr": ["u1"]}}), 400, "SW0894"),
+        (json!({"features": ["users:nope"], "entities": {"user_id": ["u1"]}}), 404, "SW0340"),
+        (json!({"features": ["nope:n"], "entities": {"user_id": ["u1"]}}), 404, "SW0824"),
+    ] {
+        let (got, answer) = server.post("/get-online-features", &body.to_string());
+        assert_eq!((got, answer["error"]["code"].as_str()), (status, Some(code)), "{body}: {answer}");
+    }
+    let (_, receipt) = server.post("/v1/datasets/events/events", &event("e3", &at, 1.0));
+    let own = json!({"views": ["users@1"], "rows": [{"user_id": "u1"}], "after": receipt["cut"]});
+    assert_eq!(
+        server.post("/v1/features", &own.to_string()).1["views"][0]["rows"][0]["n_24h"],
+        3,
+        "own writes are read"
+    );
+    let nonsense = json!({"views": ["users@1"], "rows": [{"user_id": "u1"}], "after": [1]});
+    assert_eq!(server.post("/v1/features", &nonsense.to_string()).1["error"]["code"], "SW0886");
+    let beyond = json!({"views": ["users@1"], "rows": [{"user_id": "u1"}], "after": "0:1000000"});
+    let (status, answer) = server.post("/v1/features", &beyond.to_string());
+    assert_eq!((status, &answer["error"]["code"]), (503, &json!("SW0449")));
+    let twice = json!({"views": ["users@1", "users@1"], "rows": [{"user_id": "u1"}]});
+    let (_, answer) = server.post("/v1/features", &twice.to_string());
+    assert_eq!(answer["views"][0], answer["views"][1], "views of a request share K and cut");
     server.terminate();
 }

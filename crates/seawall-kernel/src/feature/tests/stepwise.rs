@@ -4,14 +4,16 @@
 use std::collections::{BTreeMap, HashMap, HashSet};
 use std::sync::Arc;
 
-use arrow::record_batch::RecordBatch;
+use arrow::array::ArrayRef;
+use arrow::record_batch::{RecordBatch, RecordBatchOptions};
 use seawall_base::error::Result;
 use seawall_base::{Cut, Instant, Offset, Partition};
 
+use crate::aggregate::{Scalar, to_array};
 use crate::feature::entity::{Answer, EntityState};
 use crate::feature::plan::Horizon;
 use crate::feature::row::{Row, read_rows};
-use crate::feature::state::{nobody, to_batch, turn};
+use crate::feature::state::{nobody, turn};
 use crate::feature::{Decisions, EntityKey, ViewPlan};
 
 /// The view's features for every decision, in the order of the decisions. `history` has at least the plan's input
@@ -134,4 +136,22 @@ impl<'a> Sweep<'a> {
     fn answer(&self, at: Instant, own: Option<u128>) -> Result<Vec<Answer>> {
         self.state.answer(self.plan, &self.horizon, at, own)
     }
+}
+
+/// One row per answer, in the plan's output schema.
+fn to_batch(plan: &ViewPlan, answers: Vec<Vec<Answer>>) -> Result<RecordBatch> {
+    let schema = plan.output_schema();
+    let options = RecordBatchOptions::new().with_row_count(Some(answers.len()));
+    let mut values: Vec<Vec<Option<Scalar>>> =
+        schema.fields().iter().map(|_| Vec::with_capacity(answers.len())).collect();
+    for answer in answers {
+        for (column, value) in values.iter_mut().zip(answer) {
+            column.push(value.0);
+        }
+    }
+    let mut arrays: Vec<ArrayRef> = Vec::with_capacity(values.len());
+    for (column, field) in values.iter().zip(schema.fields()) {
+        arrays.push(to_array(column, field.data_type())?);
+    }
+    Ok(RecordBatch::try_new_with_options(schema, arrays, &options)?)
 }

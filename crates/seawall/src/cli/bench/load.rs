@@ -16,6 +16,7 @@ use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
 use super::request::{Form, Request};
+use super::wire::parse_head;
 use crate::output::print_json;
 
 /// Bytes of an answer's head and body that are read.
@@ -44,6 +45,9 @@ pub(super) struct Load {
     /// How long to send
     #[arg(long, default_value_t = 10.0)]
     seconds: f64,
+    /// Events per second; as many as are acknowledged when absent
+    #[arg(long, value_parser = super::requests::rate)]
+    rate: Option<f64>,
     /// Number of the first block
     #[arg(long, default_value_t = 0)]
     first_block: u64,
@@ -62,13 +66,19 @@ struct Tally {
 impl Load {
     pub async fn run(&self) -> Result<()> {
         let token = std::env::var("SEAWALL_TOKEN").ok();
-        let request = Request::new(&self.host, &self.dataset, token.as_deref(), self.form, self.events)?;
-        let next = Arc::new(AtomicU64::new(self.first_block));
         let began = SystemClock.now();
+        let request = Request::new(&self.host, &self.dataset, token.as_deref(), self.form, self.events, began)?;
+        let next = Arc::new(AtomicU64::new(self.first_block));
         let end = began + Span((self.seconds * 1e6) as i64);
         let clients: Vec<_> = (0..self.connections)
             .map(|_| {
-                let client = Client { host: self.host.clone(), request: request.clone(), events: self.events };
+                let client = Client {
+                    host: self.host.clone(),
+                    request: request.clone(),
+                    events: self.events,
+                    first_block: self.first_block,
+                    pace: self.rate.map(|rate| (began, rate / self.events as f64)),
+                };
                 tokio::spawn(client.run(next.clone(), end))
             })
             .collect();
@@ -124,6 +134,9 @@ struct Client {
     host: String,
     request: Request,
     events: u64,
+    first_block: u64,
+    /// When the first block is due, and how many are per second.
+    pace: Option<(Instant, f64)>,
 }
 
 impl Client {
@@ -133,6 +146,9 @@ impl Client {
         let mut answer = Vec::with_capacity(4096);
         while SystemClock.now() < end {
             let block = next.fetch_add(1, Ordering::Relaxed);
+            if !self.wait_for(block, end).await {
+                break;
+            }
             loop {
                 let sent = SystemClock.now();
                 let request = self.request.of_block(block);
@@ -166,6 +182,16 @@ impl Client {
             }
         }
         Ok(tally)
+    }
+
+    /// Waits until a block is due. False when that is not before the end.
+    async fn wait_for(&self, block: u64, end: Instant) -> bool {
+        let Some((began, blocks_per_s)) = self.pace else { return true };
+        let due = began + Span(((block - self.first_block) as f64 * 1e6 / blocks_per_s) as i64);
+        if let Ok(early) = u64::try_from((due - SystemClock.now()).0) {
+            tokio::time::sleep(Duration::from_micros(early)).await;
+        }
+        due < end
     }
 
     async fn connect(&self) -> Result<TcpStream> {
@@ -214,16 +240,4 @@ async fn exchange(stream: &mut TcpStream, request: &[u8], answer: &mut Vec<u8>) 
             return Err(std::io::Error::other("the answer is too long"));
         }
     }
-}
-
-/// Status, where the body begins, and its length; none while the head is incomplete.
-fn parse_head(answer: &[u8]) -> Option<(u16, usize, usize)> {
-    let end = answer.windows(4).position(|window| window == b"\r\n\r\n")?;
-    let head = std::str::from_utf8(&answer[..end]).ok()?;
-    let status = head.split(' ').nth(1)?.parse().ok()?;
-    let length = head.lines().find_map(|line| {
-        let (name, value) = line.split_once(':')?;
-        name.eq_ignore_ascii_case("content-length").then(|| value.trim().parse().ok())?
-    })?;
-    Some((status, end + 4, length))
 }

@@ -10,6 +10,7 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray,
 use arrow::ipc::writer::StreamWriter;
 use clap::ValueEnum;
 use seawall_base::error::Result;
+use seawall_base::{Instant, Span};
 
 #[cfg(test)]
 mod tests;
@@ -21,9 +22,6 @@ const DIGITS: usize = 16;
 const EVENT_BYTES: usize = 100;
 /// Bytes of the cells of an event but its note: number, time, amount, user, and the offsets of two texts.
 const CELL_BYTES: usize = 8 + 8 + 8 + 8 + 4 + 4;
-const USER: &str = "u0000042";
-const AT: &str = "2026-03-01T12:00:00Z";
-const AT_MICROSECONDS: i64 = 1_772_366_400_000_000;
 
 /// How events are encoded.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
@@ -53,11 +51,19 @@ enum Numbers {
 }
 
 impl Request {
-    /// A request with `events` events for `dataset` at `host`.
-    pub fn new(host: &str, dataset: &str, token: Option<&str>, form: Form, events: u64) -> Result<Request> {
+    /// A request with `events` events that happened at `at`, for `dataset` at `host`.
+    pub fn new(
+        host: &str,
+        dataset: &str,
+        token: Option<&str>,
+        form: Form,
+        events: u64,
+        at: Instant,
+    ) -> Result<Request> {
+        let at = at.floor(Span::SECOND);
         let (content_type, body, numbers) = match form {
-            Form::Ndjson => ndjson(events),
-            Form::Arrow => arrow_stream(events)?,
+            Form::Ndjson => ndjson(events, at),
+            Form::Arrow => arrow_stream(events, at)?,
         };
         let key = "0".repeat(DIGITS);
         let mut head = format!("POST /v1/datasets/{dataset}/events HTTP/1.1\r\nhost: {host}\r\n");
@@ -107,25 +113,33 @@ fn put_digits(place: &mut [u8], number: u64) {
     }
 }
 
-fn ndjson(events: u64) -> (&'static str, Vec<u8>, Numbers) {
-    let prefix = r#"{"event_id":"#;
-    let rest = format!(r#","at":"{AT}","user":"{USER}","amount":12.5,"note":""#);
-    let end = "\"}\n";
-    let note = "n".repeat(EVENT_BYTES - prefix.len() - DIGITS - rest.len() - end.len());
-    let line = format!("{prefix}{FIRST_EVENT}{rest}{note}{end}");
-    let places = (0..events as usize).map(|event| event * line.len() + prefix.len()).collect();
-    ("application/x-ndjson", line.repeat(events as usize).into_bytes(), Numbers::Digits(places))
+/// The user of an event, by its place in the request.
+fn user(place: u64) -> String {
+    format!("u{:07}", place % 10_000_000)
 }
 
-fn arrow_stream(events: u64) -> Result<(&'static str, Vec<u8>, Numbers)> {
+fn ndjson(events: u64, at: Instant) -> (&'static str, Vec<u8>, Numbers) {
+    let prefix = r#"{"event_id":"#;
+    let end = "\"}\n";
+    let mut body = String::with_capacity(events as usize * EVENT_BYTES);
+    for event in 0..events {
+        let rest = format!(r#","at":"{at}","user":"{}","amount":12.5,"note":""#, user(event));
+        let note = "n".repeat(EVENT_BYTES - prefix.len() - DIGITS - rest.len() - end.len());
+        body.push_str(&format!("{prefix}{FIRST_EVENT}{rest}{note}{end}"));
+    }
+    let places = (0..events as usize).map(|event| event * EVENT_BYTES + prefix.len()).collect();
+    ("application/x-ndjson", body.into_bytes(), Numbers::Digits(places))
+}
+
+fn arrow_stream(events: u64, at: Instant) -> Result<(&'static str, Vec<u8>, Numbers)> {
     let count = events as usize;
     let numbers: Vec<i64> = (0..events).map(|event| (FIRST_EVENT + event) as i64).collect();
     let column: Vec<u8> = numbers.iter().flat_map(|number| number.to_le_bytes()).collect();
     let note = "n".repeat(EVENT_BYTES - CELL_BYTES);
     let batch = RecordBatch::try_from_iter([
         ("event_id", Arc::new(Int64Array::from(numbers)) as ArrayRef),
-        ("at", Arc::new(TimestampMicrosecondArray::from(vec![AT_MICROSECONDS; count]).with_timezone("UTC"))),
-        ("user", Arc::new(StringArray::from(vec![USER; count]))),
+        ("at", Arc::new(TimestampMicrosecondArray::from(vec![at.0; count]).with_timezone("UTC"))),
+        ("user", Arc::new((0..events).map(|event| Some(user(event))).collect::<StringArray>())),
         ("amount", Arc::new(Float64Array::from(vec![12.5; count]))),
         ("note", Arc::new(StringArray::from(vec![note.as_str(); count]))),
     ])?;

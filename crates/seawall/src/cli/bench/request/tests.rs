@@ -10,7 +10,7 @@ fn body(request: &[u8]) -> (String, Vec<u8>) {
 
 #[test]
 fn lines_have_a_hundred_bytes_and_the_numbers_of_their_block() {
-    let mut request = Request::new("h", "events", Some("sw_t"), Form::Ndjson, 3).unwrap();
+    let mut request = Request::new("h", "events", Some("sw_t"), Form::Ndjson, 3, Instant(1)).unwrap();
     request.of_block(9);
     let (head, body) = body(request.of_block(7));
     assert!(head.contains("content-length: 300") && head.contains("idempotency-key: 1000000000000007"), "{head}");
@@ -26,7 +26,7 @@ fn lines_have_a_hundred_bytes_and_the_numbers_of_their_block() {
 
 #[test]
 fn batches_have_the_numbers_of_their_block() {
-    let mut request = Request::new("h", "events", None, Form::Arrow, 3).unwrap();
+    let mut request = Request::new("h", "events", None, Form::Arrow, 3, Instant(1)).unwrap();
     let (_, body) = body(request.of_block(5));
     let batch = StreamReader::try_new(body.as_slice(), None).unwrap().next().unwrap().unwrap();
     let numbers = batch.column(0).as_any().downcast_ref::<Int64Array>().unwrap();
