@@ -30,7 +30,7 @@ use crate::upkeep::Tables;
 mod tests;
 
 /// Kind of the intents of erasures.
-const ERASURE: &str = "erasure";
+pub const ERASURE: &str = "erasure";
 /// How the name of a quarantine's table ends.
 const QUARANTINE: &str = "__quarantine";
 /// What an erasure of this release leaves.

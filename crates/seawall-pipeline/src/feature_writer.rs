@@ -5,6 +5,7 @@
 
 use std::collections::HashMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
@@ -48,6 +49,7 @@ pub struct Handle {
     /// Entries that were durable at the start: nobody is answered from a state that lags behind them.
     ready_at: u64,
     checkpointed: watch::Receiver<u64>,
+    schemas_changed: Arc<AtomicBool>,
     _alive: mpsc::Sender<()>,
 }
 
@@ -98,6 +100,12 @@ impl Handle {
         *self.checkpointed.borrow()
     }
 
+    /// Tables may have columns that the writer does not know: it asks for their schemas again before it takes further
+    /// rows.
+    pub fn schemas_changed(&self) {
+        self.schemas_changed.store(true, Ordering::Release);
+    }
+
     /// Since when the writer cannot go on because the table store is away; none while it can.
     pub fn behind_since(&self) -> Option<Instant> {
         self.progress.borrow().behind_since
@@ -132,6 +140,8 @@ pub struct FeatureWriter {
     progress: watch::Sender<Progress>,
     checkpointed: watch::Sender<u64>,
     checkpoint_interval: Duration,
+    /// Schemas that were asked for may be those before a change.
+    schemas_changed: Arc<AtomicBool>,
 }
 
 impl FeatureWriter {
@@ -149,6 +159,7 @@ impl FeatureWriter {
         let cut = ends.online.store_cut();
         let ready_at = ends.log.durable_end().0;
         let portion = Portion::of(READ_BYTES, ENTRIES_PER_READ_MAX);
+        let schemas_changed = Arc::new(AtomicBool::new(false));
         let writer = FeatureWriter {
             ends,
             next_entry: from,
@@ -158,9 +169,13 @@ impl FeatureWriter {
             progress,
             checkpointed,
             checkpoint_interval,
+            schemas_changed: schemas_changed.clone(),
         };
         let task = tokio::spawn(crate::reporting("feature writer", writer.run(closed)));
-        (Handle { progress: watched, ready_at, checkpointed: checkpointed_entries, _alive: alive }, task)
+        (
+            Handle { progress: watched, ready_at, checkpointed: checkpointed_entries, schemas_changed, _alive: alive },
+            task,
+        )
     }
 
     async fn run(mut self, mut closed: mpsc::Receiver<()>) -> Result<()> {
@@ -179,7 +194,10 @@ impl FeatureWriter {
                     self.checkpointed.send_replace(entries);
                     return Ok(());
                 }
-                _ = tick.tick(), if checkpoint.is_none() => checkpoint = Some(self.begin_checkpoint().await?),
+                _ = tick.tick(), if checkpoint.is_none() => match self.begin_checkpoint().await {
+                    Ok(begun) => checkpoint = Some(begun),
+                    Err(error) => warn!(%error, "cannot checkpoint the online store"),
+                },
                 done = async { checkpoint.as_mut().expect("one is running").await }, if checkpoint.is_some() => {
                     checkpoint = None;
                     self.finish(done);
@@ -192,16 +210,21 @@ impl FeatureWriter {
         }
     }
 
-    /// Begins to write the store down, with how far it has come: entries without rows for it move its cut too. Rows are
-    /// taken in meanwhile.
+    /// Begins to write the store down, with how far it has come. Rows are taken in meanwhile.
     async fn begin_checkpoint(&mut self) -> Result<Checkpoint> {
+        self.tell_cut().await?;
         let online = self.ends.online.clone();
-        if !online.store_cut().covers(&self.cut) {
-            let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
-            online.receive("", &nothing, &self.cut).await?;
-        }
         let entries = self.next_entry;
         Ok(tokio::spawn(async move { online.checkpoint().await.map(|()| entries) }))
+    }
+
+    /// Tells the store how far it has come: entries without rows for it move its cut too.
+    async fn tell_cut(&self) -> Result<()> {
+        if self.ends.online.store_cut().covers(&self.cut) {
+            return Ok(());
+        }
+        let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
+        self.ends.online.receive("", &nothing, &self.cut).await
     }
 
     fn finish(&self, checkpoint: std::result::Result<Result<u64>, JoinError>) {
@@ -255,6 +278,7 @@ impl FeatureWriter {
             self.take(&entry).await?;
             self.next_entry += 1;
         }
+        self.tell_cut().await?;
         self.progress.send_modify(|progress| progress.entries = self.next_entry);
         // Nothing here waits while the log is in memory: requests get their turn in between.
         tokio::task::yield_now().await;
@@ -291,7 +315,10 @@ impl FeatureWriter {
 
     /// Rows that were logged under an older contract lack the columns added since.
     async fn in_table_schema(&mut self, dataset: &str, rows: RecordBatch) -> Result<RecordBatch> {
-        let fits = |schema: &SchemaRef| schema.fields().len() == rows.num_columns();
+        if self.schemas_changed.swap(false, Ordering::AcqRel) {
+            self.ends.schemas.clear();
+        }
+        let fits = |schema: &SchemaRef| schema.fields().len() >= rows.num_columns();
         if !self.ends.schemas.get(dataset).is_some_and(fits) {
             let snapshot = self.ends.tables.snapshot(&TableName::new(dataset)?, None).await?;
             self.ends.schemas.insert(dataset.to_owned(), snapshot.schema);

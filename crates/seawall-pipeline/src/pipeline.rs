@@ -279,6 +279,7 @@ impl Pipeline {
         let revision = Arc::new(Revision::compile(declared, &self.parts.engine).await?);
         ensure_tables(&self.parts, &revision, &self.permit).await?;
         self.table_writer.schemas_changed().await?;
+        self.feature_writer.schemas_changed();
         let (entries, _) = self.parts.log.durable_end();
         self.feature_writer.wait_for(entries).await?;
         backfill::keep_views(&self.parts, &revision, &self.table_writer, &self.permit).await?;

@@ -17,6 +17,8 @@ use super::{Action, Principal};
 pub(super) const PRINCIPALS_MAX: usize = 1024;
 /// Rights of one principal that are remembered.
 pub(super) const RIGHTS_MAX: usize = 256;
+/// A longer name of a resource is not remembered: it comes from a request, and no declared name is as long.
+const RESOURCE_BYTES_MAX: usize = 256;
 
 /// The principals that asked.
 #[derive(Default)]
@@ -69,6 +71,9 @@ impl Known {
         }
         // Without the lock: whoever asks for what is decided already need not wait, and the answer is always the same.
         let right = decide();
+        if resource.len() > RESOURCE_BYTES_MAX {
+            return right;
+        }
         let mut decided = self.decided.lock().expect("no holder of this lock panics");
         if decided.rights_known >= RIGHTS_MAX {
             decided.rights.clear();

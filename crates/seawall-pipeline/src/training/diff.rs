@@ -207,20 +207,36 @@ fn compare(key: &[String], from: &RecordBatch, until: &RecordBatch) -> Result<(R
     Ok((rows, columns))
 }
 
-/// The rows that both have: their places in the one and in the other.
+/// The rows that both have: their places in the one and in the other. Where a key stands several times, the first is
+/// compared with the first, the second with the second.
 fn matching(key: &[String], from: &RecordBatch, until: &RecordBatch) -> Result<(UInt64Array, UInt64Array)> {
-    let mut places: HashMap<u128, u64> = HashMap::with_capacity(until.num_rows());
-    for (row, key) in (0u64..).zip(key_hashes(until, key)?) {
-        places.extend(key.map(|key| (key, row)));
-    }
+    let places: HashMap<(u128, u32), u64> =
+        (0u64..).zip(numbered(key, until)?).filter_map(|(row, key)| Some((key?, row))).collect();
     let (mut left, mut right) = (Vec::new(), Vec::new());
-    for (row, key) in (0u64..).zip(key_hashes(from, key)?) {
+    for (row, key) in (0u64..).zip(numbered(key, from)?) {
         if let Some(place) = key.and_then(|key| places.get(&key)) {
             left.push(row);
             right.push(*place);
         }
     }
     Ok((left.into(), right.into()))
+}
+
+/// The key of each row, and how many rows before it have the same.
+fn numbered(key: &[String], rows: &RecordBatch) -> Result<Vec<Option<(u128, u32)>>> {
+    let mut times: HashMap<u128, u32> = HashMap::with_capacity(rows.num_rows());
+    let number = |key: u128| {
+        let next = times.entry(key).or_default();
+        *next += 1;
+        (key, *next)
+    };
+    Ok(key_hashes(rows, key)?
+        .into_iter()
+        .map({
+            let mut number = number;
+            move |key| key.map(&mut number)
+        })
+        .collect())
 }
 
 fn whole(column: &str, state: ColumnState) -> ColumnChange {

@@ -5,6 +5,8 @@
 //! one of statuses. Feast tells when each value happened; a windowed value has no such instant, so the epoch stands there,
 //! which is what Feast itself sends for what has none. What is asked for this way is not recorded.
 
+use std::collections::BTreeSet;
+
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -18,7 +20,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::error::{Failure, bad_json};
-use super::features::{entities_of_all, find_view};
+use super::features::{check_size, entities_of_all, find_view};
 use super::served::{json_response, write_column, write_text, write_value};
 use crate::App;
 
@@ -28,6 +30,9 @@ mod tests;
 const EXAMPLE: &str = r#"{"features": ["card:n_1h"], "entities": {"card_id": ["c1", "c2"]}}"#;
 /// Stands for an instant that is not known.
 const EPOCH: &str = "1970-01-01T00:00:00Z";
+
+/// Bytes that are made room for before an answer is written; a longer one grows.
+const ROOM: usize = 1 << 20;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -58,12 +63,13 @@ pub(super) async fn serve(State(app): State<App>, headers: HeaderMap, body: Byte
     let revision = app.pipeline.revision();
     let (views, wanted) = resolve(&revision, &asked)?;
     let rows = rows_of(&asked.entities)?;
+    check_size(rows.len(), wanted.len())?;
     let entities = entities_of_all(&revision, &views, &rows)?;
     let ids: Vec<VersionedName> = views.iter().map(|view| view.id()).collect();
     let now = app.pipeline.parts().clock.now();
     let served = app.pipeline.serve_views(&ids, &entities, now).await?;
 
-    let mut out = Vec::with_capacity(256 + rows.len() * wanted.len() * 48);
+    let mut out = Vec::with_capacity(ROOM.min(256 + rows.len() * wanted.len() * 48));
     out.extend_from_slice(b"{\"metadata\":{\"feature_names\":");
     let keys = asked.entities.keys().map(String::as_str);
     let names: Vec<&str> = keys.chain(wanted.iter().map(|wanted| wanted.name.as_str())).collect();
@@ -139,8 +145,13 @@ fn resolve<'a>(revision: &'a Revision, asked: &Asked) -> Result<(Vec<&'a Feature
             }
         }
         (None, [_, ..]) => {
+            let mut named = BTreeSet::new();
             for reference in &asked.features {
                 let (view, feature) = find_feature(&revision.views, reference)?;
+                if !named.insert((view.id(), feature)) {
+                    return Err(Error::invalid("SW0886", format!("feature {reference} is named twice"))
+                        .hint("name each feature once"));
+                }
                 want(view, feature);
             }
         }

@@ -25,6 +25,8 @@ use super::error::{Failure, bad_json};
 use super::served::{Served, views_arrow, views_json};
 use crate::App;
 
+/// Values of one answer, rows times features: as JSON some hundred megabytes.
+const VALUES_PER_ANSWER_MAX: usize = 5_000_000;
 const EXAMPLE: &str =
     r#"{"training_set": "fraud", "rows": [{"card_id": "c1"}]} or {"views": ["card@1"], "rows": [{"card_id": "c1"}]}"#;
 
@@ -97,6 +99,7 @@ async fn serve_training_set(
 ) -> Result<Served> {
     let revision = app.pipeline.revision();
     let set = revision.training_set(name)?;
+    check_size(rows.len(), set.views.iter().map(|view| view.view().features.len()).sum())?;
     let rows = rows_of(&set.spine, rows)?;
     let count = rows.num_rows();
     let decisions = Decisions { rows, at: vec![at; count], now: vec![now; count], position: None };
@@ -114,6 +117,18 @@ async fn serve_training_set(
     })
 }
 
+/// Refuses a request whose answer would not fit into memory beside those of others.
+pub(super) fn check_size(rows: usize, features: usize) -> Result<()> {
+    let values = rows.saturating_mul(features);
+    if values <= VALUES_PER_ANSWER_MAX {
+        return Ok(());
+    }
+    let message = format!(
+        "{rows} rows with {features} features each are {values} values, at most {VALUES_PER_ANSWER_MAX} are served at once"
+    );
+    Err(Error::invalid("SW0829", message).hint("ask for fewer rows per request; build a training set for whole tables"))
+}
+
 /// Serves every view of a request at one K and one cut.
 async fn serve_views(app: &App, permit: &Permit, body: &FeaturesBody, at: Instant) -> Result<Vec<Served>> {
     let revision = app.pipeline.revision();
@@ -121,6 +136,10 @@ async fn serve_views(app: &App, permit: &Permit, body: &FeaturesBody, at: Instan
     for id in &body.views {
         views.push(find_view(&revision.views, id)?);
     }
+    if let Some(twice) = body.views.iter().enumerate().find_map(|(i, id)| body.views[..i].contains(id).then_some(id)) {
+        return Err(Error::invalid("SW0892", format!("view {twice} is named twice")).hint("name each view once"));
+    }
+    check_size(body.rows.len(), views.iter().map(|view| view.features.len()).sum())?;
     let entities = entities_of_all(&revision, &views, &body.rows)?;
     let fresh = app.pipeline.feature_freshness();
     match app.pipeline.serve_views(&body.views, &entities, at).await {

@@ -10,6 +10,7 @@ use clap::Args;
 use seawall_base::error::Result;
 use seawall_base::{Error, ErrorKind, Span, SystemClock};
 use seawall_pipeline::Pipeline;
+use seawall_pipeline::erasure::ERASURE;
 use seawall_pipeline::pipeline::Options;
 use seawall_server::auth::Access;
 use seawall_server::{Front, Listen, Ports, Tls, early};
@@ -166,8 +167,13 @@ pub async fn serve_until_told(
     let pipeline = match starting {
         Starting::Done(pipeline) => pipeline,
         Starting::Under(mut starting) => {
-            let views = installation.views().await?;
-            front.open_tables(early::Tables::of(installation.catalog.clone(), installation.engine.clone(), views));
+            // What is being erased must not be read any more: the start takes the erasure to its end first.
+            let is_erasing =
+                installation.catalog.open_intents().await?.iter().any(|intent| intent.effect.kind == ERASURE);
+            if !is_erasing {
+                let views = installation.views().await?;
+                front.open_tables(early::Tables::of(installation.catalog.clone(), installation.engine.clone(), views));
+            }
             tokio::select! {
                 served = &mut serving => {
                     starting.abort();
