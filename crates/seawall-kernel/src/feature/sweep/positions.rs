@@ -9,7 +9,8 @@ pub(crate) struct Positions {
 impl Positions {
     /// Empties the set and makes room for the positions below `end`.
     pub fn reset(&mut self, end: usize) {
-        let mut words = end.div_ceil(64).max(1);
+        // With a place for `end` itself: what lies before it is asked for, also when a word ends there.
+        let mut words = end / 64 + 1;
         let mut depth = 0;
         loop {
             if self.levels.len() == depth {
