@@ -454,3 +454,21 @@ fn an_explanation_tells_every_row_its_reason() {
     let error = explain(&plan, &[], "total", &key, noon, noon, None, None).unwrap_err();
     assert_eq!(error.code(), "SW0340");
 }
+
+/// Found by the parity fuzzer: an entity lost all of its rows in a training set when it had as many as fill a word.
+#[test]
+fn an_entity_of_exactly_one_word_of_rows_is_found() {
+    let plan = plan(vec![feature("since", Aggregation::TimeSince, None, WindowEdge::Exact)]);
+    for count in [63, 64, 65, 128, 4096] {
+        let rows: Vec<Payment> = (0..count).map(|lsn| Payment::at(lsn, "2026-01-01T00:00:00Z")).collect();
+        let decisions = Decisions {
+            keys: vec![key(&plan, Some("c"), Some(1))],
+            at: vec![at("2026-01-01T00:00:05Z")],
+            known: vec![at("2026-01-01T00:00:05Z")],
+            own: vec![None],
+            cuts: None,
+        };
+        let swept = sweep(&plan, &[batch(&rows)], &decisions).unwrap();
+        assert_eq!(plain_row(&swept, 0), [Plain::Bits(5f64.to_bits())], "{count} rows");
+    }
+}
