@@ -231,7 +231,9 @@ fn what_leaves_quarantine_is_sealed_too() {
     let body = [visit(&server, "v1", "ada", -1), visit(&server, "v2", "bob", -1)].concat();
     let (status, receipt) = server.post("/v1/datasets/visits/events", &body);
     assert_eq!((status, &receipt["counts"]["quarantined"]), (200, &json!(2)), "{receipt}");
+    server.terminate();
     let stopped = ids(&project, "visits");
+    let server = project.serve(&[]);
     let reason = ["--set", "pages=2", "--reason", "by hand", "--output", "json"];
     let fixed = project.run(&[&["quarantine", "fix", "visits", &stopped[0], &stopped[1]], &reason[..]].concat());
     assert_eq!(fixed.expect(0).json()["released"], json!(2));
