@@ -46,7 +46,7 @@ impl ViewState {
         for (key, row) in self.pending.values() {
             out.bytes(key.as_bytes());
             row.order.encode(&mut out);
-            row.body.encode(&mut out);
+            row.body.as_ref().encode(&mut out);
         }
         seal(out.0)
     }
@@ -135,14 +135,14 @@ fn unseal(bytes: &[u8]) -> Result<Reader<'_>> {
 
 fn encode_entity(entity: &EntityState, out: &mut Writer) {
     out.len(entity.rows.len());
-    for (order, body) in &entity.rows {
+    for (order, row) in entity.rows.iter() {
         order.encode(out);
-        body.encode(out);
+        row.encode(out);
     }
     out.u8(u8::from(entity.carry.is_some()));
     if let Some((order, body)) = &entity.carry {
         order.encode(out);
-        body.encode(out);
+        body.as_ref().encode(out);
     }
     for tiles in &entity.tiles {
         out.len(tiles.len());
@@ -180,11 +180,10 @@ fn decode_entity(plan: &ViewPlan, from: &mut Reader<'_>) -> Result<EntityState> 
     for _ in 0..from.len()? {
         let order = RowOrder::decode(from)?;
         let body = RowBody::decode(plan, from)?;
-        if entity.rows.last_key_value().is_some_and(|(last, _)| *last >= order) {
+        if entity.rows.last_order().is_some_and(|last| last >= order) {
             return Err(garbage("a row is out of order"));
         }
-        entity.own.extend(body.own.map(|own| (own, order.event_time)));
-        entity.rows.insert(order, body);
+        entity.rows.insert(order, body.as_ref());
     }
     entity.carry = match from.u8()? {
         0 => None,

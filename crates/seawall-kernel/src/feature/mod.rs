@@ -18,6 +18,7 @@ mod explain;
 mod key;
 mod plan;
 mod row;
+mod rows;
 mod state;
 mod sweep;
 #[cfg(test)]
