@@ -12,6 +12,7 @@ use std::sync::OnceLock;
 
 use arrow::array::{Array, StringArray};
 use arrow::buffer::BooleanBuffer;
+use regex_automata::meta;
 
 use self::table::{LANES, Table};
 
@@ -35,7 +36,9 @@ pub(super) enum Matcher {
 /// A pattern that is decided in one pass over a value.
 #[derive(Debug)]
 pub(super) struct Linear {
-    regex: regex::Regex,
+    regex: meta::Regex,
+    /// In Rust's syntax.
+    pattern: String,
     /// For columns; made when the first long one comes.
     table: OnceLock<Option<Table>>,
 }
@@ -65,11 +68,10 @@ impl Matcher {
                 .map_err(|e| e.to_string())?;
             return Ok(Matcher::Backtracking(Box::new(compiled)));
         }
-        let compiled = regex::RegexBuilder::new(&translated.pattern)
-            .size_limit(PROGRAM_BYTES_MAX)
-            .build()
-            .map_err(|e| e.to_string())?;
-        Ok(Matcher::Linear(Box::new(Linear { regex: compiled, table: OnceLock::new() })))
+        // Tables take the most time to make: columns get one when they come.
+        let config = meta::Config::new().nfa_size_limit(Some(PROGRAM_BYTES_MAX)).dfa(false).onepass(false);
+        let regex = meta::Builder::new().configure(config).build(&translated.pattern).map_err(|e| refused(&e))?;
+        Ok(Matcher::Linear(Box::new(Linear { regex, pattern: translated.pattern, table: OnceLock::new() })))
     }
 
     /// Whether `text` contains a match.
@@ -104,9 +106,18 @@ impl Linear {
     fn table(&self, values: usize) -> Option<&Table> {
         match values < TABLE_VALUES_MIN {
             true => self.table.get(),
-            false => Some(self.table.get_or_init(|| Table::of(self.regex.as_str()))),
+            false => Some(self.table.get_or_init(|| Table::of(&self.pattern))),
         }?
         .as_ref()
+    }
+}
+
+/// What is wrong with a pattern.
+fn refused(error: &meta::BuildError) -> String {
+    match (error.syntax_error(), error.size_limit()) {
+        (Some(syntax), _) => syntax.to_string(),
+        (None, Some(limit)) => format!("it compiles to more than {limit} bytes"),
+        (None, None) => error.to_string(),
     }
 }
 

@@ -140,20 +140,19 @@ fn pack(entity: &EntityState) -> Option<Box<[u8]>> {
     if entity.tiles.iter().any(|tiles| !tiles.is_empty()) {
         return None;
     }
-    let mut old = entity.old_keys.iter();
-    let (place, order, row) = match (&entity.carry, old.next(), old.next()) {
-        (None, None, None) if entity.rows.len() == 1 => {
+    let (place, order, row) = match &entity.carry {
+        None if entity.old_keys.is_empty() && entity.rows.len() == 1 => {
             let (order, row) = entity.rows.first()?;
             (Place::Kept, order, row)
         }
-        (Some((order, body)), None, None) if entity.rows.is_empty() => (Place::Carried, *order, body.as_ref()),
-        (Some((order, body)), Some((day, keys)), None) if entity.rows.is_empty() => {
-            let its_own = body.own.is_some_and(|own| keys[..] == [own as u64]);
-            (its_own && *day == Level::Day.tile(order.event_time)).then_some((
-                Place::CarriedWithKey,
-                *order,
-                body.as_ref(),
-            ))?
+        Some((order, body)) if entity.rows.is_empty() => {
+            let its_own = body.own.map(|own| (Level::Day.tile(order.event_time), own as u64));
+            let place = match entity.old_keys.only() {
+                None if entity.old_keys.is_empty() => Place::Carried,
+                Some(only) if Some(only) == its_own => Place::CarriedWithKey,
+                _ => return None,
+            };
+            (place, *order, body.as_ref())
         }
         _ => return None,
     };
@@ -180,7 +179,7 @@ fn try_unpack(packed: &[u8]) -> Result<EntityState> {
     }
     if place == Place::CarriedWithKey as u8 {
         let day = Level::Day.tile(order.event_time);
-        entity.old_keys.extend(body.own.map(|own| (day, vec![own as u64])));
+        body.own.into_iter().for_each(|own| entity.old_keys.insert(day, own as u64));
     }
     entity.carry = Some((order, body));
     Ok(entity)

@@ -11,6 +11,7 @@ use seawall_base::error::Result;
 use seawall_base::{Error, FeatureStatus, Instant, Span};
 use smallvec::SmallVec;
 
+use super::old_keys::OldKeys;
 use super::plan::{Compute, Horizon, Slot, ViewPlan, minute_start};
 use super::row::{RowBody, RowRef};
 use super::rows::Rows;
@@ -45,8 +46,8 @@ pub(crate) struct EntityState {
     pub tiles: [BTreeMap<i64, Tile>; 3],
     /// The newest row before the horizon.
     pub carry: Option<(RowOrder, RowBody)>,
-    /// Low halves of the key hashes of rows before the horizon, by day, ordered.
-    pub old_keys: BTreeMap<i64, Vec<u64>>,
+    /// Keys of rows before the horizon.
+    pub old_keys: OldKeys,
 }
 
 impl EntityState {
@@ -93,10 +94,7 @@ impl EntityState {
     fn retire(&mut self, horizon: &Horizon, order: RowOrder, body: RowBody) {
         let day = Level::Day.tile(order.event_time);
         if let Some(own) = body.own.filter(|_| day >= horizon.keys_from_day) {
-            let keys = self.old_keys.entry(day).or_default();
-            if let Err(at) = keys.binary_search(&(own as u64)) {
-                keys.insert(at, own as u64);
-            }
+            self.old_keys.insert(day, own as u64);
         }
         if self.carry.as_ref().is_none_or(|(newest, _)| *newest < order) {
             self.carry = Some((order, body));
@@ -116,18 +114,13 @@ impl EntityState {
                 first.remove();
             }
         }
-        while let Some(first) = self.old_keys.first_entry() {
-            if *first.key() >= horizon.keys_from_day {
-                break;
-            }
-            first.remove();
-        }
+        self.old_keys.forget_before(horizon.keys_from_day);
     }
 
     /// Whether [`EntityState::trim`] would change anything.
     pub fn needs_trim(&self, horizon: &Horizon) -> bool {
         let rows = self.rows.first().is_some_and(|(order, _)| order.event_time < horizon.rows_from);
-        let keys = self.old_keys.first_key_value().is_some_and(|(day, _)| *day < horizon.keys_from_day);
+        let keys = self.old_keys.first_day().is_some_and(|day| day < horizon.keys_from_day);
         let mut tiles = Level::ALL.into_iter().zip(&self.tiles);
         rows || keys
             || tiles.any(|(level, tiles)| tiles.first_key_value().is_some_and(|(n, _)| !horizon.keeps_tile(level, *n)))
@@ -175,8 +168,7 @@ impl EntityState {
         let times: Vec<Instant> = self.rows.times_of(hash).collect();
         let retained = |time: &Instant| Level::Day.tile(*time) >= horizon.keys_from_day;
         let merged_row = times.iter().any(|time| *time < horizon.head && retained(time));
-        let merged_key =
-            self.old_keys.range(horizon.keys_from_day..).any(|(_, k)| k.binary_search(&(hash as u64)).is_ok());
+        let merged_key = self.old_keys.contains(horizon.keys_from_day, hash as u64);
         let before = RowOrder::after(horizon.rows_from - Span(1));
         let kept_old = self.rows.range(RowOrder::before(Instant::MIN), before).next_back();
         let carried = newer(kept_old, self.carried()).is_some_and(|(_, row)| row.own == own);
@@ -309,9 +301,8 @@ impl EntityState {
             tiles += NODE + size_of::<(i64, Tile)>();
             tiles += tile.iter().map(|a| size_of::<Accumulator>() + a.heap_bytes()).sum::<usize>();
         }
-        let keys: usize = self.old_keys.values().map(|keys| 48 + keys.capacity() * 8).sum();
         let carry = self.carry.as_ref().map_or(0, |(_, body)| body.heap_bytes());
-        size_of::<EntityState>() + self.rows.memory_bytes() + tiles + keys + carry
+        size_of::<EntityState>() + self.rows.memory_bytes() + self.old_keys.memory_bytes() + tiles + carry
     }
 }
 

@@ -16,6 +16,7 @@ mod entities;
 mod entity;
 mod explain;
 mod key;
+mod old_keys;
 mod plan;
 mod row;
 mod rows;

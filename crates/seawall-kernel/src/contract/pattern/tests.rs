@@ -37,7 +37,7 @@ proptest! {
     fn a_table_says_what_the_engine_says(pattern in pattern(), values in values()) {
         let matcher = Matcher::compile(&pattern).expect("a sound pattern");
         let Matcher::Linear(linear) = &matcher else { return Ok(()) };
-        let table = Table::of(linear.regex.as_str()).expect("a small pattern has a table");
+        let table = Table::of(&linear.pattern).expect("a small pattern has a table");
         let texts = StringArray::from(values);
         let matched = search_with(&table, &texts);
         for (i, text) in texts.iter().enumerate() {

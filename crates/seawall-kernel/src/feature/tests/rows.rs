@@ -1,11 +1,12 @@
 //! Kept rows in blocks against an ordered map: any order of arrival, late rows, repeated places and keys, trimming.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use proptest::prelude::*;
 use seawall_base::{Instant, Offset, Partition};
 
 use crate::aggregate::RowOrder;
+use crate::feature::old_keys::OldKeys;
 use crate::feature::row::RowRef;
 use crate::feature::rows::Rows;
 
@@ -102,5 +103,31 @@ proptest! {
             let wanted = kept.iter().filter(|(_, (key, _))| *key == Some(own)).map(|(order, _)| order.event_time);
             prop_assert_eq!(rows.times_of(own).collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
         }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(100))]
+
+    #[test]
+    fn old_keys_are_a_set_by_day(
+        inserted in proptest::collection::vec((0_i64..4, 0_u64..5_000), 0..3_000),
+        asked in proptest::collection::vec((0_i64..5, 0_u64..5_000), 1..100),
+        forgotten in 0_i64..4,
+    ) {
+        let (mut keys, mut oracle) = (OldKeys::default(), BTreeMap::<i64, BTreeSet<u64>>::new());
+        for (day, hash) in inserted {
+            keys.insert(day, hash);
+            oracle.entry(day).or_default().insert(hash);
+        }
+        keys.forget_before(forgotten);
+        oracle = oracle.split_off(&forgotten);
+        for (from, hash) in asked {
+            let wanted = oracle.range(from..).any(|(_, hashes)| hashes.contains(&hash));
+            prop_assert_eq!(keys.contains(from, hash), wanted);
+        }
+        prop_assert_eq!(keys.first_day(), oracle.first_key_value().map(|(day, _)| *day));
+        let wanted = oracle.into_iter().map(|(day, hashes)| (day, hashes.into_iter().collect::<Vec<_>>()));
+        prop_assert_eq!(keys.ordered().collect::<Vec<_>>(), wanted.collect::<Vec<_>>());
     }
 }
