@@ -9,7 +9,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use seawall_base::declare::{Available, Connector, FeatureView, Source, TableSettings, TrainingSet, Transform};
 use seawall_base::engine::TransformPlan;
 use seawall_base::error::Result;
-use seawall_base::{Engine, Error, Hash, Instant};
+use seawall_base::{Dataset, Engine, Error, Hash, Instant};
 use seawall_catalog::project::{Project, keep};
 use seawall_kernel::contract::Input as Cells;
 
@@ -142,7 +142,8 @@ fn check(transform: &Transform, plan: &TransformPlan, dataset: &DatasetGate, dat
     } else {
         check_key(transform, dataset)?;
     }
-    check_personal(transform, plan, dataset, datasets)
+    check_personal(transform, plan, dataset, datasets)?;
+    check_subjects(transform, plan, dataset, datasets)
 }
 
 /// What the SQL makes must be what the contract describes: the same names, and types that fit.
@@ -217,7 +218,7 @@ fn check_personal(
         if !dataset.dataset.personal.contains(&edge.output) {
             let message = format!("{made}, which is personal, and {} does not say so", dataset.contract);
             return Err(Error::invalid("SW1903", message)
-                .hint(format!("give {} the custom property seawall.personal, or leave it out", edge.output)));
+                .hint(format!("give {} `classification: personal`, or leave it out", edge.output)));
         }
         let Some(subject) = &input.dataset.subject else { continue };
         let takes_over = |copy: &seawall_base::ColumnEdge| {
@@ -227,6 +228,33 @@ fn check_personal(
             let message = format!("{made}, which is about the person in {subject}, and does not take {subject} over");
             return Err(Error::invalid("SW1903", message).hint(format!(
                 "select {subject}, and name it as `seawall.subject` of {}, so that an erasure finds the rows",
+                dataset.contract
+            )));
+        }
+    }
+    Ok(())
+}
+
+/// Who takes over whom rows are about is about the same persons: the id stays sealed in the log, and an erasure finds it.
+fn check_subjects(
+    transform: &Transform,
+    plan: &TransformPlan,
+    dataset: &DatasetGate,
+    datasets: &Datasets,
+) -> Result<()> {
+    let Dataset { subject, personal, .. } = &dataset.dataset;
+    for copy in &plan.copies {
+        let Some(input) = datasets.get(&copy.table) else { continue };
+        let is_id = input.dataset.subject.as_ref() == Some(&copy.column) && !input.dataset.personal.is_empty();
+        if !is_id {
+            continue;
+        }
+        let is_sealed = copy.output == copy.column || personal.contains(&copy.output);
+        if subject.as_ref() != Some(&copy.column) || personal.is_empty() || !is_sealed {
+            let (name, id) = (&transform.name, &copy.column);
+            let message = format!("transform {name} takes over {}.{id}, which tells whom rows are about", copy.table);
+            return Err(Error::invalid("SW1903", message).hint(format!(
+                "name {id} as `seawall.subject` of {} and give it `classification: personal`, so that it stays sealed",
                 dataset.contract
             )));
         }
