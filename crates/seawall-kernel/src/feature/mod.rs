@@ -16,8 +16,11 @@ mod entities;
 mod entity;
 mod explain;
 mod key;
+mod old_keys;
 mod plan;
 mod row;
+mod rows;
+mod single;
 mod state;
 mod sweep;
 #[cfg(test)]

@@ -6,5 +6,7 @@ mod fixture;
 mod named;
 mod oracle;
 mod random;
+mod rows;
+mod single;
 mod stepwise;
 mod timing;
