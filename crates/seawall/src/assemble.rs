@@ -13,11 +13,11 @@ use std::sync::Arc;
 
 use seawall_base::declare::FeatureView;
 use seawall_base::error::Result;
-use seawall_base::{Clock, Dataset, Error, OsRng, Partition, Permit, Rng, SystemClock};
+use seawall_base::{Clock, Dataset, Engine, Error, OsRng, Partition, Permit, Rng, SystemClock};
 use seawall_catalog::policy::{Action, Principal, Role};
 use seawall_catalog::project::{self, LoadOptions, Loaded};
 use seawall_catalog::revision::{expect_compatible, expect_permitted};
-use seawall_catalog::{AccessLine, ActiveProject, Applied, Catalog};
+use seawall_catalog::{AccessLine, ActiveProject, Applied, Catalog, LineageEdge};
 use seawall_kernel::contract::{self, Contract};
 use seawall_lake::query::{DataFusionEngine, EngineOptions};
 use seawall_lake::table::DeltaStore;
@@ -116,8 +116,8 @@ impl Installation {
         let base = self.catalog.active_revision().await?;
         self.refuse_breaking_changes(loaded).await?;
         let views = self.views_after(loaded).await?;
-        let policies = crate::governance::compiled(&loaded.project, &views)?;
-        let edges = crate::lineage::edges(loaded, &views, &self.settings.project, self.engine.as_ref()).await?;
+        let edges = self.edges(loaded, &views).await?;
+        let policies = crate::governance::compiled(&loaded.project, &views, &edges)?;
         expect_permitted(&loaded.project, &views, &edges)?;
         let applied = self.catalog.apply(&permit, &loaded.project, base, &edges).await?;
         self.catalog.install_policies(policies);
@@ -127,7 +127,8 @@ impl Installation {
     /// Who gains and who loses access when the declarations become active.
     pub async fn access_lines(&self, loaded: &Loaded) -> Result<Vec<AccessLine>> {
         let views = self.views_after(loaded).await?;
-        crate::governance::access_lines(&self.catalog, &loaded.project, &views).await
+        let edges = self.edges(loaded, &views).await?;
+        crate::governance::access_lines(&self.catalog, &loaded.project, &views, &edges).await
     }
 
     /// Makes an earlier revision active again.
@@ -144,9 +145,14 @@ impl Installation {
     /// What [`Installation::apply`] would do, with whom it reaches.
     pub async fn plan(&self, loaded: &Loaded) -> Result<Vec<seawall_catalog::Change>> {
         let views = self.views_after(loaded).await?;
-        let edges = crate::lineage::edges(loaded, &views, &self.settings.project, self.engine.as_ref()).await?;
+        let edges = self.edges(loaded, &views).await?;
         expect_permitted(&loaded.project, &views, &edges)?;
         self.catalog.plan(&loaded.project, &edges).await
+    }
+
+    async fn edges(&self, loaded: &Loaded, views: &[FeatureView]) -> Result<Vec<LineageEdge>> {
+        let engine: Arc<dyn Engine> = self.engine.clone();
+        crate::lineage::edges(loaded, views, &self.settings.project, &engine).await
     }
 
     /// Refuses contracts that break with what is applied: producers, readers or the tables could not follow.
@@ -191,7 +197,7 @@ impl Installation {
         log: seawall_storage::log::Options,
     ) -> Result<Pipeline> {
         let active = self.active().await?;
-        Pipeline::start(self.parts(clock, log)?, &declared(&active, &self.settings.project), options).await
+        Pipeline::start(self.parts(clock, log)?, &declared(&active, &self.settings.project)?, options).await
     }
 
     /// Opens what a pipeline runs on.
@@ -257,8 +263,8 @@ pub fn local_principal() -> Principal {
 }
 
 /// What the pipeline compiles, of the applied project.
-pub fn declared(active: &ActiveProject, folder: &Path) -> Declared {
-    Declared {
+pub fn declared(active: &ActiveProject, folder: &Path) -> Result<Declared> {
+    Ok(Declared {
         revision: active.revision,
         contracts: active.project.contracts.clone(),
         sources: active.project.sources.clone(),
@@ -268,11 +274,12 @@ pub fn declared(active: &ActiveProject, folder: &Path) -> Declared {
         monitors: active.project.monitors.clone(),
         corrections: active.project.corrections.clone(),
         queries: active.project.views.clone(),
+        transforms: project::keep::transforms(&active.project)?,
         owners: owners(&active.project.contracts),
         log_retention: active.project.log_retention,
         tables: active.project.tables.unwrap_or_default(),
         folder: folder.to_owned(),
-    }
+    })
 }
 
 /// Loads the declarations of a project; the diagnostics are the error.

@@ -1,16 +1,18 @@
 //! Column lineage of a project, out of the declarations and the logical plans of its SQL.
 
 use std::path::Path;
+use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use seawall_base::declare::{Connector, Correction, FeatureView, LabelValue, Model, Source, TrainingSet};
 use seawall_base::error::Result;
-use seawall_base::{Computed, Dataset, Engine};
-use seawall_catalog::lineage::{LineageEdge, SCORE, via};
+use seawall_base::{ColumnEdge, Computed, Dataset, Engine};
+use seawall_catalog::lineage::{LineageEdge, ROWS, SCORE, via};
 use seawall_catalog::project::Loaded;
 use seawall_kernel::feature::ViewPlan;
 use seawall_pipeline::source::files;
+use seawall_pipeline::transform::{self, Compiled};
 
 /// Rows read of a file to learn its columns.
 const SAMPLE_ROWS: usize = 16;
@@ -20,9 +22,11 @@ pub async fn edges(
     loaded: &Loaded,
     views: &[FeatureView],
     folder: &Path,
-    engine: &dyn Engine,
+    engine: &Arc<dyn Engine>,
 ) -> Result<Vec<LineageEdge>> {
-    let mut edges = Vec::new();
+    let planned = transform::plan(&loaded.project, views, folder, engine).await?;
+    let engine = engine.as_ref();
+    let mut edges: Vec<LineageEdge> = planned.iter().flat_map(|transform| of_transform(transform)).collect();
     for source in &loaded.project.sources {
         let Some(dataset) = loaded.datasets.iter().find(|dataset| dataset.name == source.dataset) else { continue };
         let mut of_rows = Vec::new();
@@ -87,6 +91,24 @@ async fn of_source(
         edges.push(edge((from, &used.column), (&dataset.name, &used.output), via::MAP));
     }
     Ok(())
+}
+
+/// A column that counts rows is made of those of every input.
+fn of_transform(transform: &Compiled) -> Vec<LineageEdge> {
+    let Compiled { transform, plan, .. } = transform;
+    let mut edges = Vec::new();
+    for field in plan.schema.fields() {
+        let made = (transform.to.as_str(), field.name().as_str());
+        let used: Vec<&ColumnEdge> = plan.lineage.iter().filter(|used| used.output == *field.name()).collect();
+        if used.is_empty() {
+            edges.extend(plan.inputs.iter().map(|input| edge((input, ROWS), made, via::TRANSFORM)));
+        }
+        for used in used {
+            let how = if plan.copies.contains(used) { via::COPY } else { via::TRANSFORM };
+            edges.push(edge((&used.table, &used.column), made, how));
+        }
+    }
+    edges
 }
 
 /// A corrected column is made of what it was made of before, and of what decides whether a row is mended; `of_source`

@@ -8,6 +8,7 @@ mod monitor;
 mod source;
 mod tables;
 mod training_set;
+mod transform;
 
 pub use feature_view::{Aggregation, Expression, Feature, FeatureView, Measure, Part, WindowEdge};
 pub use model::{
@@ -18,3 +19,4 @@ pub use monitor::{Correction, Monitor, View};
 pub use source::{Available, Connector, FileFormat, Files, ReferenceFile, Simulator, Source};
 pub use tables::TableSettings;
 pub use training_set::{FeatureRef, Known, Label, LabelValue, OwnRow, Spine, TrainingSet};
+pub use transform::Transform;

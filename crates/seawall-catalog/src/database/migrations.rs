@@ -5,7 +5,7 @@ use seawall_base::{Error, Instant, Result};
 use super::{Connection, DuringResult, Fields, execute_all};
 
 /// Every migration, in order; the schema version is the number of those that ran.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
 
 /// Everything the first release keeps.
 ///
@@ -308,6 +308,27 @@ CREATE TABLE quality_hour (
 INSERT INTO quality_hour (dataset, hour, rule, column_name, mode, failed, updated_at)
     SELECT dataset, updated_at - updated_at % 3600000000, rule, column_name, mode, failed, updated_at FROM quality;
 DROP TABLE quality;
+";
+
+/// Runs of transforms.
+const V7: &str = "
+CREATE TABLE transform_run (
+    seq BIGINT PRIMARY KEY,
+    transform TEXT NOT NULL,
+    dataset TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    started_at BIGINT NOT NULL,
+    ended_at BIGINT NOT NULL,
+    outcome TEXT NOT NULL,
+    code TEXT,
+    message TEXT,
+    hint TEXT,
+    attempts BIGINT NOT NULL,
+    detail TEXT NOT NULL,
+    permit TEXT NOT NULL,
+    UNIQUE (transform, started_at, outcome)
+);
+CREATE INDEX transform_run_newest ON transform_run (transform, seq);
 ";
 
 /// Fails unless the schema is the one that this Seawall works with.

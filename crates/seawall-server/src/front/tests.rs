@@ -5,7 +5,7 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use axum::body::{Body, to_bytes};
 use axum::http::{StatusCode, header};
-use seawall_base::engine::{TrainingSetPlan, TrainingSetRows};
+use seawall_base::engine::{BatchRows, TrainingSetPlan, TrainingSetRows, TransformPlan, TransformRead};
 use seawall_base::{BatchMap, Engine, Error, Permit, Query, QueryResult, Reference, SystemClock};
 use seawall_catalog::Catalog;
 use seawall_catalog::policy::{Principal, Role};
@@ -50,6 +50,14 @@ impl Engine for Lengths {
         let column: ArrayRef = Arc::new(Int64Array::from(vec![query.sql.len() as i64]));
         let batch = RecordBatch::try_from_iter([("length", column)])?;
         Ok(QueryResult { schema: batch.schema(), batches: vec![batch], truncated: false })
+    }
+
+    async fn plan_transform(&self, _: &str, _: &[(String, SchemaRef)]) -> seawall_base::Result<TransformPlan> {
+        unreachable!("a server that is being started transforms nothing")
+    }
+
+    async fn transform(&self, _: &Permit, _: &TransformRead) -> seawall_base::Result<Box<dyn BatchRows>> {
+        unreachable!("a server that is being started transforms nothing")
     }
 
     async fn training_set(&self, _: &Permit, _: &TrainingSetPlan) -> seawall_base::Result<TrainingSetRows> {

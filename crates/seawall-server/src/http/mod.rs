@@ -15,6 +15,7 @@ mod quarantine;
 mod served;
 mod tables;
 mod training;
+mod transforms;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -71,6 +72,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/incidents", get(incidents::list))
         .route("/v1/incidents/{id}", get(incidents::show))
         .route("/v1/incidents/{id}/close", post(incidents::close))
+        .route("/v1/transforms", get(transforms::list))
         .route("/v1/erasures", post(erasures::erase))
         .fallback(error::unknown_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

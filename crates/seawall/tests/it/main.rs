@@ -30,3 +30,4 @@ mod serve;
 mod support;
 mod tables;
 mod trainers;
+mod transforms;

@@ -4,8 +4,8 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
-use seawall_base::Error;
 use seawall_base::error::Result;
+use seawall_base::{Engine, Error};
 use seawall_catalog::LineageEdge;
 use seawall_catalog::project::Loaded;
 use seawall_catalog::revision::{Effect, reached};
@@ -100,6 +100,7 @@ async fn downstream(global: &Global) -> Result<Option<Downstream>> {
         return Ok(None);
     };
     let engine = DataFusionEngine::over(Arc::new(MemoryStore::default()), EngineOptions::default())?;
+    let engine: Arc<dyn Engine> = Arc::new(engine);
     let views = loaded.project.feature_views.clone();
     let edges = crate::lineage::edges(&loaded, &views, &global.project, &engine).await?;
     Ok(Some(Downstream { loaded, edges }))
