@@ -2,6 +2,7 @@
 //!
 //! Parsing, spans and diagnostics are `seawall_catalog::project`'s; compiling is the kernel's. Unknown keys are errors.
 
+mod feature_service;
 mod feature_view;
 mod model;
 mod monitor;
@@ -9,6 +10,7 @@ mod source;
 mod tables;
 mod training_set;
 
+pub use feature_service::{DerivedFeature, FeatureService, LogShare, RequestValue, ValueType};
 pub use feature_view::{Aggregation, Expression, Feature, FeatureView, Measure, Part, WindowEdge};
 pub use model::{
     Boosting, Bounds, Calibration, CommandTrainer, MetricName, MissingAction, Model, OnMissing, ReadyWhen, Retrain,

@@ -146,6 +146,10 @@ impl Status {
                 "table_files_error": table_files.as_ref().err().map(ToString::to_string),
                 "quality": quality,
                 "feature_views": active.views.iter().map(|view| view.id().to_string()).collect::<Vec<_>>(),
+                "feature_services": match &server {
+                    Some(server) => server["feature_services"].clone(),
+                    None => active.services.iter().map(|service| json!({"service": service.id()})).collect(),
+                },
                 "training_sets": active.project.training_sets.iter().map(|set| set.name.clone()).collect::<Vec<_>>(),
             }))?;
             return Ok(Exit::Ok);
@@ -213,6 +217,10 @@ impl Status {
         }
         let views: Vec<String> = active.views.iter().map(|view| view.id().to_string()).collect();
         println!("feature views: {}", if views.is_empty() { "none".to_owned() } else { views.join(", ") });
+        if !active.services.is_empty() {
+            let services: Vec<String> = active.services.iter().map(|service| service.id().to_string()).collect();
+            println!("feature services: {}", services.join(", "));
+        }
         Ok(Exit::Ok)
     }
 }

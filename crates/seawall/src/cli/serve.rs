@@ -289,7 +289,8 @@ async fn follow_revisions(catalog: Arc<seawall_catalog::Catalog>, pipeline: Arc<
             if active.revision == pipeline.revision().hash {
                 return Ok(());
             }
-            catalog.install_policies(crate::governance::compiled(&active.project, &active.views)?);
+            catalog
+                .install_policies(crate::governance::compiled(&crate::governance::in_force(&active), &active.views)?);
             pipeline.switch(&declared(&active, &folder)).await
         };
         let outcome: Result<()> = switched.await;
