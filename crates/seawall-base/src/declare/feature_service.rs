@@ -119,15 +119,4 @@ impl FeatureService {
     pub fn definition_hash(&self) -> Hash {
         Hash::of_json(&(&self.name, &self.features, &self.request, &self.derived))
     }
-
-    /// The columns of a request that give entities, each once, in the order of the views.
-    pub fn entity_columns(&self) -> Vec<&str> {
-        let mut columns: Vec<&str> = Vec::new();
-        for column in self.features.iter().flat_map(|reference| &reference.entity) {
-            if !columns.contains(&column.as_str()) {
-                columns.push(column);
-            }
-        }
-        columns
-    }
 }

@@ -106,7 +106,7 @@ fn features_and_labels_are_read_as_declared() {
     assert_eq!(set.visibility_lag, Span(5 * Span::SECOND.0));
     let service = &loaded.project.feature_services[0];
     assert_eq!(service.features[0].only, ["sum_24h", "n_1h"]);
-    assert_eq!((service.entity_columns(), service.log), (vec!["card_id"], LogShare(10_000)));
+    assert_eq!((service.features[0].entity.as_slice(), service.log), (&["card_id".to_owned()][..], LogShare(10_000)));
     let types: Vec<_> = service.request.iter().map(|value| (value.name.as_str(), value.of)).collect();
     assert_eq!(types, [("amount", ValueType::Double), ("country", ValueType::String)]);
     assert_eq!(service.derived[1].reads, ["card__n_1h", "share_of_day"]);

@@ -9,6 +9,7 @@ mod ddl;
 mod engine;
 mod errors;
 mod explain;
+mod expressions;
 mod functions;
 mod governed;
 mod lineage;

@@ -57,8 +57,8 @@ fn feature_services() {
     check("x.yaml", &service("features: [card@1]\nlog: none"), &[]);
     check("x.yaml", &service(""), &["SW0124 1:1"]);
     check("x.yaml", &service("features: [card]"), &["SW0106 3:12"]);
-    check("x.yaml", &service("features: [card@1]\nservice: s@1"), &["SW0121 4:1"]);
-    check("x.yaml", &service("features: [card@1]\nservice: s@1\nderived: {a: \"b\"}"), &["SW0121 4:1", "SW0187 5:14"]);
+    check("x.yaml", &service("features: [card@1]\nservice: s@1"), &["SW0123 4:1"]);
+    check("x.yaml", &service("features: [card@1]\nservice: s@1\nderived: {a: \"b\"}"), &["SW0123 4:1", "SW0187 5:14"]);
     for log in ["0%", "0.00001%", "100.1%", "1", "some", "-1%", "1.%", ""] {
         let found = problems("x.yaml", &service(&format!("features: [card@1]\nlog: \"{log}\"")));
         assert_eq!(found.len(), 1, "{log}: {found:?}");
