@@ -3,7 +3,9 @@
 //!
 //! The data folder: `catalog/` (SQLite and the signing key), `tables/` (Delta) or `tables.location`, `log/` (segments),
 //! `keys/` (of sealed fields), `online/` (checkpoints), `state/` (checkpoints of what a start would read from the log), `models/` (artifacts by
-//! content), `serve.json` while a server runs.
+//! content), `spill/` (what does not fit into memory, while a process lives), `serve.json` while a server runs.
+
+pub mod spill;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +19,7 @@ use seawall_catalog::project::{self, LoadOptions, Loaded, Project};
 use seawall_catalog::revision::{expect_compatible, expect_permitted};
 use seawall_catalog::{AccessLine, ActiveProject, Applied, Catalog, LineageEdge};
 use seawall_kernel::contract::{self, Contract};
-use seawall_lake::query::DataFusionEngine;
+use seawall_lake::query::{DataFusionEngine, EngineOptions};
 use seawall_lake::table::DeltaStore;
 use seawall_model::Models;
 use seawall_pipeline::pipeline::Options;
@@ -27,6 +29,8 @@ use seawall_pipeline::{Parts, Pipeline};
 use seawall_storage::keys::KeyRing;
 use seawall_storage::log::DurableLog;
 use seawall_storage::online::DurableStore;
+
+use self::spill::SpillFolder;
 
 /// Folder of the keys of sealed fields within the data folder.
 pub const KEYS: &str = "keys";
@@ -56,6 +60,7 @@ pub struct Installation {
     pub engine: Arc<DataFusionEngine>,
     /// Trains, keeps and loads models.
     pub models: Arc<Models>,
+    _spill: SpillFolder,
 }
 
 impl Installation {
@@ -67,11 +72,13 @@ impl Installation {
         let catalog = Arc::new(Catalog::open(&settings.data.join("catalog"), clock, rng).await?);
         let home = crate::tables::home(&settings.data, settings.tables.as_deref())?;
         let tables = Arc::new(DeltaStore::at(home, Arc::new(SystemClock)));
-        let engine = Arc::new(DataFusionEngine::new(tables.clone(), seawall_lake::query::EngineOptions::default())?);
+        let spill = SpillFolder::open(&settings.data)?;
+        let options = EngineOptions { spill_folder: Some(spill.path().to_owned()), ..EngineOptions::default() };
+        let engine = Arc::new(DataFusionEngine::new(tables.clone(), options)?);
         let work = settings.data.join("models").join("work");
         let models = Arc::new(Models::open(&settings.data.join("models"), &work, &settings.project)?);
         crate::governance::install(&catalog).await?;
-        Ok(Installation { settings: settings.clone(), catalog, tables, engine, models })
+        Ok(Installation { settings: settings.clone(), catalog, tables, engine, models, _spill: spill })
     }
 
     /// Whoever runs the command: the holder of the token in `SEAWALL_TOKEN`, or whoever holds the data folder, who holds

@@ -11,7 +11,7 @@ use arrow::datatypes::{
 
 use super::clock;
 use super::content;
-use super::pattern::{Matcher, OverBudget};
+use super::pattern::{Matcher, Searched};
 use super::rule::{Allowed, Check};
 
 /// Sets up to this size are searched one by one, which is faster than hashing.
@@ -201,23 +201,13 @@ fn one_of(array: &ArrayRef, allowed: &Allowed) -> BooleanBuffer {
 
 fn pattern(array: &ArrayRef, matcher: &Matcher) -> Outcome {
     let Some(text) = array.as_string_opt::<i32>() else { return Outcome::default() };
-    let mut over_budget: Vec<usize> = Vec::new();
-    let fails = BooleanBuffer::collect_bool(text.len(), |i| {
-        text.is_valid(i)
-            && match matcher.is_match(text.value(i)) {
-                Ok(matched) => !matched,
-                Err(OverBudget) => {
-                    over_budget.push(i);
-                    false
-                }
-            }
-    });
+    let Searched { matched, over_budget } = matcher.search(text);
     let over_budget = (!over_budget.is_empty()).then(|| {
         let mut cells = vec![false; text.len()];
         over_budget.iter().for_each(|i| cells[*i] = true);
         BooleanBuffer::from(cells)
     });
-    Outcome { fails: Some(fails), over_budget }
+    Outcome { fails: Some(mask(array, !&matched)), over_budget }
 }
 
 fn lists(array: &ArrayRef, fails: impl Fn(&ListArray, usize) -> bool) -> BooleanBuffer {

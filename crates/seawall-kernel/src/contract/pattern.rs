@@ -4,10 +4,24 @@
 //! A pattern matches anywhere in the value unless it is anchored, as in JSON Schema. Known difference: `\B` looks at
 //! Unicode word characters, ECMA-262 at ASCII ones.
 
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::sync::OnceLock;
+
+use arrow::array::{Array, StringArray};
+use arrow::buffer::BooleanBuffer;
+use regex_automata::meta;
+
+use self::table::{LANES, Table};
+
 /// Steps that the backtracking engine may take for one value.
 const BACKTRACK_STEPS_MAX: usize = 100_000;
 /// Size of a compiled pattern in bytes.
 const PROGRAM_BYTES_MAX: usize = 4 << 20;
+/// Values of a column from which on a table is made.
+const TABLE_VALUES_MIN: usize = 1_000;
 /// ECMA-262 `\s`, for use inside a class.
 const SPACE: &str =
     r"\t\n\x0B\x0C\r\x20\u{a0}\u{1680}\u{2000}-\u{200a}\u{2028}\u{2029}\u{202f}\u{205f}\u{3000}\u{feff}";
@@ -15,8 +29,27 @@ const SPACE: &str =
 /// A compiled pattern.
 #[derive(Debug)]
 pub(super) enum Matcher {
-    Linear(regex::Regex),
+    Linear(Box<Linear>),
     Backtracking(Box<fancy_regex::Regex>),
+}
+
+/// A pattern that is decided in one pass over a value.
+#[derive(Debug)]
+pub(super) struct Linear {
+    regex: meta::Regex,
+    /// In Rust's syntax.
+    pattern: String,
+    /// For columns; made when the first long one comes.
+    table: OnceLock<Option<Table>>,
+}
+
+/// What a pattern says of a column.
+#[derive(Debug, PartialEq, Eq)]
+pub(super) struct Searched {
+    /// The values that contain a match; of a null, anything.
+    pub matched: BooleanBuffer,
+    /// The values on which the backtracking engine gave up; they count as matching.
+    pub over_budget: Vec<usize>,
 }
 
 /// The backtracking engine gave up on a value.
@@ -35,20 +68,67 @@ impl Matcher {
                 .map_err(|e| e.to_string())?;
             return Ok(Matcher::Backtracking(Box::new(compiled)));
         }
-        let compiled = regex::RegexBuilder::new(&translated.pattern)
-            .size_limit(PROGRAM_BYTES_MAX)
-            .build()
-            .map_err(|e| e.to_string())?;
-        Ok(Matcher::Linear(compiled))
+        // Tables take the most time to make: columns get one when they come.
+        let config = meta::Config::new().nfa_size_limit(Some(PROGRAM_BYTES_MAX)).dfa(false).onepass(false);
+        let regex = meta::Builder::new().configure(config).build(&translated.pattern).map_err(|e| refused(&e))?;
+        Ok(Matcher::Linear(Box::new(Linear { regex, pattern: translated.pattern, table: OnceLock::new() })))
     }
 
     /// Whether `text` contains a match.
     pub(super) fn is_match(&self, text: &str) -> Result<bool, OverBudget> {
         match self {
-            Matcher::Linear(regex) => Ok(regex.is_match(text)),
+            Matcher::Linear(linear) => Ok(linear.regex.is_match(text)),
             Matcher::Backtracking(regex) => regex.is_match(text).map_err(|_| OverBudget),
         }
     }
+
+    /// The same for every value of a column.
+    pub(super) fn search(&self, texts: &StringArray) -> Searched {
+        if let Matcher::Linear(linear) = self
+            && let Some(table) = linear.table(texts.len())
+        {
+            return Searched { matched: search_with(table, texts), over_budget: Vec::new() };
+        }
+        let mut over_budget = Vec::new();
+        let matched = BooleanBuffer::collect_bool(texts.len(), |i| {
+            texts.is_null(i)
+                || self.is_match(texts.value(i)).unwrap_or_else(|OverBudget| {
+                    over_budget.push(i);
+                    true
+                })
+        });
+        Searched { matched, over_budget }
+    }
+}
+
+impl Linear {
+    /// The table, when there is one and it is worth its while for so many values.
+    fn table(&self, values: usize) -> Option<&Table> {
+        match values < TABLE_VALUES_MIN {
+            true => self.table.get(),
+            false => Some(self.table.get_or_init(|| Table::of(&self.pattern))),
+        }?
+        .as_ref()
+    }
+}
+
+/// What is wrong with a pattern.
+fn refused(error: &meta::BuildError) -> String {
+    match (error.syntax_error(), error.size_limit()) {
+        (Some(syntax), _) => syntax.to_string(),
+        (None, Some(limit)) => format!("it compiles to more than {limit} bytes"),
+        (None, None) => error.to_string(),
+    }
+}
+
+fn search_with(table: &Table, texts: &StringArray) -> BooleanBuffer {
+    let mut matched = Vec::with_capacity(texts.len().next_multiple_of(LANES));
+    for first in (0..texts.len()).step_by(LANES) {
+        let value = |i: usize| if i < texts.len() { texts.value(i).as_bytes() } else { b"" };
+        matched.extend(table.is_match(std::array::from_fn(|lane| value(first + lane))));
+    }
+    matched.truncate(texts.len());
+    BooleanBuffer::from(matched)
 }
 
 /// The pattern in Rust's syntax, when the linear engine runs it.
@@ -206,8 +286,11 @@ impl<'a> Translator<'a> {
             }
             'u' => self.unicode()?,
             'p' | 'P' if self.rest().starts_with('{') => {
+                let end = self.rest().find('}').ok_or("a property of characters is not closed")?;
                 self.output.push('\\');
                 self.output.push(c);
+                self.output.push_str(&self.rest()[..=end]);
+                self.at += end + 1;
             }
             c => self.push_literal(c),
         }

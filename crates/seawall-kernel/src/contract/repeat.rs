@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use foldhash::quality::FixedState;
+use foldhash::quality::{FixedState, FoldHasher};
 
 use self::integers::Integers;
 use super::content;
@@ -118,17 +118,19 @@ impl KeyHasher {
                 hashes.push(NO_KEY);
                 continue;
             }
-            bytes.clear();
-            parts.iter().for_each(|part| part.push(&mut bytes, row));
-            hashes.push(self.one(&bytes));
+            hashes.push(self.hash(|hasher| parts.iter().for_each(|part| part.write(hasher, row, &mut bytes))));
         }
         hashes
     }
 
     fn one(&self, key: &[u8]) -> u128 {
-        let half = |state: &FixedState| {
+        self.hash(|hasher| hasher.write(key))
+    }
+
+    fn hash(&self, mut write: impl FnMut(&mut FoldHasher<'static>)) -> u128 {
+        let mut half = |state: &FixedState| {
             let mut hasher = state.build_hasher();
-            hasher.write(key);
+            write(&mut hasher);
             u128::from(hasher.finish())
         };
         // Neither "no key" nor an empty slot, and not counted yet.
@@ -157,16 +159,20 @@ impl<'a> Part<'a> {
         }
     }
 
-    /// Appends the row's value so that no two keys of the same columns have the same bytes.
-    fn push(&self, out: &mut Vec<u8>, row: usize) {
+    /// Writes the row's value so that no two keys of the same columns write the same.
+    fn write(&self, out: &mut FoldHasher<'static>, row: usize, bytes: &mut Vec<u8>) {
         match self {
             Part::Text(text) => {
                 let value = text.value(row).as_bytes();
-                out.extend_from_slice(&(value.len() as u32).to_le_bytes());
-                out.extend_from_slice(value);
+                out.write_usize(value.len());
+                out.write(value);
             }
-            Part::Numbers(values) => out.extend_from_slice(&values[row].to_le_bytes()),
-            Part::Other(array) => content::push_value(out, *array, row),
+            Part::Numbers(values) => out.write_i64(values[row]),
+            Part::Other(array) => {
+                bytes.clear();
+                content::push_value(bytes, *array, row);
+                out.write(bytes);
+            }
         }
     }
 }
@@ -178,24 +184,20 @@ fn random_seed() -> u64 {
 /// Stands for a key that is null.
 const NO_KEY: u128 = 0;
 
-/// The keys of a table that is seen batch by batch. Of hashed ones 16 bytes per key, and an index of 8 bytes per slot
-/// into them, small enough to stay near the processor.
+/// The keys of a table that is seen batch by batch: of hashed ones 24 bytes per key, found with one look at memory.
 pub(super) struct Seen {
     integers: Integers,
-    /// The keys that stand, in their order. The lowest bit tells whether the key was counted as repeated.
-    keys: Vec<u128>,
-    /// Open addressing: a piece of the key's hash, and from 1 the key's number; zero is an empty slot.
-    slots: Vec<u64>,
+    /// Open addressing: the keys that stand. The lowest bit tells whether the key was counted as repeated.
+    slots: Vec<u128>,
+    taken: usize,
 }
 
 impl Default for Seen {
     fn default() -> Self {
-        Seen { integers: Integers::new(random_seed()), keys: Vec::new(), slots: Vec::new() }
+        Seen { integers: Integers::new(random_seed()), slots: Vec::new(), taken: 0 }
     }
 }
 
-/// Bits of a slot that number its key.
-const NUMBER_BITS: u32 = 40;
 /// Keys that are looked up together, so that the processor fetches their slots side by side.
 const BLOCK: usize = 32;
 
@@ -224,8 +226,7 @@ impl Seen {
         self.reserve(keys.len());
         let mut repeated = Vec::new();
         for (block, (keys, clean)) in keys.chunks(BLOCK).zip(clean.chunks(BLOCK)).enumerate() {
-            let mask = self.slots.len() - 1;
-            std::hint::black_box(keys.iter().fold(0, |all, key| all ^ self.slots[home(*key, mask)]));
+            std::hint::black_box(keys.iter().fold(0, |all, key| all ^ self.slots[self.home(*key)]));
             for (i, (key, is_clean)) in keys.iter().zip(clean).enumerate() {
                 if *key != NO_KEY && self.repeats(*key, *is_clean, once) {
                     repeated.push((block * BLOCK + i) as u32);
@@ -236,54 +237,47 @@ impl Seen {
     }
 
     fn repeats(&mut self, key: u128, stands: bool, once: bool) -> bool {
-        let mask = self.slots.len() - 1;
-        let mut at = home(key, mask);
-        loop {
-            let slot = self.slots[at];
-            if slot == 0 {
-                if stands {
-                    self.keys.push(key);
-                    self.slots[at] = slot_of(key, self.keys.len());
-                }
-                return false;
+        let at = self.place_of(key);
+        let slot = &mut self.slots[at];
+        if *slot == NO_KEY {
+            if stands {
+                *slot = key;
+                self.taken += 1;
             }
-            if (slot ^ slot_of(key, 0)) >> NUMBER_BITS == 0 {
-                let known = &mut self.keys[(slot & ((1 << NUMBER_BITS) - 1)) as usize - 1];
-                if *known & !1 == key {
-                    let was_counted = *known & 1 == 1;
-                    *known |= 1;
-                    return !(once && was_counted);
-                }
-            }
-            at = (at + 1) & mask;
+            return false;
         }
+        let was_counted = *slot & 1 == 1;
+        *slot |= 1;
+        !(once && was_counted)
     }
 
-    /// Makes room for so many more hashed keys at a load of at most five eighths.
+    /// The key's slot, or the empty one where it belongs.
+    fn place_of(&self, key: u128) -> usize {
+        let mut at = self.home(key);
+        while self.slots[at] != NO_KEY && self.slots[at] & !1 != key & !1 {
+            at = if at + 1 == self.slots.len() { 0 } else { at + 1 };
+        }
+        at
+    }
+
+    /// Where a key's slot is, unless others are there: the upper half of the hash as a fraction of all slots.
+    fn home(&self, key: u128) -> usize {
+        (((key >> 64) * self.slots.len() as u128) >> 64) as usize
+    }
+
+    /// Makes room for so many more hashed keys at a load of at most two thirds.
     pub(super) fn reserve(&mut self, more: usize) {
-        let wanted = ((self.keys.len() + more) * 8 / 5 + 1).next_power_of_two().max(16);
+        let wanted = (self.taken + more) * 3 / 2 + 1;
         if wanted <= self.slots.len() {
             return;
         }
-        self.slots = vec![0; wanted];
-        for (i, key) in self.keys.iter().enumerate() {
-            let mut at = home(*key, wanted - 1);
-            while self.slots[at] != 0 {
-                at = (at + 1) & (wanted - 1);
-            }
-            self.slots[at] = slot_of(*key, i + 1);
+        let old = std::mem::take(&mut self.slots);
+        self.slots = vec![NO_KEY; wanted.max(old.len() * 2)];
+        for key in old.into_iter().filter(|key| *key != NO_KEY) {
+            let at = self.place_of(key);
+            self.slots[at] = key;
         }
     }
-}
-
-/// Where a key's slot is, unless others are there.
-fn home(key: u128, mask: usize) -> usize {
-    (key >> 8) as usize & mask
-}
-
-/// The slot of the key with this number: beside it 24 bits of the hash that [`home`] does not use.
-fn slot_of(key: u128, number: usize) -> u64 {
-    ((key >> 104) as u64) << NUMBER_BITS | number as u64
 }
 
 #[cfg(test)]

@@ -3,7 +3,8 @@
 //! Rules about rows give reasons at once. Rules that count (percentages, numbers of rows, duplicates that are
 //! tolerated) are decided when the last batch has been seen. A value that occurred in an earlier batch is a duplicate
 //! like one within the batch; a table has no retries, so a row that stands there twice breaks its key. Memory is that
-//! of one batch and of at most 50 bytes per row and key; integers that were counted up take less than a byte.
+//! of one batch and of 24 bytes per row and key, 72 while there are more than were expected; integers that were counted
+//! up take less than a byte.
 //!
 //! What concerns a batch alone, which is most of the work, can be done by several threads: an [`Examiner`] examines
 //! batches in any order, and the tally takes what it found in the order of the table.

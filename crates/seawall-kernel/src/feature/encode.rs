@@ -11,7 +11,7 @@
 //! and the column types, so a state is never read as another view's. Entities are trimmed to the horizon before they
 //! are written; together with the canonical accumulators this makes the bytes a function of the rows and of `known`.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use seawall_base::error::Result;
@@ -46,7 +46,7 @@ impl ViewState {
         for (key, row) in self.pending.values() {
             out.bytes(key.as_bytes());
             row.order.encode(&mut out);
-            row.body.encode(&mut out);
+            row.body.as_ref().encode(&mut out);
         }
         seal(out.0)
     }
@@ -135,14 +135,14 @@ fn unseal(bytes: &[u8]) -> Result<Reader<'_>> {
 
 fn encode_entity(entity: &EntityState, out: &mut Writer) {
     out.len(entity.rows.len());
-    for (order, body) in &entity.rows {
+    for (order, row) in entity.rows.iter() {
         order.encode(out);
-        body.encode(out);
+        row.encode(out);
     }
     out.u8(u8::from(entity.carry.is_some()));
     if let Some((order, body)) = &entity.carry {
         order.encode(out);
-        body.encode(out);
+        body.as_ref().encode(out);
     }
     for tiles in &entity.tiles {
         out.len(tiles.len());
@@ -151,9 +151,10 @@ fn encode_entity(entity: &EntityState, out: &mut Writer) {
             tile.iter().for_each(|accumulator| accumulator.encode(out));
         }
     }
-    out.len(entity.old_keys.len());
-    for (day, keys) in &entity.old_keys {
-        out.zigzag(i128::from(*day));
+    let old_keys = entity.old_keys.ordered();
+    out.len(old_keys.len());
+    for (day, keys) in old_keys {
+        out.zigzag(i128::from(day));
         out.len(keys.len());
         keys.iter().for_each(|key| out.u64(*key));
     }
@@ -180,11 +181,10 @@ fn decode_entity(plan: &ViewPlan, from: &mut Reader<'_>) -> Result<EntityState> 
     for _ in 0..from.len()? {
         let order = RowOrder::decode(from)?;
         let body = RowBody::decode(plan, from)?;
-        if entity.rows.last_key_value().is_some_and(|(last, _)| *last >= order) {
+        if entity.rows.last_order().is_some_and(|last| last >= order) {
             return Err(garbage("a row is out of order"));
         }
-        entity.own.extend(body.own.map(|own| (own, order.event_time)));
-        entity.rows.insert(order, body);
+        entity.rows.insert(order, body.as_ref());
     }
     entity.carry = match from.u8()? {
         0 => None,
@@ -194,13 +194,15 @@ fn decode_entity(plan: &ViewPlan, from: &mut Reader<'_>) -> Result<EntityState> 
     for (tiles, slots) in entity.tiles.iter_mut().zip(plan.levels()) {
         *tiles = decode_tiles(plan, slots, from)?;
     }
+    let mut last = None;
     for _ in 0..from.len()? {
         let day = number(from)?;
         let keys = decode_old_keys(from)?;
-        if entity.old_keys.last_key_value().is_some_and(|(last, _)| *last >= day) {
+        if last.is_some_and(|last| last >= day) {
             return Err(garbage("a day is out of order"));
         }
-        entity.old_keys.insert(day, keys);
+        entity.old_keys.push(day, keys);
+        last = Some(day);
     }
     Ok(entity)
 }
@@ -223,16 +225,16 @@ fn decode_tiles(plan: &ViewPlan, slots: &[usize], from: &mut Reader<'_>) -> Resu
 }
 
 fn decode_old_keys(from: &mut Reader<'_>) -> Result<Vec<u64>> {
-    let mut keys = BTreeSet::new();
     let count = from.len()?;
+    let mut keys: Vec<u64> = Vec::with_capacity(count.min(from.0.len() / 8));
     for _ in 0..count {
         let key = from.u64()?;
         if keys.last().is_some_and(|last| *last >= key) {
             return Err(garbage("a key hash is out of order"));
         }
-        keys.insert(key);
+        keys.push(key);
     }
-    Ok(keys.into_iter().collect())
+    Ok(keys)
 }
 
 /// Number of a tile: that of some instant.

@@ -9,12 +9,13 @@
 use std::borrow::Cow;
 use std::collections::HashMap;
 
+use foldhash::quality::RandomState;
 use seawall_base::error::Result;
 
 use super::entity::EntityState;
 use super::key::EntityKey;
 use super::plan::{Horizon, ViewPlan};
-use super::row::{Row, RowBody};
+use super::row::{RowBody, RowRef};
 use crate::aggregate::RowOrder;
 use crate::aggregate::bytes::{Reader, Writer};
 use crate::window::Level;
@@ -23,9 +24,9 @@ use crate::window::Level;
 #[derive(Debug, Clone, Default)]
 pub(crate) struct Entities {
     /// Those of which one row is kept and nothing else.
-    packed: HashMap<EntityKey, Box<[u8]>>,
+    packed: HashMap<EntityKey, Box<[u8]>, RandomState>,
     /// All others.
-    whole: HashMap<EntityKey, EntityState>,
+    whole: HashMap<EntityKey, EntityState, RandomState>,
 }
 
 /// Where the only row of a packed entity stands.
@@ -54,19 +55,23 @@ impl Entities {
     }
 
     /// Folds a row into its entity.
-    pub fn fold(&mut self, plan: &ViewPlan, horizon: &Horizon, key: EntityKey, row: Row) -> Result<()> {
-        if !packs(plan) {
-            return self.whole.entry(key).or_default().fold(plan, horizon, row);
+    pub fn fold(
+        &mut self,
+        plan: &ViewPlan,
+        horizon: &Horizon,
+        key: &EntityKey,
+        order: RowOrder,
+        row: RowRef<'_>,
+    ) -> Result<()> {
+        if let Some(entity) = self.whole.get_mut(key) {
+            return entity.fold(plan, horizon, order, row);
         }
-        if let Some(entity) = self.whole.get_mut(&key) {
-            return entity.fold(plan, horizon, row);
-        }
-        let mut entity = match self.packed.get(&key) {
+        let mut entity = match self.packed.get(key) {
             Some(packed) => unpack(packed),
             None => EntityState::default(),
         };
-        entity.fold(plan, horizon, row)?;
-        self.insert(plan, key, entity);
+        entity.fold(plan, horizon, order, row)?;
+        self.insert(plan, key.clone(), entity);
         Ok(())
     }
 
@@ -135,23 +140,26 @@ fn pack(entity: &EntityState) -> Option<Box<[u8]>> {
     if entity.tiles.iter().any(|tiles| !tiles.is_empty()) {
         return None;
     }
-    let mut old = entity.old_keys.iter();
-    let (place, order, body) = match (&entity.carry, old.next(), old.next()) {
-        (None, None, None) if entity.rows.len() == 1 => {
-            let (order, body) = entity.rows.first_key_value()?;
-            (Place::Kept, order, body)
+    let (place, order, row) = match &entity.carry {
+        None if entity.old_keys.is_empty() && entity.rows.len() == 1 => {
+            let (order, row) = entity.rows.first()?;
+            (Place::Kept, order, row)
         }
-        (Some((order, body)), None, None) if entity.rows.is_empty() => (Place::Carried, order, body),
-        (Some((order, body)), Some((day, keys)), None) if entity.rows.is_empty() => {
-            let its_own = body.own.is_some_and(|own| keys[..] == [own as u64]);
-            (its_own && *day == Level::Day.tile(order.event_time)).then_some((Place::CarriedWithKey, order, body))?
+        Some((order, body)) if entity.rows.is_empty() => {
+            let its_own = body.own.map(|own| (Level::Day.tile(order.event_time), own as u64));
+            let place = match entity.old_keys.only() {
+                None if entity.old_keys.is_empty() => Place::Carried,
+                Some(only) if Some(only) == its_own => Place::CarriedWithKey,
+                _ => return None,
+            };
+            (place, *order, body.as_ref())
         }
         _ => return None,
     };
-    let mut out = Writer(Vec::with_capacity(1 + 28 + 17 + body.heap_bytes()));
+    let mut out = Writer(Vec::with_capacity(1 + 28 + 17 + row.bytes().len()));
     out.u8(place as u8);
     order.encode(&mut out);
-    body.pack(&mut out);
+    row.pack(&mut out);
     Some(out.0.into())
 }
 
@@ -166,13 +174,12 @@ fn try_unpack(packed: &[u8]) -> Result<EntityState> {
     let body = RowBody::unpack(&mut from)?;
     let mut entity = EntityState::default();
     if place == Place::Kept as u8 {
-        entity.own.extend(body.own.map(|own| (own, order.event_time)));
-        entity.rows.insert(order, body);
+        entity.rows.insert(order, body.as_ref());
         return Ok(entity);
     }
     if place == Place::CarriedWithKey as u8 {
         let day = Level::Day.tile(order.event_time);
-        entity.old_keys.extend(body.own.map(|own| (day, vec![own as u64])));
+        body.own.into_iter().for_each(|own| entity.old_keys.insert(day, own as u64));
     }
     entity.carry = Some((order, body));
     Ok(entity)

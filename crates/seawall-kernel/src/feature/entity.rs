@@ -5,13 +5,16 @@
 //! minute of the asking row itself is answered from rows, so it can be left out without subtracting. Folding commutes,
 //! and what is dropped depends only on the horizon, so equal sets of rows make equal states.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use seawall_base::error::Result;
 use seawall_base::{Error, FeatureStatus, Instant, Span};
+use smallvec::SmallVec;
 
+use super::old_keys::OldKeys;
 use super::plan::{Compute, Horizon, Slot, ViewPlan, minute_start};
-use super::row::{Row, RowBody};
+use super::row::{RowBody, RowRef};
+use super::rows::Rows;
 use crate::aggregate::{Accumulator, Finish, Input, Kind, RowOrder, Scalar, Value, rate, ratio};
 use crate::window::{Level, cover};
 
@@ -21,53 +24,60 @@ pub(crate) type Tile = Box<[Accumulator]>;
 /// What a filter gives for a row that counts.
 pub(crate) const TRUE: Value<'static> = Value::Int(1);
 
+/// Columns and slots that most views have at most.
+const FEW: usize = 12;
+
 /// A feature's value and what it is.
 pub(crate) type Answer = (Option<Scalar>, FeatureStatus);
+
+/// The row that asks, which must not be seen.
+struct Asking {
+    own: Option<u128>,
+    /// The minutes in which it happened, ordered: several when its key is not unique.
+    minutes: Vec<i64>,
+}
 
 /// All that is kept of one entity.
 #[derive(Debug, Clone, Default)]
 pub(crate) struct EntityState {
     /// Rows from the horizon on, in the total order.
-    pub rows: BTreeMap<RowOrder, RowBody>,
-    /// Event times of those rows by the hash of their primary key.
-    pub own: BTreeSet<(u128, Instant)>,
+    pub rows: Rows,
     /// Tiles by number, per level.
     pub tiles: [BTreeMap<i64, Tile>; 3],
     /// The newest row before the horizon.
     pub carry: Option<(RowOrder, RowBody)>,
-    /// Low halves of the key hashes of rows before the horizon, by day, ordered.
-    pub old_keys: BTreeMap<i64, Vec<u64>>,
+    /// Keys of rows before the horizon.
+    pub old_keys: OldKeys,
 }
 
 impl EntityState {
     /// Takes in a row. A row that is already kept changes nothing.
-    pub fn fold(&mut self, plan: &ViewPlan, horizon: &Horizon, row: Row) -> Result<()> {
-        if self.rows.contains_key(&row.order) {
+    pub fn fold(&mut self, plan: &ViewPlan, horizon: &Horizon, order: RowOrder, row: RowRef<'_>) -> Result<()> {
+        if self.rows.contains(&order) {
             return Ok(());
         }
-        self.update_tiles(plan, horizon, &row)?;
-        if row.order.event_time < horizon.rows_from {
-            self.retire(horizon, row.order, row.body);
+        self.update_tiles(plan, horizon, order, row)?;
+        if order.event_time < horizon.rows_from {
+            self.retire(horizon, order, row.to_body());
         } else {
-            self.own.extend(row.body.own.map(|own| (own, row.order.event_time)));
-            self.rows.insert(row.order, row.body);
+            self.rows.insert(order, row);
         }
         Ok(())
     }
 
-    fn update_tiles(&mut self, plan: &ViewPlan, horizon: &Horizon, row: &Row) -> Result<()> {
+    fn update_tiles(&mut self, plan: &ViewPlan, horizon: &Horizon, order: RowOrder, row: RowRef<'_>) -> Result<()> {
         if plan.slots().is_empty() {
             return Ok(());
         }
-        let values = row.body.values(plan.columns().len())?;
-        let mut inputs: Vec<Input<'_>> = Vec::with_capacity(plan.slots().len());
+        let values: SmallVec<[Value<'_>; FEW]> = row.values(plan.columns().len())?;
+        let mut inputs: SmallVec<[Input<'_>; FEW]> = SmallVec::new();
         for slot in plan.slots() {
             let passes = slot.filter.is_none_or(|filter| values[filter] == TRUE);
             let value = slot.column.map_or(Value::Null, |column| values[column]);
-            inputs.push(if passes { slot.aggregate.prepare(value, row.order) } else { Input::Nothing });
+            inputs.push(if passes { slot.aggregate.prepare(value, order) } else { Input::Nothing });
         }
         for (level, members) in Level::ALL.into_iter().zip(plan.levels()) {
-            let number = level.tile(row.order.event_time);
+            let number = level.tile(order.event_time);
             if members.is_empty() || !horizon.keeps_tile(level, number) {
                 continue;
             }
@@ -84,10 +94,7 @@ impl EntityState {
     fn retire(&mut self, horizon: &Horizon, order: RowOrder, body: RowBody) {
         let day = Level::Day.tile(order.event_time);
         if let Some(own) = body.own.filter(|_| day >= horizon.keys_from_day) {
-            let keys = self.old_keys.entry(day).or_default();
-            if let Err(at) = keys.binary_search(&(own as u64)) {
-                keys.insert(at, own as u64);
-            }
+            self.old_keys.insert(day, own as u64);
         }
         if self.carry.as_ref().is_none_or(|(newest, _)| *newest < order) {
             self.carry = Some((order, body));
@@ -96,16 +103,9 @@ impl EntityState {
 
     /// Drops what no decision can need any more.
     pub fn trim(&mut self, horizon: &Horizon) {
-        while let Some(first) = self.rows.first_entry() {
-            if first.key().event_time >= horizon.rows_from {
-                break;
-            }
-            let (order, body) = first.remove_entry();
-            if let Some(own) = body.own {
-                self.own.remove(&(own, order.event_time));
-            }
-            self.retire(horizon, order, body);
-        }
+        let mut rows = std::mem::take(&mut self.rows);
+        rows.remove_before(RowOrder::before(horizon.rows_from), |order, body| self.retire(horizon, order, body));
+        self.rows = rows;
         for (level, tiles) in Level::ALL.into_iter().zip(&mut self.tiles) {
             while let Some(first) = tiles.first_entry() {
                 if horizon.keeps_tile(level, *first.key()) {
@@ -114,18 +114,13 @@ impl EntityState {
                 first.remove();
             }
         }
-        while let Some(first) = self.old_keys.first_entry() {
-            if *first.key() >= horizon.keys_from_day {
-                break;
-            }
-            first.remove();
-        }
+        self.old_keys.forget_before(horizon.keys_from_day);
     }
 
     /// Whether [`EntityState::trim`] would change anything.
     pub fn needs_trim(&self, horizon: &Horizon) -> bool {
-        let rows = self.rows.first_key_value().is_some_and(|(order, _)| order.event_time < horizon.rows_from);
-        let keys = self.old_keys.first_key_value().is_some_and(|(day, _)| *day < horizon.keys_from_day);
+        let rows = self.rows.first().is_some_and(|(order, _)| order.event_time < horizon.rows_from);
+        let keys = self.old_keys.first_day().is_some_and(|day| day < horizon.keys_from_day);
         let mut tiles = Level::ALL.into_iter().zip(&self.tiles);
         rows || keys
             || tiles.any(|(level, tiles)| tiles.first_key_value().is_some_and(|(n, _)| !horizon.keeps_tile(level, *n)))
@@ -150,7 +145,7 @@ impl EntityState {
         own: Option<u128>,
         mut told: impl FnMut(Value<'_>, FeatureStatus) -> Result<()>,
     ) -> Result<()> {
-        self.check_own(plan, horizon, own)?;
+        let asking = self.asking(plan, horizon, own)?;
         let Some(newest) = self.newest(at, own) else {
             for compute in plan.features() {
                 let (value, status) = unknown(plan, compute);
@@ -158,48 +153,45 @@ impl EntityState {
             }
             return Ok(());
         };
-        let latest = newest.1.values(plan.columns().len())?;
+        let latest: SmallVec<[Value<'_>; FEW]> = newest.1.values(plan.columns().len())?;
         for (feature, compute) in plan.view().features.iter().zip(plan.features()) {
-            let answer = self.feature(plan, compute, (newest.0, &latest), at, own);
+            let answer = self.feature(plan, compute, (newest.0, &latest), at, &asking);
             let (value, status) = answer.map_err(|error| of_feature(error, &feature.name))?;
             told(value.as_ref().map_or(Value::Null, Scalar::as_value), status)?;
         }
         Ok(())
     }
 
-    /// Refuses an own row that has already been merged with others and cannot be told apart.
-    fn check_own(&self, plan: &ViewPlan, horizon: &Horizon, own: Option<u128>) -> Result<()> {
-        let Some(own) = own else { return Ok(()) };
-        let retained = |time: Instant| Level::Day.tile(time) >= horizon.keys_from_day;
-        let merged_row = self.own_times(own).any(|time| time < horizon.head && retained(time));
-        let merged_key =
-            self.old_keys.range(horizon.keys_from_day..).any(|(_, k)| k.binary_search(&(own as u64)).is_ok());
-        let kept_old = self.rows.range(..RowOrder::before(horizon.rows_from)).next_back();
-        let newest_old = newer(kept_old.map(|(order, body)| (*order, body)), self.carried());
-        let carried = newest_old.is_some_and(|(_, body)| body.own == Some(own));
+    /// Finds the own row. One that has already been merged with others cannot be told apart and is refused.
+    fn asking(&self, plan: &ViewPlan, horizon: &Horizon, own: Option<u128>) -> Result<Asking> {
+        let Some(hash) = own else { return Ok(Asking { own, minutes: Vec::new() }) };
+        let times: Vec<Instant> = self.rows.times_of(hash).collect();
+        let retained = |time: &Instant| Level::Day.tile(*time) >= horizon.keys_from_day;
+        let merged_row = times.iter().any(|time| *time < horizon.head && retained(time));
+        let merged_key = self.old_keys.contains(horizon.keys_from_day, hash as u64);
+        let before = RowOrder::after(horizon.rows_from - Span(1));
+        let kept_old = self.rows.range(RowOrder::before(Instant::MIN), before).next_back();
+        let carried = newer(kept_old, self.carried()).is_some_and(|(_, row)| row.own == own);
         if merged_row || merged_key || carried {
             let message = format!("the asking row of {} happened before {}", plan.view().id(), horizon.head);
             return Err(Error::invalid("SW0321", message).hint(
                 "online, a row can only be left out for an hour after it happened; use a training set for older rows",
             ));
         }
-        Ok(())
-    }
-
-    fn own_times(&self, own: u128) -> impl Iterator<Item = Instant> {
-        self.own.range((own, Instant::MIN)..=(own, Instant::MAX)).map(|(_, time)| *time)
+        let mut minutes: Vec<i64> = times.into_iter().map(|time| Level::Minute.tile(time)).collect();
+        minutes.dedup();
+        Ok(Asking { own, minutes })
     }
 
     /// The newest visible row.
-    fn newest(&self, at: Instant, own: Option<u128>) -> Option<(RowOrder, &RowBody)> {
-        let mut rows = self.rows.range(..=RowOrder::after(at)).rev();
-        let kept = rows.find(|(_, body)| !is_own(body, own)).map(|(order, body)| (*order, body));
-        newer(kept, self.carried())
+    fn newest(&self, at: Instant, own: Option<u128>) -> Option<(RowOrder, RowRef<'_>)> {
+        let mut rows = self.rows.range(RowOrder::before(Instant::MIN), RowOrder::after(at)).rev();
+        newer(rows.find(|(_, row)| !is_own(*row, own)), self.carried())
     }
 
     /// The newest row that is not kept any more.
-    fn carried(&self) -> Option<(RowOrder, &RowBody)> {
-        self.carry.as_ref().map(|(order, body)| (*order, body))
+    fn carried(&self) -> Option<(RowOrder, RowRef<'_>)> {
+        self.carry.as_ref().map(|(order, body)| (*order, body.as_ref()))
     }
 
     fn feature(
@@ -208,12 +200,12 @@ impl EntityState {
         compute: &Compute,
         newest: (RowOrder, &[Value<'_>]),
         at: Instant,
-        own: Option<u128>,
+        asking: &Asking,
     ) -> Result<Answer> {
         let first = compute.first_inside(at);
         let merged = |slot: usize| {
             let slot = &plan.slots()[slot];
-            Ok::<_, Error>((self.accumulate(slot, first.unwrap_or(Instant::MIN), at, own)?, slot.aggregate.scale))
+            Ok::<_, Error>((self.accumulate(slot, first.unwrap_or(Instant::MIN), at, asking)?, slot.aggregate.scale))
         };
         let inside = first.is_none_or(|first| newest.0.event_time >= first);
         let value = match compute {
@@ -228,7 +220,7 @@ impl EntityState {
             }
             Compute::OneRow { slot, is_age, .. } => {
                 let slot = &plan.slots()[*slot];
-                return Ok(of_one_row(self.accumulate(slot, Instant::MIN, at, own)?, *is_age, first, at));
+                return Ok(of_one_row(self.accumulate(slot, Instant::MIN, at, asking)?, *is_age, first, at));
             }
             Compute::Latest { .. } | Compute::TimeSince { .. } if !inside => None,
             Compute::Latest { column, .. } => newest.1[*column].to_scalar(),
@@ -243,36 +235,28 @@ impl EntityState {
     }
 
     /// Merges all visible rows from `first` to `at`, both inclusive.
-    fn accumulate(&self, slot: &Slot, first: Instant, at: Instant, own: Option<u128>) -> Result<Accumulator> {
+    fn accumulate(&self, slot: &Slot, first: Instant, at: Instant, asking: &Asking) -> Result<Accumulator> {
         let mut merged = slot.aggregate.empty();
         let begins_on_minute = first.0.rem_euclid(Span::MINUTE.0) == 0;
         let from = Level::Minute.tile(first) + i64::from(!begins_on_minute);
         let until = Level::Minute.tile(at);
         if from > until {
-            self.add_rows(&mut merged, slot, first, at, own)?;
+            self.add_rows(&mut merged, slot, first, at, asking.own)?;
             return Ok(merged);
         }
         if !begins_on_minute {
-            self.add_rows(&mut merged, slot, first, minute_end(from - 1), own)?;
+            self.add_rows(&mut merged, slot, first, minute_end(from - 1), asking.own)?;
         }
         let mut covered = from;
-        for minute in self.own_minutes(own, from, until) {
+        // The minutes of the asking row are added row by row.
+        for minute in asking.minutes.iter().copied().filter(|minute| (from..until).contains(minute)) {
             self.add_tiles(&mut merged, slot, covered, minute);
-            self.add_rows(&mut merged, slot, minute_start(minute), minute_end(minute), own)?;
+            self.add_rows(&mut merged, slot, minute_start(minute), minute_end(minute), asking.own)?;
             covered = minute + 1;
         }
         self.add_tiles(&mut merged, slot, covered, until);
-        self.add_rows(&mut merged, slot, minute_start(until), at, own)?;
+        self.add_rows(&mut merged, slot, minute_start(until), at, asking.own)?;
         Ok(merged)
-    }
-
-    /// The minutes within `from..until` that hold the asking row, ordered.
-    fn own_minutes(&self, own: Option<u128>, from: i64, until: i64) -> Vec<i64> {
-        let Some(own) = own else { return Vec::new() };
-        let mut minutes: Vec<i64> = self.own_times(own).map(|time| Level::Minute.tile(time)).collect();
-        minutes.retain(|minute| (from..until).contains(minute));
-        minutes.dedup();
-        minutes
     }
 
     fn add_tiles(&self, merged: &mut Accumulator, slot: &Slot, from: i64, until: i64) {
@@ -292,19 +276,19 @@ impl EntityState {
         last: Instant,
         own: Option<u128>,
     ) -> Result<()> {
-        for (order, body) in self.rows.range(RowOrder::before(first)..=RowOrder::after(last)) {
+        for (order, row) in self.rows.range(RowOrder::before(first), RowOrder::after(last)) {
             let passes = match slot.filter {
                 None => true,
-                Some(filter) => body.value(filter)? == TRUE,
+                Some(filter) => row.value(filter)? == TRUE,
             };
-            if is_own(body, own) || !passes {
+            if is_own(row, own) || !passes {
                 continue;
             }
             let value = match slot.column {
                 None => Value::Null,
-                Some(column) => body.value(column)?,
+                Some(column) => row.value(column)?,
             };
-            merged.update(slot.aggregate.prepare(value, *order));
+            merged.update(slot.aggregate.prepare(value, order));
         }
         Ok(())
     }
@@ -312,17 +296,13 @@ impl EntityState {
     /// Estimated bytes.
     pub fn memory_bytes(&self) -> usize {
         const NODE: usize = 16;
-        let row = size_of::<(RowOrder, RowBody)>() + NODE;
-        let rows: usize = self.rows.values().map(|body| row + body.heap_bytes()).sum();
-        let own = self.own.len() * (size_of::<(u128, Instant)>() + NODE);
         let mut tiles = 0;
         for tile in self.tiles.iter().flat_map(BTreeMap::values) {
             tiles += NODE + size_of::<(i64, Tile)>();
             tiles += tile.iter().map(|a| size_of::<Accumulator>() + a.heap_bytes()).sum::<usize>();
         }
-        let keys: usize = self.old_keys.values().map(|keys| 48 + keys.capacity() * 8).sum();
         let carry = self.carry.as_ref().map_or(0, |(_, body)| body.heap_bytes());
-        size_of::<EntityState>() + rows + own + tiles + keys + carry
+        size_of::<EntityState>() + self.rows.memory_bytes() + self.old_keys.memory_bytes() + tiles + carry
     }
 }
 
@@ -361,8 +341,8 @@ pub(crate) fn of_feature(error: Error, name: &str) -> Error {
     }
 }
 
-fn is_own(body: &RowBody, own: Option<u128>) -> bool {
-    own.is_some() && body.own == own
+fn is_own(row: RowRef<'_>, own: Option<u128>) -> bool {
+    own.is_some() && row.own == own
 }
 
 /// The last instant of a minute, numbered from the epoch.
@@ -378,10 +358,7 @@ pub(crate) fn seconds_between(earlier: Instant, later: Instant) -> f64 {
 
 /// The later of two rows. A row that comes late is carried at once, while older rows that are still kept wait for the
 /// next trimming, so either may be the newer one.
-fn newer<'a>(
-    a: Option<(RowOrder, &'a RowBody)>,
-    b: Option<(RowOrder, &'a RowBody)>,
-) -> Option<(RowOrder, &'a RowBody)> {
+fn newer<'a>(a: Option<(RowOrder, RowRef<'a>)>, b: Option<(RowOrder, RowRef<'a>)>) -> Option<(RowOrder, RowRef<'a>)> {
     match (a, b) {
         (Some(a), Some(b)) => Some(if a.0 > b.0 { a } else { b }),
         (a, b) => a.or(b),

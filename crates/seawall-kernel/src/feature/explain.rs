@@ -11,7 +11,7 @@ use serde::Serialize;
 use super::entity::{EntityState, TRUE};
 use super::key::EntityKey;
 use super::plan::{Compute, Horizon, ViewPlan};
-use super::row::{Row, read_rows};
+use super::row::{Read, Row};
 use super::state::check_decisions;
 use crate::aggregate::{Kind, RowOrder, Scalar, Value, to_array};
 use crate::window::Level;
@@ -76,7 +76,8 @@ pub fn explain(
     };
     let mut rows: Vec<Row> = Vec::new();
     for batch in history {
-        rows.extend(read_rows(plan, batch, |other| other == key)?.into_iter().map(|(_, row)| row));
+        let read = Read::new(plan, batch, |other| other == key)?;
+        rows.extend(read.iter().map(|(_, order, row)| Row { order, body: row.to_body() }));
     }
     rows.sort_unstable_by_key(|row| row.order);
 
@@ -84,7 +85,7 @@ pub fn explain(
     let mut state = EntityState::default();
     let horizon = Horizon::everything();
     for row in rows.iter().filter(|row| decision.hidden(row).is_none()) {
-        state.fold(plan, &horizon, row.clone())?;
+        state.fold(plan, &horizon, row.order, row.body.as_ref())?;
     }
     let (value, status) = state.answer(plan, &horizon, at, own)?.swap_remove(index);
     let (rows, rows_left_out) = decision.explain_rows(plan, &rows)?;
@@ -163,7 +164,7 @@ impl Decision<'_> {
         for (slot, _) in slots {
             passes |= match plan.slots()[slot].filter {
                 None => true,
-                Some(filter) => row.body.value(filter)? == TRUE,
+                Some(filter) => row.body.as_ref().value(filter)? == TRUE,
             };
         }
         Ok(passes)
@@ -176,7 +177,7 @@ impl Decision<'_> {
         };
         let value = match column {
             None => None,
-            Some(column) => Some(row.body.value(column)?),
+            Some(column) => Some(row.body.as_ref().value(column)?),
         };
         let (included, why) = self.verdict(plan, row, value, chosen)?;
         Ok(ExplainedRow {

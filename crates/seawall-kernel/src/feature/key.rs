@@ -123,7 +123,8 @@ impl fmt::Debug for EntityKey {
     }
 }
 
-/// The 128-bit hash of each row's `columns`: BLAKE3 over the typed encoding; none where a component is null. It says
+/// The 128-bit hash of each row's `columns`: BLAKE3 over the typed encoding, and 1 where that is zero; none where a
+/// component is null. It says
 /// which row of a dataset is which, so that a decision can leave out its own.
 pub fn key_hashes(rows: &RecordBatch, columns: &[String]) -> Result<Vec<Option<u128>>> {
     let mut components = Vec::with_capacity(columns.len());
@@ -134,7 +135,7 @@ pub fn key_hashes(rows: &RecordBatch, columns: &[String]) -> Result<Vec<Option<u
     let mut bytes = Writer::default();
     for row in 0..rows.num_rows() {
         bytes.0.clear();
-        hashes.push(encode(&components, row, &mut bytes).then(|| Hash::of(&bytes.0).low128()));
+        hashes.push(encode(&components, row, &mut bytes).then(|| Hash::of(&bytes.0).low128().max(1)));
     }
     Ok(hashes)
 }

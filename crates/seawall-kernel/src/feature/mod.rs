@@ -16,8 +16,10 @@ mod entities;
 mod entity;
 mod explain;
 mod key;
+mod old_keys;
 mod plan;
 mod row;
+mod rows;
 mod state;
 mod sweep;
 #[cfg(test)]

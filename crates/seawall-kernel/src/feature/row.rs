@@ -23,6 +23,14 @@ pub(crate) struct RowBody {
     data: Box<[u8]>,
 }
 
+/// A [`RowBody`] that lies elsewhere.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct RowRef<'a> {
+    /// Hash of the row's primary key, never zero.
+    pub own: Option<u128>,
+    data: &'a [u8],
+}
+
 /// A row of one entity.
 #[derive(Debug, Clone)]
 pub(crate) struct Row {
@@ -32,10 +40,20 @@ pub(crate) struct Row {
     pub body: RowBody,
 }
 
-impl RowBody {
+impl<'a> RowRef<'a> {
+    /// The row with the values that [`RowRef::bytes`] gave.
+    pub fn new(own: Option<u128>, data: &'a [u8]) -> Self {
+        RowRef { own, data }
+    }
+
+    /// The values, packed.
+    pub fn bytes(&self) -> &'a [u8] {
+        self.data
+    }
+
     /// The value of the plan's input column `index`.
-    pub fn value(&self, index: usize) -> Result<Value<'_>> {
-        let mut from = Reader(&self.data);
+    pub fn value(&self, index: usize) -> Result<Value<'a>> {
+        let mut from = Reader(self.data);
         for _ in 0..index {
             Value::decode(&mut from)?;
         }
@@ -43,9 +61,32 @@ impl RowBody {
     }
 
     /// The values of all input columns.
-    pub fn values(&self, count: usize) -> Result<Vec<Value<'_>>> {
-        let mut from = Reader(&self.data);
+    pub fn values<C: FromIterator<Value<'a>>>(&self, count: usize) -> Result<C> {
+        let mut from = Reader(self.data);
         (0..count).map(|_| Value::decode(&mut from)).collect()
+    }
+
+    /// The row for itself.
+    pub fn to_body(self) -> RowBody {
+        RowBody { own: self.own, data: self.data.into() }
+    }
+
+    pub fn encode(&self, out: &mut Writer) {
+        encode_own(self.own, out);
+        out.bytes(self.data);
+    }
+
+    /// Writes the row for memory; it ends with the end of what it is written to.
+    pub fn pack(&self, out: &mut Writer) {
+        encode_own(self.own, out);
+        out.0.extend_from_slice(self.data);
+    }
+}
+
+impl RowBody {
+    /// The body where it lies.
+    pub fn as_ref(&self) -> RowRef<'_> {
+        RowRef { own: self.own, data: &self.data }
     }
 
     /// Heap bytes.
@@ -53,31 +94,10 @@ impl RowBody {
         self.data.len()
     }
 
-    /// Writes the body for memory; it ends with the end of what it is written to.
-    pub fn pack(&self, out: &mut Writer) {
-        self.encode_own(out);
-        out.0.extend_from_slice(&self.data);
-    }
-
-    /// Reads what [`RowBody::pack`] wrote, to the end.
+    /// Reads what [`RowRef::pack`] wrote, to the end.
     pub fn unpack(from: &mut Reader<'_>) -> Result<Self> {
         let own = decode_own(from)?;
         Ok(RowBody { own, data: from.0.into() })
-    }
-
-    pub fn encode(&self, out: &mut Writer) {
-        self.encode_own(out);
-        out.bytes(&self.data);
-    }
-
-    fn encode_own(&self, out: &mut Writer) {
-        match self.own {
-            None => out.u8(0),
-            Some(own) => {
-                out.u8(1);
-                out.u128(own);
-            }
-        }
     }
 
     pub fn decode(plan: &ViewPlan, from: &mut Reader<'_>) -> Result<Self> {
@@ -93,47 +113,75 @@ impl RowBody {
     }
 }
 
+fn encode_own(own: Option<u128>, out: &mut Writer) {
+    match own {
+        None => out.u8(0),
+        Some(own) => {
+            out.u8(1);
+            out.u128(own);
+        }
+    }
+}
+
 fn decode_own(from: &mut Reader<'_>) -> Result<Option<u128>> {
     match from.u8()? {
         0 => Ok(None),
-        1 => Ok(Some(from.u128()?)),
+        1 => match from.u128()? {
+            0 => Err(garbage("a row has an impossible key")),
+            own => Ok(Some(own)),
+        },
         _ => Err(garbage("a row has an unknown kind of key")),
     }
 }
 
-/// The rows of a batch that belong to a wanted entity. A row with a null entity column belongs to none, and a row with a
-/// null event time lies in no window; both are left out.
-pub(crate) fn read_rows(
-    plan: &ViewPlan,
-    batch: &RecordBatch,
-    wanted: impl Fn(&EntityKey) -> bool,
-) -> Result<Vec<(EntityKey, Row)>> {
-    let entity: Vec<_> = plan.view().entity.iter().map(|name| batch_column(batch, name)).collect::<Result<_>>()?;
-    let keys = keys_of(plan, &entity, batch.num_rows())?;
-    let own = match plan.primary_key() {
-        [] => vec![None; batch.num_rows()],
-        columns => key_hashes(batch, columns)?,
-    };
-    let event_times: PrimitiveArray<TimestampMicrosecondType> = instants(batch, &plan.view().time)?;
-    let system = System::read(batch)?;
-    let mut columns = Vec::with_capacity(plan.columns().len());
-    for input in plan.columns() {
-        columns.push(Column::new(&input_array(input, batch)?)?);
+/// Rows of a batch, read for a view. A row with a null entity column belongs to no entity, and a row with a null event
+/// time lies in no window; both are left out.
+#[derive(Debug, Default)]
+pub(crate) struct Read {
+    rows: Vec<(EntityKey, RowOrder, Option<u128>)>,
+    /// Where the values of each row end.
+    ends: Vec<usize>,
+    values: Writer,
+}
+
+impl Read {
+    /// The rows that belong to a wanted entity.
+    pub fn new(plan: &ViewPlan, batch: &RecordBatch, wanted: impl Fn(&EntityKey) -> bool) -> Result<Read> {
+        let entity: Vec<_> = plan.view().entity.iter().map(|name| batch_column(batch, name)).collect::<Result<_>>()?;
+        let keys = keys_of(plan, &entity, batch.num_rows())?;
+        let own = match plan.primary_key() {
+            [] => vec![None; batch.num_rows()],
+            columns => key_hashes(batch, columns)?,
+        };
+        let event_times: PrimitiveArray<TimestampMicrosecondType> = instants(batch, &plan.view().time)?;
+        let system = System::read(batch)?;
+        let mut columns = Vec::with_capacity(plan.columns().len());
+        for input in plan.columns() {
+            columns.push(Column::new(&input_array(input, batch)?)?);
+        }
+
+        let mut read = Read::default();
+        for (index, key) in keys.into_iter().enumerate() {
+            let Some(key) = key.filter(&wanted) else { continue };
+            if event_times.is_null(index) {
+                continue;
+            }
+            let order = system.order(index, Instant(event_times.value(index)))?;
+            columns.iter().for_each(|column| column.value(index).encode(&mut read.values));
+            read.rows.push((key, order, own[index]));
+            read.ends.push(read.values.0.len());
+        }
+        Ok(read)
     }
 
-    let mut rows = Vec::new();
-    let mut data = Writer::default();
-    for (index, key) in keys.into_iter().enumerate() {
-        let Some(key) = key.filter(&wanted) else { continue };
-        if event_times.is_null(index) {
-            continue;
-        }
-        let order = system.order(index, Instant(event_times.value(index)))?;
-        data.0.clear();
-        columns.iter().for_each(|column| column.value(index).encode(&mut data));
-        rows.push((key, Row { order, body: RowBody { own: own[index], data: data.0.as_slice().into() } }));
+    /// The rows in the order of the batch.
+    pub fn iter(&self) -> impl Iterator<Item = (&EntityKey, RowOrder, RowRef<'_>)> {
+        let mut from = 0;
+        self.rows.iter().zip(&self.ends).map(move |((key, order, own), end)| {
+            let values = &self.values.0[std::mem::replace(&mut from, *end)..*end];
+            (key, *order, RowRef::new(*own, values))
+        })
     }
-    Ok(rows)
 }
 
 /// An input column of the plan; refuses another class of values.

@@ -12,19 +12,19 @@ use super::entities::Entities;
 use super::entity::Answer;
 use super::key::EntityKey;
 use super::plan::{DECISION_LAG_MAX, Horizon, ViewPlan};
-use super::row::{Row, read_rows};
-use crate::aggregate::Value;
+use super::row::{Read, Row, RowRef};
+use crate::aggregate::{RowOrder, Value};
 use crate::window::Level;
 
 /// Rows that were read for a view and wait to be taken in.
 #[derive(Debug)]
-pub struct ReadRows(Vec<(EntityKey, Row)>);
+pub struct ReadRows(Read);
 
 impl ReadRows {
     /// Reads rows that have at least the plan's input columns. It is most of the work of taking them in, and needs no
     /// state.
     pub fn new(plan: &ViewPlan, rows: &RecordBatch) -> Result<ReadRows> {
-        Ok(ReadRows(read_rows(plan, rows, |_| true)?))
+        Ok(ReadRows(Read::new(plan, rows, |_| true)?))
     }
 }
 
@@ -83,11 +83,12 @@ impl ViewState {
     /// Takes in rows that were read for this state's plan, like [`ViewState::receive`].
     pub fn take(&mut self, ReadRows(rows): ReadRows) -> Result<()> {
         let horizon = self.horizon();
-        for (key, row) in rows {
-            if row.order.available_at < self.known {
-                self.fold(&horizon, key, row)?;
+        for (key, order, row) in rows.iter() {
+            if order.available_at < self.known {
+                self.fold(&horizon, key, order, row)?;
             } else {
-                self.pending.insert(turn(&row), (key, row));
+                let row = Row { order, body: row.to_body() };
+                self.pending.insert(turn(&row), (key.clone(), row));
             }
         }
         Ok(())
@@ -107,7 +108,7 @@ impl ViewState {
                 break;
             }
             let (key, row) = next.remove();
-            self.fold(&horizon, key, row)?;
+            self.fold(&horizon, &key, row.order, row.body.as_ref())?;
         }
         // Once an hour is often enough: what a horizon excludes is never read, and encoding leaves it out.
         if self.retention == Retention::Live && hour_passed {
@@ -116,10 +117,9 @@ impl ViewState {
         Ok(())
     }
 
-    fn fold(&mut self, horizon: &Horizon, key: EntityKey, row: Row) -> Result<()> {
-        let available_at = row.order.available_at;
-        self.entities.fold(&self.plan, horizon, key, row)?;
-        self.newest_folded = self.newest_folded.max(Some(available_at));
+    fn fold(&mut self, horizon: &Horizon, key: &EntityKey, order: RowOrder, row: RowRef<'_>) -> Result<()> {
+        self.entities.fold(&self.plan, horizon, key, order, row)?;
+        self.newest_folded = self.newest_folded.max(Some(order.available_at));
         Ok(())
     }
 

@@ -6,5 +6,6 @@ mod fixture;
 mod named;
 mod oracle;
 mod random;
+mod rows;
 mod stepwise;
 mod timing;

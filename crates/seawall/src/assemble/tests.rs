@@ -279,3 +279,23 @@ async fn check_told(world: World) {
     assert_eq!(told.last(), Some(&"dependency_back"), "{told:?}");
     assert!(told.len() <= 60, "each outage is told once: {told:?}");
 }
+
+#[test]
+fn what_a_killed_process_spilled_is_removed_and_what_a_living_one_spilled_is_not() {
+    use super::spill::{SPILL, SpillFolder};
+    let data = tempfile::tempdir().unwrap();
+    let killed = data.path().join(SPILL).join("7");
+    std::fs::create_dir_all(killed.join("seawall-history-x")).unwrap();
+    std::fs::write(killed.join("seawall-history-x").join("0.arrow"), "rows of a person").unwrap();
+    let living = SpillFolder::open(data.path()).unwrap();
+    std::fs::write(living.path().join("rows"), "x").unwrap();
+    assert!(!killed.exists());
+    let other = SpillFolder::open(data.path()).unwrap();
+    assert!(living.path().join("rows").exists());
+    assert_ne!(living.path(), other.path());
+    let mode = std::os::unix::fs::PermissionsExt::mode(&std::fs::metadata(other.path()).unwrap().permissions());
+    assert_eq!(mode & 0o777, 0o700);
+    let path = living.path().to_owned();
+    drop(living);
+    assert!(!path.exists() && other.path().exists());
+}

@@ -19,13 +19,14 @@ use serde::Serialize;
 
 use super::{CATALOG, LOG, ONLINE, STATE, TABLES};
 use crate::assemble::KEYS;
+use crate::assemble::spill::SPILL;
 use crate::integrity::{Pace, Places, STATES};
 
 /// How often a table or a checkpoint that changed while it was read is read again.
 const ATTEMPTS_MAX: usize = 5;
 /// Folders and files of the data folder that are taken in their own way, or are of no use elsewhere.
-const APART: [&str; 11] =
-    [KEYS, STATE, CATALOG, TABLES, LOG, ONLINE, "models", "damaged", "inject", "serve.json", "scrub.json"];
+const APART: [&str; 12] =
+    [KEYS, STATE, CATALOG, TABLES, LOG, ONLINE, SPILL, "models", "damaged", "inject", "serve.json", "scrub.json"];
 
 /// What a backup read and wrote.
 #[derive(Debug, Clone, Serialize)]

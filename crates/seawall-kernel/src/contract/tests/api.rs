@@ -196,6 +196,9 @@ fn patterns_of_ecma_262() {
         (r"^[\b]$", &["\u{8}"], &["b"]),
         (r"^x*$", &["", "xx"], &["y"]),
         ("^a b#c$", &["a b#c"], &["ab"]),
+        (r"^\p{L}{2,3}$", &["éa", "abc"], &["a", "a1"]),
+        (r"^[\p{Lu}_]+\P{L}$", &["É_1"], &["é_1", "ÉE"]),
+        (r"^\p{Script=Greek}+$", &["αβ"], &["ab"]),
     ];
     for (pattern, good, bad) in cases {
         let matcher = Matcher::compile(pattern).unwrap_or_else(|e| panic!("{pattern}: {e}"));
@@ -206,7 +209,7 @@ fn patterns_of_ecma_262() {
             assert_eq!(matcher.is_match(text), Ok(false), "{pattern} on {text:?}");
         }
     }
-    for broken in ["(", "[a", r"\", r"\u12"] {
+    for broken in ["(", "[a", r"\", r"\u12", r"\p{L", r"\p{Nothing}"] {
         assert!(Matcher::compile(broken).is_err(), "{broken}");
     }
 }

@@ -12,7 +12,7 @@ use seawall_base::{Cut, Instant, Offset, Partition};
 use crate::aggregate::{Scalar, to_array};
 use crate::feature::entity::{Answer, EntityState};
 use crate::feature::plan::Horizon;
-use crate::feature::row::{Row, read_rows};
+use crate::feature::row::{Read, Row};
 use crate::feature::state::{nobody, turn};
 use crate::feature::{Decisions, EntityKey, ViewPlan};
 
@@ -29,8 +29,8 @@ pub fn sweep(plan: &Arc<ViewPlan>, history: &[RecordBatch], decisions: &Decision
     let wanted: HashSet<&EntityKey> = asked.keys().copied().collect();
     let mut rows: HashMap<EntityKey, Vec<Row>> = HashMap::new();
     for batch in history {
-        for (key, row) in read_rows(plan, batch, |key| wanted.contains(key))? {
-            rows.entry(key).or_default().push(row);
+        for (key, order, row) in Read::new(plan, batch, |key| wanted.contains(key))?.iter() {
+            rows.entry(key.clone()).or_default().push(Row { order, body: row.to_body() });
         }
     }
 
@@ -112,7 +112,7 @@ impl<'a> Sweep<'a> {
             if cut.is_some_and(|cut| !cut.contains(id)) {
                 self.held.entry(id.partition).or_default().insert(id.offset, self.available);
             } else {
-                self.state.fold(self.plan, &self.horizon, row.clone())?;
+                self.state.fold(self.plan, &self.horizon, row.order, row.body.as_ref())?;
             }
             self.available += 1;
         }
@@ -127,7 +127,7 @@ impl<'a> Sweep<'a> {
                     break;
                 }
                 let row = self.rows[first.remove()].clone();
-                self.state.fold(self.plan, &self.horizon, row)?;
+                self.state.fold(self.plan, &self.horizon, row.order, row.body.as_ref())?;
             }
         }
         Ok(())

@@ -24,11 +24,11 @@ use seawall_lake::table::MemoryStore;
 use seawall_pipeline::source::files::{self, FileToRead, RowGroups};
 
 /// Rows that are judged at once: their columns stay in the processor's cache.
-const BATCH_ROWS: usize = 32_768;
+const BATCH_ROWS: usize = 16_384;
 /// Bytes of NDJSON that are decoded at once; a longer line ends the chunk.
 const CHUNK_BYTES: u64 = 4 << 20;
-/// Examined batches of one worker that wait for their turn.
-const PARTS_WAITING_MAX: usize = 2;
+/// Examined batches of one worker that wait for their turn: about a row group, so that nobody waits for the other.
+const PARTS_WAITING_MAX: usize = 8;
 
 /// What a file is held to.
 pub(super) struct Judge<'a> {
@@ -36,6 +36,8 @@ pub(super) struct Judge<'a> {
     pub path: &'a Path,
     pub format: FileFormat,
     pub null_values: &'a [String],
+    /// Whether bad rows are written out, so that batches are kept until their turn.
+    pub writes_rows: bool,
 }
 
 /// What became of it.
@@ -86,9 +88,17 @@ struct Part {
     broken: Vec<(String, Vec<Reason>)>,
 }
 
+/// What was found in decoded rows.
+struct Found<'g> {
+    /// The rows, when bad ones are written out.
+    batch: Option<RecordBatch>,
+    broken: Vec<(String, Vec<Reason>)>,
+    examined: std::result::Result<ExaminedBatch<'g>, Vec<Reason>>,
+}
+
 /// What a worker tells about its piece.
 enum Told<'g> {
-    Part(Part, std::result::Result<ExaminedBatch<'g>, Vec<Reason>>),
+    Part(Found<'g>),
     End,
     Failed(Error),
 }
@@ -271,9 +281,10 @@ impl<'j, 'g> Opened<'j, 'g> {
 
     fn work(&self, examiner: &Examiner<'g>, pieces: &Receiver<Piece>, lane: &SyncSender<Told<'g>>) {
         for piece in pieces {
-            let decoded = self.decode(piece, &mut |part| {
-                let examined = examiner.examine(&part.batch, part.input);
-                lane.send(Told::Part(part, examined)).is_ok()
+            let decoded = self.decode(piece, &mut |Part { batch, input, broken }| {
+                let examined = examiner.examine(&batch, input);
+                let batch = self.judge.writes_rows.then_some(batch);
+                lane.send(Told::Part(Found { batch, broken, examined })).is_ok()
             });
             if lane.send(decoded.map_or_else(Told::Failed, |()| Told::End)).is_err() {
                 return;
@@ -291,15 +302,15 @@ fn gather<'g>(
 ) -> Result<()> {
     for lane in lanes.iter().cycle() {
         loop {
-            let (part, examined) = match lane.recv() {
-                Ok(Told::Part(part, examined)) => (part, examined),
+            let Found { batch, broken, examined } = match lane.recv() {
+                Ok(Told::Part(found)) => found,
                 Ok(Told::End) => break,
                 Ok(Told::Failed(error)) => return Err(error),
                 // The file was dealt out in rotation: whoever has no further piece is the first without one.
                 Err(_) => return Ok(()),
             };
             let first = tally.rows();
-            for (raw, reasons) in &part.broken {
+            for (raw, reasons) in &broken {
                 judgement.broken_lines += 1;
                 write(first, reasons, &|| serde_json::Value::from(raw.as_str()).to_string())?;
             }
@@ -310,8 +321,10 @@ fn gather<'g>(
                     return Ok(());
                 }
             };
-            for row in &tally.take(examined).rows {
-                let raw = || contract::raw_json(&part.batch, row.row as usize);
+            let judged = tally.take(examined);
+            let Some(batch) = batch else { continue };
+            for row in &judged.rows {
+                let raw = || contract::raw_json(&batch, row.row as usize);
                 write(first + u64::from(row.row), &row.reasons, &raw)?;
             }
         }

@@ -84,7 +84,8 @@ impl Test {
             writeln!(sink, "{{\"row\":{row},\"reasons\":{reasons},\"raw\":{}}}", raw())?;
             Ok(())
         };
-        let judge = Judge { gate: &object.gate, path, format, null_values: &self.null };
+        let judge =
+            Judge { gate: &object.gate, path, format, null_values: &self.null, writes_rows: self.rows.is_some() };
         let mut judgement = judge.run(started, write)?;
         if let Some(mut sink) = sink {
             sink.flush()?;
