@@ -380,6 +380,20 @@ class Client:
         answer = self._post("/v1/features", {"views": list(training_set_or_views), **body})
         return _joined_views(answer["views"])
 
+    def vector(self, service: str, rows: Rows, at: Instant | None = None) -> Result:
+        """Vectors of a feature service, one row per request in `rows`, in the same order.
+
+        >>> client.vector("fraud", [{"card_id": "c1", "merchant_id": 7, "amount": 12.5}])
+
+        `service` is `NAME` or `NAME@VERSION`. Features are named VIEW__FEATURE; derived ones have their own names.
+        `Result.status` tells what each value is. What is recorded is what the service's `log` takes.
+        """
+        body: dict[str, Any] = {"service": service, "rows": _plain(_dicts(rows))}
+        if at is not None:
+            body["at"] = _instant(at)
+        answer = self._post("/v1/features", body, arrow=True)
+        return answer if isinstance(answer, Result) else _features_result(answer)
+
     def training_set(self, name: str, version: int | None = None, rebuild: bool = False) -> TrainingSet:
         """A build of a training set: the newest, the one at table version `version`, or with `rebuild` a new one.
 

@@ -83,6 +83,12 @@ rows: {from: events, at: happened_at, own_row: exclude}
 label: {from: events, join: event_id, column: amount}
 features: [users@1, shops@1]
 context: {doubled: amount * 2}
+---
+kind: feature_service
+name: pair
+features: [{view: users@1, only: [sum_24h]}, shops@1]
+request: {amount: double}
+derived: {share: amount / users__sum_24h}
 """
 
 

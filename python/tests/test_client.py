@@ -355,6 +355,16 @@ class Asking(WithServer):
         self.assertEqual(both.status[0]["shops__n_24h"], "present")
         self.assertEqual(self.client.features(["users@1"], [{"user_id": "u1"}])[0]["users__n_24h"], 2)
 
+    def test_vectors_of_a_feature_service(self):
+        rows = [{"user_id": "u1", "shop_id": "s2", "amount": 3.0}, {"user_id": "nobody", "shop_id": "s2"}]
+        result = self.client.vector("pair", rows)
+        self.assertEqual(result[0], {"users__sum_24h": 12.0, "shops__n_24h": 1, "share": 0.25})
+        self.assertEqual((result[1]["share"], result.status[1]["share"]), (None, "missing_input"))
+        with without_pyarrow():
+            plain = self.client.vector("pair@1", rows)
+        self.assertEqual((plain.to_pylist(), plain.status), (result.to_pylist(), result.status))
+        self.refused("SW0845", 404, self.client.vector, "pairs", rows)
+
     def test_features_of_the_past_come_from_the_tables(self):
         then = NOW - datetime.timedelta(days=2)
         result = self.client.features("users@1", [{"user_id": "u1"}], at=then)

@@ -149,6 +149,7 @@ impl World {
             contracts: project.contracts,
             sources: project.sources,
             views: project.feature_views,
+            services: Vec::new(),
             training_sets: Vec::new(),
             models: Vec::new(),
             monitors: Vec::new(),

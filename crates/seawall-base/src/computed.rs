@@ -12,7 +12,7 @@ use arrow::array::{Array, ArrayRef, RecordBatch, RecordBatchOptions, new_null_ar
 use arrow::compute::concat;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, SchemaRef};
 
-use crate::declare::{Expression, FeatureView};
+use crate::declare::FeatureView;
 use crate::engine::{BatchMap, Engine};
 use crate::error::{Error, ErrorKind, Result};
 use crate::ids::Dataset;
@@ -43,39 +43,54 @@ pub struct Statement {
     pub input: SchemaRef,
 }
 
+/// An expression with the name of its column.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Named<'e> {
+    pub name: &'e str,
+    pub sql: &'e str,
+    /// What it reads.
+    pub columns: &'e [String],
+}
+
 /// The statements that `views` over `dataset` need compiled: each expression alone, then all at once. None when the views
 /// read columns only.
 pub fn statements<'v>(dataset: &Dataset, views: impl IntoIterator<Item = &'v FeatureView>) -> Result<Vec<Statement>> {
-    let mut expressions: Vec<&Expression> = Vec::new();
+    let mut expressions: Vec<Named<'v>> = Vec::new();
     for expression in views.into_iter().filter(|view| view.from == dataset.name).flat_map(|view| &view.computed) {
         if !expressions.iter().any(|known| known.sql == expression.sql) {
-            expressions.push(expression);
+            let (sql, columns) = (expression.sql.as_str(), expression.columns.as_slice());
+            expressions.push(Named { name: sql, sql, columns });
         }
     }
+    named_statements(&dataset.name, &dataset.schema, &expressions)
+}
+
+/// The same for expressions over the columns of `schema`, which `owner` has.
+pub(crate) fn named_statements(owner: &str, schema: &Schema, expressions: &[Named<'_>]) -> Result<Vec<Statement>> {
     if expressions.is_empty() {
         return Ok(Vec::new());
     }
     let mut statements = Vec::with_capacity(expressions.len() + 1);
-    for expression in &expressions {
-        statements.push(statement(dataset, &[expression])?);
+    for expression in expressions {
+        statements.push(statement(owner, schema, std::slice::from_ref(expression))?);
     }
-    statements.push(statement(dataset, &expressions)?);
+    statements.push(statement(owner, schema, expressions)?);
     Ok(statements)
 }
 
-fn statement(dataset: &Dataset, expressions: &[&Expression]) -> Result<Statement> {
-    let reads: BTreeSet<&str> = expressions.iter().flat_map(|one| &one.columns).map(String::as_str).collect();
+fn statement(owner: &str, schema: &Schema, expressions: &[Named<'_>]) -> Result<Statement> {
+    let reads: BTreeSet<&str> = expressions.iter().flat_map(|one| one.columns).map(String::as_str).collect();
     let mut fields: Vec<FieldRef> = Vec::with_capacity(reads.len());
     for name in reads {
-        let field = dataset.schema.field_with_name(name).map_err(|_| {
-            Error::invalid("SW0300", format!("an expression reads {name}, but {} has no such column", dataset.name))
+        let field = schema.field_with_name(name).map_err(|_| {
+            Error::invalid("SW0300", format!("an expression reads {name}, but {owner} has no such column"))
                 .hint("run `seawall check`")
         })?;
         // A row of an older contract lacks the columns that were added since.
         fields.push(Arc::new(field.clone().with_nullable(true)));
     }
     let columns: Vec<String> =
-        expressions.iter().map(|one| format!("({}\n) as \"{}\"", one.sql, one.sql.replace('"', "\"\""))).collect();
+        expressions.iter().map(|one| format!("({}\n) as \"{}\"", one.sql, one.name.replace('"', "\"\""))).collect();
     Ok(Statement { sql: format!("select {} from input", columns.join(", ")), input: Arc::new(Schema::new(fields)) })
 }
 
@@ -87,18 +102,23 @@ impl Computed {
         for statement in &statements {
             let compiled = engine.compile_map(&statement.sql, statement.input.clone(), &[]).await;
             let map = compiled.map_err(|error| of_expressions(&error, dataset, views))?;
-            check_row_wise(&map, dataset)?;
+            check_row_wise(&map, &dataset.name)?;
             maps.push(map);
         }
         Computed::of(dataset, &statements, maps)
     }
 
     /// Of the [`statements`] over `dataset` and their maps, in the same order.
-    pub fn of(dataset: &Dataset, statements: &[Statement], mut maps: Vec<Arc<dyn BatchMap>>) -> Result<Computed> {
+    pub fn of(dataset: &Dataset, statements: &[Statement], maps: Vec<Arc<dyn BatchMap>>) -> Result<Computed> {
+        Computed::named(&dataset.name, statements, maps)
+    }
+
+    /// The same for expressions over the columns that `owner` has.
+    pub(crate) fn named(owner: &str, statements: &[Statement], mut maps: Vec<Arc<dyn BatchMap>>) -> Result<Computed> {
         let (Some(last), Some(all)) = (statements.last(), maps.pop()) else { return Ok(Computed::default()) };
         let mut each = Vec::with_capacity(maps.len());
         for (map, statement) in maps.into_iter().zip(statements) {
-            check_row_wise(&map, dataset)?;
+            check_row_wise(&map, owner)?;
             let field = map.schema().fields().first().cloned();
             let field = field.ok_or_else(|| Error::internal("SW0308", "an expression gives no column"))?;
             each.push(One { field, map, input: statement.input.clone() });
@@ -111,6 +131,11 @@ impl Computed {
         let mut fields: Vec<FieldRef> = dataset.schema.fields().iter().cloned().collect();
         fields.extend(self.each.iter().map(|one| one.field.clone()));
         Dataset { schema: Arc::new(Schema::new(fields)), ..dataset.clone() }
+    }
+
+    /// The computed columns.
+    pub(crate) fn fields(&self) -> impl Iterator<Item = &FieldRef> {
+        self.each.iter().map(|one| &one.field)
     }
 
     /// `rows` with the computed columns behind their own. They must have the columns that the expressions read.
@@ -173,12 +198,12 @@ impl One {
 }
 
 /// Refuses an expression whose value depends on which rows come together.
-fn check_row_wise(map: &Arc<dyn BatchMap>, dataset: &Dataset) -> Result<()> {
+fn check_row_wise(map: &Arc<dyn BatchMap>, owner: &str) -> Result<()> {
     if map.is_row_wise() {
         return Ok(());
     }
     let names: Vec<String> = map.schema().fields().iter().map(|field| format!("`{}`", field.name())).collect();
-    let message = format!("{} over {} is not computed from one row alone", names.join(", "), dataset.name);
+    let message = format!("{} over {owner} is not computed from one row alone", names.join(", "));
     Err(Error::invalid("SW0308", message)
         .hint("write an expression over the columns, without aggregates, windows and subqueries"))
 }

@@ -8,6 +8,7 @@
 pub mod clock;
 pub mod computed;
 pub mod declare;
+pub mod derived;
 pub mod durable;
 pub mod engine;
 pub mod error;
@@ -28,6 +29,7 @@ pub mod watch;
 
 pub use clock::{Clock, DrivenClock, MonotonicClock, SystemClock};
 pub use computed::Computed;
+pub use derived::{Derived, DerivedValues};
 pub use engine::{BatchMap, ColumnEdge, Engine, Query, QueryResult, Reference};
 pub use error::{Error, ErrorKind, Result};
 pub use grant::Grants;

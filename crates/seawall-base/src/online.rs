@@ -64,6 +64,8 @@ pub enum FeatureStatus {
     NotFound,
     /// The newest value is older than the declared time to live, or no row lies in the window.
     OutsideTtl,
+    /// A derived feature without a value, of which an input has none.
+    MissingInput,
 }
 
 /// How far a view that is being filled from its table has come.

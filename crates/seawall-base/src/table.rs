@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::error::{Error, Result};
 use crate::hash::Hash;
-use crate::ids::Cut;
+use crate::ids::{Cut, VersionedName};
 use crate::permit::Permit;
 
 /// How the names of training sets' tables end.
@@ -46,6 +46,11 @@ impl TableName {
     /// The vectors served for a training set.
     pub fn served(training_set: &str) -> Result<Self> {
         TableName::new(format!("{training_set}__served"))
+    }
+
+    /// The vectors served by a version of a feature service.
+    pub fn served_by(service: &VersionedName) -> Result<Self> {
+        TableName::new(format!("{}__v{}__served", service.name, service.version))
     }
 
     /// The rows of a training set.

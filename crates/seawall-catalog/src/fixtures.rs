@@ -87,13 +87,17 @@ pub(crate) fn view(name: &str, hours: i64) -> FeatureView {
 
 /// A training set over `payments` that is bound to `views`.
 pub(crate) fn training_set(name: &str, views: &[&str]) -> TrainingSet {
-    let reference = |id: &&str| FeatureRef { view: id.parse().unwrap(), entity: vec!["card_id".to_owned()] };
+    let reference =
+        |id: &&str| FeatureRef { view: id.parse().unwrap(), entity: vec!["card_id".to_owned()], only: Vec::new() };
     TrainingSet {
         name: name.to_owned(),
         rows: Spine { from: "payments".to_owned(), at: "paid_at".to_owned(), own_row: OwnRow::Exclude },
         label: None,
+        service: None,
         features: views.iter().map(reference).collect(),
         context: Vec::new(),
+        request: Vec::new(),
+        derived: Vec::new(),
         visibility_lag: Span::ZERO,
         known: seawall_base::declare::Known::InTime,
         contract: None,
@@ -140,6 +144,7 @@ pub(crate) fn project(feature_views: Vec<FeatureView>, training_sets: Vec<Traini
         contracts: vec![contract],
         sources: vec![source],
         feature_views,
+        feature_services: Vec::new(),
         training_sets,
         models: Vec::new(),
         monitors: Vec::new(),

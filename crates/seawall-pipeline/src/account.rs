@@ -1,18 +1,21 @@
 //! The account of a prediction: everything that it rests on, as records that a certificate can sign.
 //!
-//! Prediction, served vector, input events of every feature, feature versions, model version with its training
+//! Prediction, served vector, input events of every feature, what is derived from them, feature versions, model version with its training
 //! fingerprint, and the decision that made this version champion, with its approvals.
 
-use arrow::array::{Array, RecordBatch};
+use std::sync::Arc;
+
+use arrow::array::{Array, ArrayRef, RecordBatch};
+use arrow::datatypes::Schema;
 use arrow::util::display::array_value_to_string;
 use seawall_base::error::Result;
-use seawall_base::{Cut, Error, Instant, Permit, Query};
+use seawall_base::{Cut, Error, Hash, Instant, Permit, Query};
 use seawall_kernel::feature::{Explanation, ViewPlan, entity_keys, explain, key_hashes};
 use serde::Serialize;
 use serde_json::{Map, Value, json};
 
 use crate::pipeline::Pipeline;
-use crate::revision::{DeclaredModel, instants, project};
+use crate::revision::{DeclaredModel, ServedSet, instants, project};
 
 /// Input events told per feature.
 const EVENTS_MAX: usize = 20;
@@ -117,9 +120,10 @@ impl Pipeline {
                     Some(key) => Some(explain(&view, &rows, &feature.name, key, at, known, Some(&cut), own)?),
                     None => None,
                 };
-                told.push(feature_record(plan, &feature.name, vector, explained.as_ref())?);
+                told.push(feature_record(&view, &feature.name, vector, explained.as_ref())?);
             }
         }
+        told.extend(derived_records(&model.set, vector).await?);
         Ok(Value::Array(told))
     }
 
@@ -189,6 +193,41 @@ fn feature_record(
         "events": included().count(),
         "first_events": events,
     }))
+}
+
+/// What was derived, and what comes of it when it is derived again from the vector as it was recorded.
+async fn derived_records(set: &ServedSet, vector: &RecordBatch) -> Result<Vec<Value>> {
+    if set.derived.is_empty() {
+        return Ok(Vec::new());
+    }
+    let again = set.derived.apply(&in_types(set, vector)?).await?;
+    let text = |values: &ArrayRef| values.is_valid(0).then(|| array_value_to_string(values, 0)).transpose();
+    let mut records = Vec::with_capacity(set.training_set.derived.len());
+    for (place, derived) in set.training_set.derived.iter().enumerate() {
+        let recorded = vector.column_by_name(&derived.name).map(text).transpose()?.flatten();
+        records.push(json!({
+            "feature": derived.name,
+            "definition": Hash::of_json(derived),
+            "from": derived.sql,
+            "value": recorded,
+            "recomputed": text(&again.columns[place])?,
+            "status": again.status[0][place],
+            "reads": derived.reads,
+        }));
+    }
+    Ok(records)
+}
+
+/// A recorded vector without what was derived, in the types that it was served with: a table's may have become wider since.
+fn in_types(set: &ServedSet, vector: &RecordBatch) -> Result<RecordBatch> {
+    let count = set.served_schema.fields().len() - set.derived.fields().len();
+    let fields = &set.served_schema.fields()[..count];
+    let mut columns = Vec::with_capacity(count);
+    for field in fields {
+        let column = vector.column_by_name(field.name()).ok_or_else(|| crate::verify::missing_column("_vector"))?;
+        columns.push(arrow::compute::cast(column, field.data_type())?);
+    }
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields.to_vec())), columns)?)
 }
 
 /// One row as a JSON object of texts.

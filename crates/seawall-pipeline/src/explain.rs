@@ -122,6 +122,7 @@ fn status_text(status: FeatureStatus) -> &'static str {
         FeatureStatus::Present => "present",
         FeatureStatus::Null => "no value: rows exist, but none gives one",
         FeatureStatus::NotFound => "not found: no visible row of this entity",
+        FeatureStatus::MissingInput => "no value: what it is derived from has none",
         FeatureStatus::OutsideTtl => "outside the time to live: the newest row is too old",
     }
 }

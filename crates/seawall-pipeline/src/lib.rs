@@ -42,12 +42,15 @@ pub mod retrainer;
 pub mod revision;
 pub mod scoring;
 pub mod sealing;
+mod served_set;
+pub mod service;
 pub mod serving;
 pub mod source;
 pub mod table_writer;
 pub mod training;
 pub mod transform;
 pub mod upkeep;
+pub mod vector_log;
 pub mod verify;
 
 pub use gate::Incoming;

@@ -1,6 +1,6 @@
 //! The running pipeline: recovers its order from the log, owns the writers, and takes rows in.
 
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet, HashMap};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,8 +10,8 @@ use parking_lot::RwLock;
 use seawall_base::declare::TableSettings;
 use seawall_base::error::Result;
 use seawall_base::{
-    Clock, Cut, Engine, Error, ErrorKind, Log, ModelEngine, OnlineStore, Permit, Span, TableName, TableStore,
-    TableUpkeep, column,
+    Clock, Cut, Engine, Error, ErrorKind, Instant, Log, ModelEngine, OnlineStore, Permit, Span, TableName, TableStore,
+    TableUpkeep, VersionedName, column,
 };
 use seawall_catalog::Catalog;
 use seawall_catalog::policy::Action;
@@ -38,9 +38,11 @@ use crate::restore::Withdrawn;
 use crate::revision::{Declared, Revision};
 use crate::scoring::Champions;
 use crate::sealing::OpenLog;
+use crate::service::ServedService;
 use crate::table_writer::{self, TableWriter};
 use crate::transform::Attempts;
 use crate::upkeep::Upkeep;
+use crate::vector_log::{self, ServiceCounts, VectorLog};
 
 #[cfg(test)]
 mod tests;
@@ -151,6 +153,8 @@ pub struct Pipeline {
     pub(crate) attempts: Attempts,
     /// What restores withdrew; a restore never comes while a pipeline runs.
     pub(crate) withdrawn: Arc<Withdrawn>,
+    /// Records what feature services answered.
+    pub(crate) vectors: VectorLog,
     upkeep: Upkeep,
     tasks: Vec<JoinHandle<Result<()>>>,
     /// The writer of the order's checkpoints, and what ends it when it is dropped.
@@ -228,6 +232,13 @@ impl Pipeline {
         let (open, closed) = mpsc::channel(1);
         let order_task = tokio::spawn(crate::reporting("order writer", order_writer.run(closed)));
         let upkeep = Upkeep::start(&parts, declared.tables, options.upkeep_interval);
+        let ends = vector_log::Ends {
+            log: parts.log.clone(),
+            keys: parts.keys.clone(),
+            order: order.clone(),
+            permit: permit.clone(),
+        };
+        let (vectors, vector_task) = VectorLog::start(ends);
         let pipeline = Pipeline {
             parts,
             dependencies,
@@ -243,8 +254,9 @@ impl Pipeline {
             feature_writer,
             permit,
             withdrawn,
+            vectors,
             upkeep,
-            tasks: vec![table_task, feature_task],
+            tasks: vec![table_task, feature_task, vector_task],
             order_task: (order_task, open),
             held,
             checkpoint_interval: options.checkpoint_interval,
@@ -266,6 +278,21 @@ impl Pipeline {
     /// The components it runs on; every call to a dependency is guarded.
     pub fn parts(&self) -> &Parts {
         &self.parts
+    }
+
+    /// What was counted of every feature service that was asked for since the start.
+    pub fn service_counts(&self) -> BTreeMap<VersionedName, ServiceCounts> {
+        self.vectors.counts()
+    }
+
+    /// When an answer of a feature service begins, on a clock that never jumps.
+    pub fn answer_begins(&self) -> Instant {
+        self.vectors.now()
+    }
+
+    /// Counts the answer of a feature service that began at `began`.
+    pub fn answered(&self, service: &ServedService, began: Instant) {
+        self.vectors.answered(service, began);
     }
 
     /// How tables are kept.
@@ -423,7 +450,7 @@ impl Pipeline {
     }
 
     /// The newest arrival that was stamped.
-    pub async fn last_arrival(&self) -> Option<seawall_base::Instant> {
+    pub async fn last_arrival(&self) -> Option<Instant> {
         self.order.lock().await.last_arrival
     }
 
@@ -431,14 +458,17 @@ impl Pipeline {
     /// away is none: the rows are in the log, and the next start commits them.
     pub async fn stop(self) -> Result<()> {
         let until = self.dependencies.timer().now() + STOP_PATIENCE;
+        self.vectors.flush().await?;
         let caught_up = match scope::until(until, self.catch_up()).await {
             Err(error) if error.code() == "SW1304" => Ok(()),
             outcome => outcome,
         };
         let watched = self.checkpoint_monitor(&mut self.control.lock().await.monitor).await;
         self.audit_dependencies().await?;
-        let Pipeline { tasks, table_writer, feature_writer, upkeep, order_task: (order_task, open), .. } = self;
+        let Pipeline { tasks, table_writer, feature_writer, vectors, upkeep, order_task: (order_task, open), .. } =
+            self;
         upkeep.stop().await;
+        drop(vectors);
         // Before the table writer, whose progress it writes down.
         drop(open);
         let died = |e| Error::internal("SW0832", "a pipeline task died").because(e);
@@ -459,7 +489,7 @@ struct Door {
     log: Arc<dyn Log>,
     keys: KeyRing,
     permit: Permit,
-    now: seawall_base::Instant,
+    now: Instant,
 }
 
 impl Door {
@@ -570,7 +600,7 @@ pub struct Accounting {
 async fn check_tables_are_there(parts: &Parts, revision: &Revision) -> Result<()> {
     for name in revision.datasets.keys() {
         let table = TableName::dataset(name)?;
-        let Some(known) = parts.catalog.version_at(&table, seawall_base::Instant::MAX).await? else { continue };
+        let Some(known) = parts.catalog.version_at(&table, Instant::MAX).await? else { continue };
         match parts.tables.snapshot(&table, None).await {
             Err(error) if error.kind() == ErrorKind::NotFound => {
                 let message = format!("table {table} is gone, but the catalog knows its version {}", known.0);
@@ -600,6 +630,12 @@ async fn ensure_tables(parts: &Parts, revision: &Revision, permit: &Permit) -> R
             .await?;
     }
     for set in revision.training_sets.values() {
+        let schema = crate::serving::served_table_schema(set);
+        ensure_with_known_columns(parts.tables.as_ref(), permit, &set.served_table, &schema, &set.spine.personal)
+            .await?;
+    }
+    for service in revision.services.values().filter(|service| !service.service.log.is_none()) {
+        let set = &service.set;
         let schema = crate::serving::served_table_schema(set);
         ensure_with_known_columns(parts.tables.as_ref(), permit, &set.served_table, &schema, &set.spine.personal)
             .await?;

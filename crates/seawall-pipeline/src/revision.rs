@@ -8,14 +8,19 @@ use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use parking_lot::Mutex;
 use seawall_base::declare::{
-    Available, Correction, FeatureView, Known, Model, Monitor, Source, TableSettings, TrainingSet, Transform, View,
+    Available, Correction, FeatureService, FeatureView, Known, Model, Monitor, Source, TableSettings, TrainingSet,
+    Transform, View,
 };
 use seawall_base::error::Result;
-use seawall_base::{BatchMap, Computed, Dataset, Engine, Error, Hash, Instant, Reference, Span, TableName, column};
+use seawall_base::{
+    BatchMap, Dataset, Engine, Error, Hash, Instant, Reference, Span, TableName, VersionedName, column,
+};
 use seawall_kernel::contract::{self, Contract, Gate};
-use seawall_kernel::feature::ViewPlan;
 
 use crate::recovery::retention::LOG_RETENTION_DEFAULT;
+pub use crate::served_set::ServedSet;
+pub(crate) use crate::served_set::all_nullable;
+use crate::service::ServedService;
 use crate::source::files;
 use crate::transform::{self, Compiled};
 
@@ -34,6 +39,8 @@ pub struct Revision {
     pub views: Vec<FeatureView>,
     /// Training sets by name, but for those that ignore what was known: they are built and never served.
     pub training_sets: BTreeMap<String, Arc<ServedSet>>,
+    /// Feature services, every bound version.
+    pub services: BTreeMap<VersionedName, Arc<ServedService>>,
     /// Training sets that ignore what was known.
     pub leaking_sets: BTreeMap<String, Arc<ServedSet>>,
     /// Models by name.
@@ -100,26 +107,6 @@ enum Availability {
     Expression(Arc<dyn BatchMap>),
 }
 
-/// A training set with what serving needs of it.
-pub struct ServedSet {
-    /// The declaration.
-    pub training_set: TrainingSet,
-    /// The spine's dataset.
-    pub spine: Dataset,
-    /// Compiled views, in declared order.
-    pub views: Vec<Arc<ViewPlan>>,
-    /// What the views compute from the rows of each dataset that they read.
-    pub computed: BTreeMap<String, Computed>,
-    /// Context columns, computed from a batch with the spine's columns, every one nullable.
-    pub context: Option<Arc<dyn BatchMap>>,
-    /// Table that records what was served.
-    pub served_table: TableName,
-    /// Schema of that table without the system columns, see [`ServedSet::compile`].
-    pub served_schema: SchemaRef,
-    /// Hash of the training set and of its views.
-    pub definition: Hash,
-}
-
 /// What a revision is compiled from.
 pub struct Declared {
     /// Content hash of the project.
@@ -130,7 +117,9 @@ pub struct Declared {
     pub sources: Vec<Source>,
     /// Feature views, every bound version.
     pub views: Vec<FeatureView>,
-    /// Training sets.
+    /// Feature services, every bound version.
+    pub services: Vec<FeatureService>,
+    /// Training sets, with the features of their services.
     pub training_sets: Vec<TrainingSet>,
     /// Models.
     pub models: Vec<Model>,
@@ -163,6 +152,11 @@ impl Revision {
             let compiled = SourceMap::compile(source, &dataset.dataset, declared, engine).await?;
             sources.insert(source.name.clone(), Arc::new(compiled));
         }
+        let mut services = BTreeMap::new();
+        for service in &declared.services {
+            let compiled = ServedService::compile(service, &declared.views, &datasets, engine).await?;
+            services.insert(service.id(), Arc::new(compiled));
+        }
         let (mut training_sets, mut leaking_sets) = (BTreeMap::new(), BTreeMap::new());
         for training_set in &declared.training_sets {
             let compiled = Arc::new(ServedSet::compile(training_set, &declared.views, &datasets, engine).await?);
@@ -188,6 +182,7 @@ impl Revision {
             datasets,
             sources,
             views: declared.views.clone(),
+            services,
             training_sets,
             leaking_sets,
             models,
@@ -228,6 +223,19 @@ impl Revision {
         feeding.next().ok_or_else(|| {
             Error::not_found("SW0811", format!("no source feeds the dataset {dataset:?}"))
                 .hint("declare a source with `http: {}` and this contract, then apply")
+        })
+    }
+
+    /// The feature service that `text` names, `NAME@VERSION`, or `NAME` for the version that was declared last.
+    pub fn service(&self, text: &str) -> Result<&Arc<ServedService>> {
+        let found = match text.split_once('@') {
+            Some(_) => self.services.get(&text.parse()?),
+            None => self.services.iter().rev().find(|(id, _)| id.name == text).map(|(_, service)| service),
+        };
+        found.ok_or_else(|| {
+            let known: Vec<String> = self.services.keys().map(VersionedName::to_string).collect();
+            Error::not_found("SW0845", format!("there is no feature service {text:?}"))
+                .hint(format!("feature services: {}", known.join(", ")))
         })
     }
 
@@ -389,64 +397,6 @@ async fn compile_availability(text: &str, dataset: &Dataset, engine: &Arc<dyn En
     Ok(Availability::Expression(engine.compile_map(&sql, dataset.schema.clone(), &[]).await?))
 }
 
-impl ServedSet {
-    /// Compiles a training set for serving. The served table has: the spine columns that identify the decision or give
-    /// an entity or the context, `_at`, `_known_at`, `_cut`, `_definition`, the context columns, and the features as
-    /// `VIEW__FEATURE`.
-    async fn compile(
-        training_set: &TrainingSet,
-        views: &[FeatureView],
-        datasets: &BTreeMap<String, Arc<DatasetGate>>,
-        engine: &Arc<dyn Engine>,
-    ) -> Result<ServedSet> {
-        let find = |name: &str| datasets.get(name).ok_or_else(|| unknown_dataset(name));
-        let spine = find(&training_set.rows.from)?.dataset.clone();
-        let mut bound: Vec<&FeatureView> = Vec::new();
-        for reference in &training_set.features {
-            let view = views.iter().find(|view| view.id() == reference.view).ok_or_else(|| {
-                Error::not_found(
-                    "SW0816",
-                    format!("training set {} uses {}, which does not exist", training_set.name, reference.view),
-                )
-                .hint("`seawall status` lists the feature views and their versions")
-            })?;
-            bound.push(view);
-        }
-        let mut computed = BTreeMap::new();
-        for view in &bound {
-            let dataset = &find(&view.from)?.dataset;
-            if !computed.contains_key(&view.from) {
-                computed.insert(view.from.clone(), Computed::compile(engine.as_ref(), dataset, &bound).await?);
-            }
-        }
-        let mut plans = Vec::with_capacity(bound.len());
-        let mut hashes = vec![training_set.definition_hash()];
-        for view in bound {
-            let dataset = computed[&view.from].extended(&find(&view.from)?.dataset);
-            plans.push(Arc::new(ViewPlan::compile(view, &dataset)?));
-            hashes.push(view.definition_hash());
-        }
-        let context = compile_context(training_set, &spine, engine).await?;
-        let served_schema = served_schema(training_set, &spine, &plans, context.as_deref())?;
-        let parts: Vec<[u8; 32]> = hashes.iter().map(|hash| hash.0).collect();
-        Ok(ServedSet {
-            training_set: training_set.clone(),
-            spine,
-            views: plans,
-            computed,
-            context,
-            served_table: TableName::served(&training_set.name)?,
-            served_schema,
-            definition: Hash::of_parts(parts.iter().map(<[u8; 32]>::as_slice)),
-        })
-    }
-
-    /// Columns of the spine that are kept with a served vector: primary key, decision time, entities.
-    pub fn kept_columns(&self) -> Vec<String> {
-        kept_columns(&self.training_set, &self.spine)
-    }
-}
-
 impl DeclaredModel {
     async fn compile(
         model: &Model,
@@ -510,95 +460,9 @@ fn label_type(
     }
 }
 
-impl ServedSet {
-    /// Context and feature columns, in the order of the served vector.
-    pub fn value_columns(&self) -> Vec<String> {
-        let context = self.training_set.context.iter().map(|(name, _)| name.clone());
-        let features = self.views.iter().flat_map(|view| {
-            let name = view.view().name.clone();
-            let fields: Vec<String> =
-                view.output_schema().fields().iter().map(|field| format!("{name}__{}", field.name())).collect();
-            fields
-        });
-        context.chain(features).collect()
-    }
-}
-
 fn unknown_set(name: &str) -> Error {
     Error::not_found("SW0839", format!("there is no training set {name:?} that a model could serve"))
         .hint("a model learns from a training set of `known: in_time`")
-}
-
-fn kept_columns(training_set: &TrainingSet, spine: &Dataset) -> Vec<String> {
-    let mut kept = spine.primary_key.clone();
-    for column in training_set.label.iter().flat_map(|label| &label.join) {
-        if !kept.contains(column) {
-            kept.push(column.clone());
-        }
-    }
-    for reference in &training_set.features {
-        for column in &reference.entity {
-            if !kept.contains(column) {
-                kept.push(column.clone());
-            }
-        }
-    }
-    kept
-}
-
-async fn compile_context(
-    training_set: &TrainingSet,
-    spine: &Dataset,
-    engine: &Arc<dyn Engine>,
-) -> Result<Option<Arc<dyn BatchMap>>> {
-    if training_set.context.is_empty() {
-        return Ok(None);
-    }
-    let columns: Vec<String> =
-        training_set.context.iter().map(|(name, sql)| format!("({sql}) as \"{name}\"")).collect();
-    let sql = format!("select {} from input", columns.join(", "));
-    Ok(Some(engine.compile_map(&sql, all_nullable(&spine.schema), &[]).await?))
-}
-
-/// The same columns, each nullable: a request need not know every column of the spine.
-pub(crate) fn all_nullable(schema: &SchemaRef) -> SchemaRef {
-    let nullable = |field: &Arc<Field>| field.as_ref().clone().with_nullable(true);
-    Arc::new(Schema::new(schema.fields().iter().map(nullable).collect::<Vec<_>>()))
-}
-
-fn served_schema(
-    training_set: &TrainingSet,
-    spine: &Dataset,
-    views: &[Arc<ViewPlan>],
-    context: Option<&dyn BatchMap>,
-) -> Result<SchemaRef> {
-    let mut fields: Vec<Arc<Field>> = Vec::new();
-    for column in kept_columns(training_set, spine) {
-        let field = spine.schema.field_with_name(&column)?;
-        fields.push(Arc::new(field.clone().with_nullable(true)));
-    }
-    fields.push(Arc::new(Field::new("_at", crate::instant_type(), false)));
-    fields.push(Arc::new(Field::new("_known_at", crate::instant_type(), false)));
-    fields.push(Arc::new(Field::new("_cut", arrow::datatypes::DataType::Utf8, false)));
-    fields.push(Arc::new(Field::new("_definition", arrow::datatypes::DataType::Utf8, false)));
-    if let Some(context) = context {
-        let kept = kept_columns(training_set, spine);
-        for (field, (name, sql)) in context.schema().fields().iter().zip(&training_set.context) {
-            if !kept.contains(name) {
-                fields.push(Arc::new(field.as_ref().clone().with_nullable(true)));
-            } else if sql.trim() != name {
-                return Err(Error::invalid("SW0819", format!("context column {name:?} hides a spine column"))
-                    .hint("give the context column another name"));
-            }
-        }
-    }
-    for view in views {
-        for field in view.output_schema().fields() {
-            let name = format!("{}__{}", view.view().name, field.name());
-            fields.push(Arc::new(field.as_ref().clone().with_name(name).with_nullable(true)));
-        }
-    }
-    Ok(Arc::new(Schema::new(fields)))
 }
 
 /// Columns of `batch` by name, in order.

@@ -9,18 +9,20 @@ use std::time::Duration;
 use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, Schema, SchemaRef};
 use seawall_base::error::Result;
-use seawall_base::online::FeatureStatus;
+use seawall_base::online::{FeatureStatus, ViewValues};
 use seawall_base::{
-    Cut, Error, ErrorKind, FeatureRequest, Instant, Permit, ServedFeatures, VersionedName, ViewRequest, column,
+    Cut, Error, ErrorKind, FeatureRequest, Instant, Log, Permit, ServedFeatures, VersionedName, ViewRequest, column,
 };
 use seawall_catalog::Counts;
-use seawall_kernel::feature::key_hashes;
+use seawall_kernel::feature::{ViewPlan, key_hashes};
+use seawall_storage::keys::KeyRing;
 
 use crate::frame::{Frame, FrameSeal, Header, Position};
-use crate::gate;
+use crate::gate::{self, Order, PendingAppend};
 use crate::pipeline::Pipeline;
 use crate::revision::{ServedSet, all_nullable, project, with_times};
 use crate::sealing::{self, RowKeys};
+use crate::service::ServedService;
 
 /// How long a request waits for the cut that it names: far longer than features lag while nothing is away.
 const CUT_PATIENCE: Duration = Duration::from_secs(5);
@@ -42,7 +44,8 @@ pub struct Decisions {
 /// A served answer.
 #[derive(Debug, Clone)]
 pub struct Answer {
-    /// One row per decision: key and entity columns, `_at`, `_known_at`, `_cut`, `_definition`, context, features.
+    /// One row per decision: key and entity columns, `_at`, `_known_at`, `_cut`, `_definition`, context, features, what is
+    /// derived.
     pub rows: RecordBatch,
     /// Status of the features of each row, in the order of the feature columns.
     pub status: Vec<Vec<FeatureStatus>>,
@@ -103,23 +106,58 @@ impl Pipeline {
         self.parts.online.serve(&request).await
     }
 
+    /// Serves the vectors of a feature service. What of it is recorded goes its own way, which the answer does not wait for.
+    pub async fn serve_service(&self, service: &Arc<ServedService>, rows: RecordBatch, at: Instant) -> Result<Answer> {
+        let count = rows.num_rows();
+        let now = self.parts.clock.now();
+        let decisions = Decisions { rows, at: vec![at; count], now: vec![now; count], position: None };
+        let answer = self.answer(&service.set, &decisions).await?;
+        self.vectors.offer(service, &answer)?;
+        Ok(answer)
+    }
+
+    /// The vectors of a feature service as a training set would hold them: from the tables, known at K = T, unrecorded.
+    pub async fn service_as_of(
+        &self,
+        permit: &Permit,
+        service: &Arc<ServedService>,
+        rows: RecordBatch,
+        at: Instant,
+    ) -> Result<Answer> {
+        let set = &service.set;
+        let count = rows.num_rows();
+        let mut views = Vec::with_capacity(set.views.len());
+        for (view, reference) in set.views.iter().zip(&set.training_set.features) {
+            let entities = project(&rows, &reference.entity)?;
+            let values = self.features_as_of(permit, &reference.view, &entities, at).await?;
+            let values = taken(view, &values)?;
+            views.push(ViewValues { status: present_or_null(&values), values });
+        }
+        let served = ServedFeatures { views, known_at: vec![at; count], cut: Cut::empty() };
+        let decisions = Decisions { rows, at: vec![at; count], now: vec![at; count], position: None };
+        assemble(set, &decisions, served, None).await
+    }
+
     async fn answer(&self, set: &ServedSet, decisions: &Decisions) -> Result<Answer> {
         self.feature_writer.check_running()?;
         let rows = decisions.rows.num_rows();
         let keys = decision_keys(set, &decisions.rows)?;
-        let mut requests = Vec::with_capacity(set.views.len());
-        for (view, reference) in set.views.iter().zip(&set.training_set.features) {
-            let own = if view.dataset() == set.spine.name { keys.clone() } else { vec![None; rows] };
-            let entities = project(&decisions.rows, &reference.entity)?;
-            requests.push(ViewRequest { view: reference.view.clone(), entities, own });
-        }
-        let request = FeatureRequest { views: requests, at: decisions.at.clone(), now: decisions.now.clone() };
-        let served = self.parts.online.serve(&request).await?;
         let context = match &set.context {
             Some(map) => Some(map.apply(&conform_spine(&decisions.rows, &set.spine.schema)?).await?),
             None => None,
         };
-        assemble(set, decisions, served, context.as_ref())
+        let mut requests = Vec::with_capacity(set.views.len());
+        for (view, reference) in set.views.iter().zip(&set.training_set.features) {
+            let own = if view.dataset() == set.spine.name { keys.clone() } else { vec![None; rows] };
+            let entities = set.entity(reference, &decisions.rows, context.as_ref())?;
+            requests.push(ViewRequest { view: reference.view.clone(), entities, own });
+        }
+        let request = FeatureRequest { views: requests, at: decisions.at.clone(), now: decisions.now.clone() };
+        let mut served = self.parts.online.serve(&request).await?;
+        for (view, values) in set.views.iter().zip(&mut served.views) {
+            narrow(view, values)?;
+        }
+        assemble(set, decisions, served, context.as_ref()).await
     }
 
     async fn record(
@@ -129,21 +167,84 @@ impl Pipeline {
         answer: &Answer,
         position: Option<Position>,
     ) -> Result<()> {
+        let last = answer.known_at.last().copied().unwrap_or(Instant::MIN);
+        let record = Record { set, rows: &answer.rows, known_at: last, position };
+        let (log, keys) = (&self.parts.log, &self.parts.keys);
+        record.append(permit, log, keys, &self.order).await?.durable().await?;
+        Ok(())
+    }
+}
+
+/// Served vectors on their way into the log.
+pub(crate) struct Record<'a> {
+    pub set: &'a ServedSet,
+    /// Rows as in [`Answer::rows`].
+    pub rows: &'a RecordBatch,
+    /// The greatest K among them.
+    pub known_at: Instant,
+    pub position: Option<Position>,
+}
+
+impl Record<'_> {
+    /// Gives the vectors their place in the order; they are recorded once the append is durable.
+    pub async fn append(
+        self,
+        permit: &Permit,
+        log: &Arc<dyn Log>,
+        ring: &KeyRing,
+        order: &tokio::sync::Mutex<Order>,
+    ) -> Result<PendingAppend> {
+        let Record { set, rows, known_at, position } = self;
         let table = set.served_table.as_str();
-        let keys = sealing::derived_keys(&self.parts.keys, table, &set.spine, &answer.rows, &[]).await?;
-        let mut order = self.order.lock().await;
-        let arrivals =
-            order.stamp(answer.rows.num_rows(), None, answer.known_at.last().copied().unwrap_or(Instant::MIN));
-        let rows = answer.rows.num_rows() as u64;
-        let counts = Counts { received: rows, accepted: rows, ..Counts::default() };
+        let keys = sealing::derived_keys(ring, table, &set.spine, rows, &[]).await?;
+        let mut order = order.lock().await;
+        let arrivals = order.stamp(rows.num_rows(), None, known_at);
+        let count = rows.num_rows() as u64;
+        let counts = Counts { received: count, accepted: count, ..Counts::default() };
         let header = Header { position, ..Header::new(table, "serving", permit, counts) };
-        let accepted = with_times(&answer.rows, arrivals.clone(), arrivals)?;
+        let accepted = with_times(rows, arrivals.clone(), arrivals)?;
         let frame = Frame { header, accepted: Some(accepted), quarantined: None };
         order.note(&frame);
         let seal = FrameSeal { accepted: keys.as_ref().map(RowKeys::all), quarantined: None };
-        gate::append_in_order(&self.parts.log, &frame, &seal, order).await?.durable().await?;
-        Ok(())
+        gate::append_in_order(log, &frame, &seal, order).await
     }
+}
+
+/// The features that a plan takes of a view, out of all that it has.
+fn taken(view: &ViewPlan, values: &RecordBatch) -> Result<RecordBatch> {
+    let names: Vec<String> = view.output_schema().fields().iter().map(|field| field.name().clone()).collect();
+    project(values, &names)
+}
+
+/// Leaves of served values what a plan takes of the view.
+fn narrow(view: &ViewPlan, served: &mut ViewValues) -> Result<()> {
+    let wanted = view.output_schema();
+    let schema = served.values.schema();
+    let is_whole = schema.fields().len() == wanted.fields().len()
+        && schema.fields().iter().zip(wanted.fields()).all(|(has, wants)| has.name() == wants.name());
+    if is_whole {
+        return Ok(());
+    }
+    let mut places = Vec::with_capacity(wanted.fields().len());
+    for field in wanted.fields() {
+        places.push(schema.index_of(field.name())?);
+    }
+    served.values = served.values.project(&places)?;
+    for row in &mut served.status {
+        *row = places.iter().map(|place| row[*place]).collect();
+    }
+    Ok(())
+}
+
+/// What values from tables are; why one is missing is known online only.
+pub fn present_or_null(values: &RecordBatch) -> Vec<Vec<FeatureStatus>> {
+    use arrow::array::Array;
+    let status = |row: usize, column: &dyn Array| match column.is_null(row) {
+        true => FeatureStatus::Null,
+        false => FeatureStatus::Present,
+    };
+    let row = |row: usize| values.columns().iter().map(|column| status(row, column.as_ref())).collect();
+    (0..values.num_rows()).map(row).collect()
 }
 
 /// Key hash of each decision's own row; none where the request does not name it.
@@ -166,7 +267,7 @@ fn conform_spine(rows: &RecordBatch, spine: &SchemaRef) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new_with_options(all_nullable(spine), columns, &options)?)
 }
 
-fn assemble(
+async fn assemble(
     set: &ServedSet,
     decisions: &Decisions,
     served: ServedFeatures,
@@ -174,8 +275,7 @@ fn assemble(
 ) -> Result<Answer> {
     let rows = decisions.rows.num_rows();
     let mut columns: Vec<ArrayRef> = Vec::with_capacity(set.served_schema.fields().len());
-    let kept = set.kept_columns();
-    for name in &kept {
+    for name in &set.kept {
         let data_type = set.spine.schema.field_with_name(name)?.data_type();
         columns.push(match decisions.rows.column_by_name(name) {
             Some(column) => column.clone(),
@@ -188,7 +288,7 @@ fn assemble(
     columns.push(Arc::new(StringArray::from(vec![set.definition.to_string(); rows])));
     if let Some(context) = context {
         for (column, (name, _)) in context.columns().iter().zip(&set.training_set.context) {
-            if !kept.contains(name) {
+            if !set.kept.contains(name) {
                 columns.push(column.clone());
             }
         }
@@ -198,6 +298,15 @@ fn assemble(
         columns.extend(view.values.columns().iter().cloned());
         for (row, statuses) in status.iter_mut().zip(&view.status) {
             row.extend_from_slice(statuses);
+        }
+    }
+    if !set.derived.is_empty() {
+        let fields = &set.served_schema.fields()[..columns.len()];
+        let vector = RecordBatch::try_new(Arc::new(Schema::new(fields.to_vec())), columns.clone())?;
+        let derived = set.derived.apply(&vector).await?;
+        columns.extend(derived.columns);
+        for (row, statuses) in status.iter_mut().zip(derived.status) {
+            row.extend(statuses);
         }
     }
     let rows = RecordBatch::try_new(set.served_schema.clone(), columns)?;

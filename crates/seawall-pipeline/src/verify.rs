@@ -11,8 +11,9 @@ mod compare;
 use std::collections::{BTreeMap, HashMap};
 use std::sync::Arc;
 
-use arrow::array::{Array, RecordBatch, StringArray};
+use arrow::array::{Array, ArrayRef, RecordBatch, StringArray};
 use arrow::compute::concat_batches;
+use arrow::datatypes::{FieldRef, Schema};
 use seawall_base::engine::{PinnedInput, TrainingSetRows};
 use seawall_base::error::Result;
 use seawall_base::{Cut, Error, Hash, Instant, Permit, TableName, column};
@@ -80,7 +81,18 @@ pub struct Verified {
     pub certificate: Certificate,
 }
 
-/// Recorded vectors of one training set.
+/// What the proofs of a training set or a feature service rest on.
+struct Proof<'a> {
+    set: &'a ServedSet,
+    inputs: Vec<PinnedInput>,
+    /// Content hash of the training rows compared with.
+    trained: Option<Hash>,
+    features: Vec<RecordBatch>,
+    refolded: Vec<RecordBatch>,
+    report: SkewReport,
+}
+
+/// Recorded vectors of one training set, or of one feature service.
 struct Recorded {
     rows: RecordBatch,
     at: Vec<Instant>,
@@ -112,17 +124,53 @@ impl Pipeline {
         report.replayed = served.rows.num_rows() as u64;
         report.mismatched = count_differences(&features, &refolded, &mut report.mismatched_features)?;
 
-        parity(&set, &histories, &served, &features, training, &mut report)?;
+        parity(&set, &histories, &served, &features, training, &mut report).await?;
+        let trained = Some(training.fingerprint.content);
+        let proof = Proof { set: &set, inputs, trained, features, refolded, report };
+        self.certify(permit, &revision, proof).await
+    }
+
+    /// Replays every recorded vector of a feature service, and signs what was found. No training rows are compared: a
+    /// request is no row of a dataset.
+    pub async fn verify_service(&self, permit: &Permit, service: &str) -> Result<Verified> {
+        self.vectors.flush().await?;
+        self.catch_up().await?;
+        let revision = self.revision();
+        let service = revision.service(service)?;
+        if service.service.log.is_none() {
+            let message =
+                format!("feature service {} records nothing, so nothing can be replayed", service.service.id());
+            return Err(
+                Error::invalid("SW0856", message).hint("declare `log: all` or a share such as `log: 1%`, and apply")
+            );
+        }
+        let set = service.set.clone();
+        let mut report = SkewReport::default();
+        let (served, served_input) = self.recorded(permit, &set, &mut report).await?;
+        let histories = self.histories(permit, &set, self.withdrawn.len()).await?;
+        let mut inputs = vec![served_input];
+        inputs.extend(histories.values().map(|history| history.input.clone()));
+        let refolded = self.refold_in_phases(permit, &set, &histories, &served, &mut inputs).await?;
+        let features = feature_columns(&set, &served.rows)?;
+        report.replayed = served.rows.num_rows() as u64;
+        report.mismatched = count_differences(&features, &refolded, &mut report.mismatched_features)?;
+        let proof = Proof { set: &set, inputs, trained: None, features, refolded, report };
+        self.certify(permit, &revision, proof).await
+    }
+
+    /// Signs what was found, and puts it on record.
+    async fn certify(&self, permit: &Permit, revision: &Revision, proof: Proof<'_>) -> Result<Verified> {
+        let Proof { set, inputs, trained, features, refolded, report } = proof;
         let claims = Claims {
             kind: "skew".into(),
             version: 1,
-            training_set: training_set.to_owned(),
+            training_set: set.training_set.name.clone(),
             revision: revision.hash.to_string(),
             definition: set.definition,
             core_version: seawall_kernel::CORE_VERSION,
             made_at: self.parts.clock.now(),
             inputs,
-            training_content: training.fingerprint.content,
+            training_content: trained,
             served_content: content_hash(&features)?,
             refolded_content: content_hash(&refolded)?,
             report: report.clone(),
@@ -131,7 +179,7 @@ impl Pipeline {
         let hash = Hash::of_json(&certificate);
         let json = serde_json::to_value(&certificate)
             .map_err(|e| Error::internal("SW0801", "cannot encode a certificate").because(e))?;
-        self.parts.catalog.record_certificate(permit, "skew", training_set, &json, hash).await?;
+        self.parts.catalog.record_certificate(permit, "skew", &set.training_set.name, &json, hash).await?;
         Ok(Verified { total: report, certificate })
     }
 
@@ -185,7 +233,11 @@ impl Pipeline {
             at: times("_at")?,
             known: times("_known_at")?,
             cuts,
-            keys: key_hashes(&rows, &set.spine.primary_key)?,
+            // A request is no row of a dataset that could see itself.
+            keys: match set.spine.primary_key.as_slice() {
+                [] => vec![None; rows.num_rows()],
+                key => key_hashes(&rows, key)?,
+            },
             rows,
         };
         let input = PinnedInput { table: set.served_table.to_string(), version: snapshot.version, cut: snapshot.cut };
@@ -203,7 +255,7 @@ impl Pipeline {
     ) -> Result<Vec<RecordBatch>> {
         let present = self.withdrawn.len();
         let phases: Vec<usize> = served.cuts.iter().map(|cut| self.withdrawn.phase(cut)).collect();
-        let now = refold(set, newest, served, &served.known, Some(&served.cuts))?;
+        let now = refold_views(set, newest, served, &served.known, Some(&served.cuts))?;
         let mut refolded = vec![now];
         let mut place = HashMap::from([(present, 0)]);
         for phase in &phases {
@@ -213,7 +265,7 @@ impl Pipeline {
             let then = self.histories(permit, set, *phase).await?;
             inputs.extend(then.values().map(|history| history.input.clone()));
             place.insert(*phase, refolded.len());
-            refolded.push(refold(set, &then, served, &served.known, Some(&served.cuts))?);
+            refolded.push(refold_views(set, &then, served, &served.known, Some(&served.cuts))?);
         }
         let wanted: Vec<(usize, usize)> = phases.iter().enumerate().map(|(row, phase)| (place[phase], row)).collect();
         let mut chosen = Vec::with_capacity(set.views.len());
@@ -221,7 +273,7 @@ impl Pipeline {
             let versions: Vec<&RecordBatch> = refolded.iter().map(|views| &views[view]).collect();
             chosen.push(arrow::compute::interleave_record_batch(&versions, &wanted)?);
         }
-        Ok(chosen)
+        with_derived(set, &served.rows, chosen).await
     }
 
     /// The rows that were visible in a phase, see [`crate::restore::Withdrawn::phase`].
@@ -255,8 +307,46 @@ struct History {
     input: PinnedInput,
 }
 
+/// One batch per view, and one of what is derived: refolded from the lake.
+async fn refold(
+    set: &ServedSet,
+    histories: &BTreeMap<String, History>,
+    served: &Recorded,
+    known: &[Instant],
+    cuts: Option<&[Arc<Cut>]>,
+) -> Result<Vec<RecordBatch>> {
+    with_derived(set, &served.rows, refold_views(set, histories, served, known, cuts)?).await
+}
+
+/// The features of views with what is derived from them and from the rest of the recorded vectors.
+async fn with_derived(set: &ServedSet, rows: &RecordBatch, mut views: Vec<RecordBatch>) -> Result<Vec<RecordBatch>> {
+    if set.derived.is_empty() {
+        return Ok(views);
+    }
+    let features = set.feature_columns();
+    let mut fields: Vec<FieldRef> = Vec::new();
+    let mut columns: Vec<ArrayRef> = Vec::new();
+    for (field, column) in rows.schema().fields().iter().zip(rows.columns()) {
+        if !features.contains(field.name()) {
+            fields.push(field.clone());
+            columns.push(column.clone());
+        }
+    }
+    for (view, batch) in set.views.iter().zip(&views) {
+        for (field, column) in batch.schema().fields().iter().zip(batch.columns()) {
+            let name = format!("{}__{}", view.view().name, field.name());
+            fields.push(Arc::new(field.as_ref().clone().with_name(name).with_nullable(true)));
+            columns.push(column.clone());
+        }
+    }
+    let vector = RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?;
+    let derived = set.derived.apply(&vector).await?;
+    views.push(RecordBatch::try_new(Arc::new(Schema::new(set.derived.fields().to_vec())), derived.columns)?);
+    Ok(views)
+}
+
 /// One batch per view: the features refolded from the lake.
-fn refold(
+fn refold_views(
     set: &ServedSet,
     histories: &BTreeMap<String, History>,
     served: &Recorded,
@@ -280,9 +370,14 @@ fn refold(
     Ok(refolded)
 }
 
-/// One batch per view: the features as recorded, under the view's own names.
+/// One batch per view, the features as recorded under the view's own names, and one of what is derived.
 fn feature_columns(set: &ServedSet, rows: &RecordBatch) -> Result<Vec<RecordBatch>> {
-    set.views.iter().map(|view| view_columns(view, rows)).collect()
+    let mut columns: Vec<RecordBatch> = set.views.iter().map(|view| view_columns(view, rows)).collect::<Result<_>>()?;
+    if !set.derived.is_empty() {
+        let names: Vec<String> = set.derived.fields().iter().map(|field| field.name().clone()).collect();
+        columns.push(project(rows, &names)?);
+    }
+    Ok(columns)
 }
 
 fn view_columns(view: &ViewPlan, rows: &RecordBatch) -> Result<RecordBatch> {
@@ -313,7 +408,7 @@ fn count_differences(
 }
 
 /// Compares recorded vectors with today's training rows, and says why those differ that do.
-fn parity(
+async fn parity(
     set: &ServedSet,
     histories: &BTreeMap<String, History>,
     served: &Recorded,
@@ -346,14 +441,14 @@ fn parity(
     let differs = any_difference(&recorded, &trained)?;
     report.parity_differing = differs.iter().filter(|differs| **differs).count() as u64;
     if report.parity_differing > 0 {
-        attribute(set, histories, served, &pairs.0, &trained, &differs, report)?;
+        attribute(set, histories, served, &pairs.0, &trained, &differs, report).await?;
     }
     Ok(())
 }
 
 /// Refolds what was served under the rule of training, one condition at a time: the first change that makes the values
 /// equal is the cause.
-fn attribute(
+async fn attribute(
     set: &ServedSet,
     histories: &BTreeMap<String, History>,
     served: &Recorded,
@@ -364,9 +459,9 @@ fn attribute(
 ) -> Result<()> {
     let lag = set.training_set.visibility_lag;
     let as_trained: Vec<Instant> = served.at.iter().map(|at| *at - lag).collect();
-    let without_cut = take_all(&refold(set, histories, served, &served.known, None)?, rows)?;
-    let with_lag = take_all(&refold(set, histories, served, &as_trained, Some(&served.cuts))?, rows)?;
-    let neither = take_all(&refold(set, histories, served, &as_trained, None)?, rows)?;
+    let without_cut = take_all(&refold(set, histories, served, &served.known, None).await?, rows)?;
+    let with_lag = take_all(&refold(set, histories, served, &as_trained, Some(&served.cuts)).await?, rows)?;
+    let neither = take_all(&refold(set, histories, served, &as_trained, None).await?, rows)?;
     let unlike = [
         ("fold_lag", any_difference(&without_cut, trained)?),
         ("visibility_lag", any_difference(&with_lag, trained)?),

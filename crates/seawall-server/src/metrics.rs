@@ -7,6 +7,7 @@ use std::sync::Mutex;
 use seawall_pipeline::Pipeline;
 use seawall_pipeline::dependency::breaker::State;
 use seawall_pipeline::recovery::retention::LogStatus;
+use seawall_pipeline::vector_log::ANSWER_TIMES_US;
 
 /// Counts of requests since the start.
 #[derive(Debug, Default)]
@@ -80,6 +81,7 @@ impl Metrics {
         line(&mut out, "seawall_table_writer_rows", &[], progress.waiting_rows);
         freshness(&mut out, pipeline);
         dependencies(&mut out, pipeline);
+        services(&mut out, pipeline);
         out
     }
 }
@@ -107,6 +109,42 @@ fn freshness(out: &mut String, pipeline: &Pipeline) {
     header(out, "seawall_degraded", "gauge", "1 while answers from them lag more than they should.");
     for (stage, fresh) in &stages {
         line(out, "seawall_degraded", &[("stage", stage)], u64::from(fresh.degraded));
+    }
+}
+
+/// How fast feature services answered, and what became of their vectors.
+fn services(out: &mut String, pipeline: &Pipeline) {
+    let all = pipeline.service_counts();
+    let all: Vec<_> = all.into_iter().map(|(id, counts)| (id.to_string(), counts)).collect();
+    let name = "seawall_feature_service_answer_microseconds";
+    header(out, name, "histogram", "Time from a request to its answer.");
+    for (id, counts) in &all {
+        let mut within = 0;
+        let bounds = ANSWER_TIMES_US.iter().map(|bound| bound.to_string()).chain(["+Inf".to_owned()]);
+        for (bound, count) in bounds.zip(&counts.times) {
+            within += count;
+            line(out, &format!("{name}_bucket"), &[("service", id), ("le", &bound)], within);
+        }
+        line(out, &format!("{name}_sum"), &[("service", id)], counts.time_us);
+        line(out, &format!("{name}_count"), &[("service", id)], within);
+    }
+    let name = "seawall_feature_service_over_budget_total";
+    header(out, name, "counter", "Answers that took longer than the service's budget.");
+    for (id, counts) in &all {
+        line(out, name, &[("service", id)], counts.over_budget);
+    }
+    let name = "seawall_feature_service_vectors_total";
+    header(out, name, "counter", "Vectors by what became of them; shed and failed ones should have been recorded.");
+    for (id, counts) in &all {
+        let outcomes = [
+            ("recorded", counts.recorded),
+            ("left_out", counts.left_out),
+            ("shed", counts.shed),
+            ("failed", counts.failed),
+        ];
+        for (outcome, count) in outcomes {
+            line(out, name, &[("service", id), ("outcome", outcome)], count);
+        }
     }
 }
 

@@ -15,7 +15,7 @@ use seawall_base::declare::FeatureView;
 use seawall_base::error::Result;
 use seawall_base::{Clock, Dataset, Engine, Error, OsRng, Partition, Permit, Rng, SystemClock};
 use seawall_catalog::policy::{Action, Principal, Role};
-use seawall_catalog::project::{self, LoadOptions, Loaded};
+use seawall_catalog::project::{self, LoadOptions, Loaded, Project};
 use seawall_catalog::revision::{expect_compatible, expect_permitted};
 use seawall_catalog::{AccessLine, ActiveProject, Applied, Catalog, LineageEdge};
 use seawall_kernel::contract::{self, Contract};
@@ -115,10 +115,10 @@ impl Installation {
         let permit = self.permit(Action::ApplyProject, &loaded.project.name).await?;
         let base = self.catalog.active_revision().await?;
         self.refuse_breaking_changes(loaded).await?;
-        let views = self.views_after(loaded).await?;
-        let edges = self.edges(loaded, &views).await?;
-        let policies = crate::governance::compiled(&loaded.project, &views, &edges)?;
-        expect_permitted(&loaded.project, &views, &edges)?;
+        let After { project, views } = self.after(loaded).await?;
+        let edges = self.edges(loaded, &project, &views).await?;
+        let policies = crate::governance::compiled(&project, &views, &edges)?;
+        expect_permitted(&project, &views, &edges)?;
         let applied = self.catalog.apply(&permit, &loaded.project, base, &edges).await?;
         self.catalog.install_policies(policies);
         Ok(applied)
@@ -126,9 +126,14 @@ impl Installation {
 
     /// Who gains and who loses access when the declarations become active.
     pub async fn access_lines(&self, loaded: &Loaded) -> Result<Vec<AccessLine>> {
-        let views = self.views_after(loaded).await?;
-        let edges = self.edges(loaded, &views).await?;
-        crate::governance::access_lines(&self.catalog, &loaded.project, &views, &edges).await
+        let After { project, views } = self.after(loaded).await?;
+        let edges = self.edges(loaded, &project, &views).await?;
+        crate::governance::access_lines(&self.catalog, &project, &views, &edges).await
+    }
+
+    async fn edges(&self, loaded: &Loaded, project: &Project, views: &[FeatureView]) -> Result<Vec<LineageEdge>> {
+        let engine: Arc<dyn Engine> = self.engine.clone();
+        crate::lineage::edges(project, &loaded.datasets, views, &self.settings.project, &engine).await
     }
 
     /// Makes an earlier revision active again.
@@ -144,15 +149,10 @@ impl Installation {
 
     /// What [`Installation::apply`] would do, with whom it reaches.
     pub async fn plan(&self, loaded: &Loaded) -> Result<Vec<seawall_catalog::Change>> {
-        let views = self.views_after(loaded).await?;
-        let edges = self.edges(loaded, &views).await?;
-        expect_permitted(&loaded.project, &views, &edges)?;
+        let After { project, views } = self.after(loaded).await?;
+        let edges = self.edges(loaded, &project, &views).await?;
+        expect_permitted(&project, &views, &edges)?;
         self.catalog.plan(&loaded.project, &edges).await
-    }
-
-    async fn edges(&self, loaded: &Loaded, views: &[FeatureView]) -> Result<Vec<LineageEdge>> {
-        let engine: Arc<dyn Engine> = self.engine.clone();
-        crate::lineage::edges(loaded, views, &self.settings.project, &engine).await
     }
 
     /// Refuses contracts that break with what is applied: producers, readers or the tables could not follow.
@@ -163,19 +163,28 @@ impl Installation {
         }
     }
 
-    /// Feature views as they will be numbered, with the earlier versions that training sets are bound to.
-    async fn views_after(&self, loaded: &Loaded) -> Result<Vec<FeatureView>> {
+    /// The project as it will be numbered, with the earlier versions that something is bound to.
+    async fn after(&self, loaded: &Loaded) -> Result<After> {
         let changes = self.catalog.plan(&loaded.project, &[]).await?;
+        let numbered = |kind: &str, name: &str| {
+            let change = changes.iter().find(|change| change.kind == kind && change.name == name);
+            change.and_then(|change| change.version.as_deref()).and_then(|version| version.parse().ok())
+        };
         let mut views = Vec::new();
         for view in &loaded.project.feature_views {
-            let change = changes.iter().find(|change| change.kind == "feature_view" && change.name == view.name);
-            let numbered = change.and_then(|change| change.version.as_deref()).and_then(|version| version.parse().ok());
-            let version: u32 = numbered.unwrap_or(view.version);
+            let version: u32 = numbered("feature_view", &view.name).unwrap_or(view.version);
             views
                 .extend(self.catalog.view_versions(&view.name).await?.into_iter().filter(|old| old.version != version));
             views.push(FeatureView { version, ..view.clone() });
         }
-        Ok(views)
+        let mut project = loaded.project.clone();
+        for service in &mut project.feature_services {
+            service.version = numbered("feature_service", &service.name).unwrap_or(service.version);
+        }
+        let services = project.services_with(self.catalog.service_versions().await?);
+        project.bind_training_sets(&services)?;
+        project.feature_services = services;
+        Ok(After { project, views })
     }
 
     /// Starts the pipeline on the applied project, and waits until it answers from everything that was acknowledged
@@ -219,6 +228,15 @@ impl Installation {
             folder: self.settings.project.clone(),
         })
     }
+}
+
+/// What a project will be once it is applied.
+struct After {
+    /// Its services with those of earlier versions that something is bound to; its training sets with what their services
+    /// bring.
+    project: Project,
+    /// Its views, with every earlier version.
+    views: Vec<FeatureView>,
 }
 
 /// Refuses to make a new catalog for data that an old one described: it would know nothing of what is there.
@@ -269,6 +287,7 @@ pub fn declared(active: &ActiveProject, folder: &Path) -> Result<Declared> {
         contracts: active.project.contracts.clone(),
         sources: active.project.sources.clone(),
         views: active.views.clone(),
+        services: active.services.clone(),
         training_sets: active.project.training_sets.clone(),
         models: active.project.models.clone(),
         monitors: active.project.monitors.clone(),

@@ -1,6 +1,6 @@
 //! Policies of a project: what they speak about, compiled, put in force, and what a change of them means.
 
-use seawall_base::declare::{Aggregation, FeatureView, TrainingSet};
+use seawall_base::declare::{Aggregation, DerivedFeature, FeatureRef, FeatureService, FeatureView, TrainingSet};
 use seawall_base::error::Result;
 use seawall_base::{Dataset, Error, TableName};
 use seawall_catalog::lineage::{LineageEdge, via};
@@ -49,7 +49,12 @@ pub async fn install(catalog: &Catalog) -> Result<()> {
 /// The policies of an applied project, compiled.
 pub async fn of_active(catalog: &Catalog, active: &ActiveProject) -> Result<PolicySet> {
     let edges = catalog.lineage_of(active.revision).await?;
-    compiled(&active.project, &active.views, &edges)
+    compiled(&in_force(active), &active.views, &edges)
+}
+
+/// The active project with every version of its services that is served, whose tables policies speak about.
+fn in_force(active: &ActiveProject) -> Project {
+    Project { feature_services: active.services.clone(), ..active.project.clone() }
 }
 
 /// Who gains and who loses access when `project` takes the place of what is active: roles and everybody with a token.
@@ -87,6 +92,9 @@ fn shape(project: &Project, views: &[FeatureView], edges: &[LineageEdge]) -> Sha
         }
     }
     let datasets: Vec<TableShape> = tables.iter().filter(|table| table.kind == TableKind::Dataset).cloned().collect();
+    for service in &project.feature_services {
+        tables.extend(service_table(service, &datasets, views));
+    }
     for set in &project.training_sets {
         let Some(spine) = datasets.iter().find(|table| table.dataset == set.rows.from) else { continue };
         let columns = vector_columns(set, spine, &datasets, views);
@@ -177,10 +185,63 @@ fn vector_columns(
             None => computed(name.clone(), spine, sql),
         });
     }
-    for reference in &set.features {
+    columns.extend(feature_columns(&set.features, datasets, views));
+    columns.extend(derived_columns(&set.derived, &columns));
+    columns
+}
+
+/// The vectors that a feature service records, as a table of the dataset that its first view reads.
+fn service_table(service: &FeatureService, datasets: &[TableShape], views: &[FeatureView]) -> Option<TableShape> {
+    let from_of = |reference: &FeatureRef| {
+        let view = views.iter().find(|view| view.id() == reference.view)?;
+        Some((view, datasets.iter().find(|table| table.dataset == view.from)?))
+    };
+    let (_, first) = service.features.first().and_then(from_of)?;
+    let mut columns: Vec<ColumnShape> = Vec::new();
+    for reference in &service.features {
+        let Some((view, from)) = from_of(reference) else { continue };
+        for (of_view, column) in view.entity.iter().zip(&reference.entity) {
+            if !columns.iter().any(|known| known.name == *column) {
+                columns.extend(same_values(column.clone(), from, of_view));
+            }
+        }
+    }
+    columns.extend(feature_columns(&service.features, datasets, views));
+    columns.extend(derived_columns(&service.derived, &columns));
+    Some(TableShape {
+        name: TableName::served_by(&service.id()).ok()?.as_str().to_owned(),
+        dataset: first.dataset.clone(),
+        kind: TableKind::Served,
+        owner: first.owner.clone(),
+        classification: first.classification.clone(),
+        columns,
+    })
+}
+
+/// What is derived of a confidential column is as confidential.
+fn derived_columns(derived: &[DerivedFeature], columns: &[ColumnShape]) -> Vec<ColumnShape> {
+    let mut made: Vec<ColumnShape> = Vec::new();
+    let mut waiting: Vec<&DerivedFeature> = derived.iter().collect();
+    // One that reads another comes after it; those in a circle were refused.
+    while let Some(place) =
+        waiting.iter().position(|one| !one.reads.iter().any(|read| waiting.iter().any(|other| other.name == *read)))
+    {
+        let one = waiting.remove(place);
+        let read: Vec<ColumnShape> =
+            columns.iter().chain(&made).filter(|column| one.reads.contains(&column.name)).cloned().collect();
+        let column = reasons_column(&one.name, &read);
+        made.extend(Some(column).filter(|column| !column.derived_from.is_empty()));
+    }
+    made
+}
+
+/// Features whose values stand in some dataset as they are.
+fn feature_columns(references: &[FeatureRef], datasets: &[TableShape], views: &[FeatureView]) -> Vec<ColumnShape> {
+    let mut columns = Vec::new();
+    for reference in references {
         let Some(view) = views.iter().find(|view| view.id() == reference.view) else { continue };
         let Some(from) = datasets.iter().find(|table| table.dataset == view.from) else { continue };
-        for feature in &view.features {
+        for feature in view.features.iter().filter(|feature| reference.takes(&feature.name)) {
             let keeps = match &feature.aggregation {
                 Aggregation::Latest { column }
                 | Aggregation::First { column }

@@ -5,54 +5,90 @@ use std::sync::Arc;
 
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use seawall_base::declare::{Connector, Correction, FeatureView, LabelValue, Model, Source, TrainingSet};
+use seawall_base::declare::{
+    Connector, Correction, FeatureRef, FeatureService, FeatureView, LabelValue, Model, Source, TrainingSet,
+};
 use seawall_base::error::Result;
 use seawall_base::{ColumnEdge, Computed, Dataset, Engine};
 use seawall_catalog::lineage::{LineageEdge, ROWS, SCORE, via};
-use seawall_catalog::project::Loaded;
+use seawall_catalog::project::Project;
 use seawall_kernel::feature::ViewPlan;
+use seawall_pipeline::revision::{Declared, Revision};
 use seawall_pipeline::source::files;
 use seawall_pipeline::transform::{self, Compiled};
 
 /// Rows read of a file to learn its columns.
 const SAMPLE_ROWS: usize = 16;
 
-/// Every edge of the project: source column, dataset column, feature, training-set column, model.
+/// Every edge of the project: source column, dataset column, feature, service column, training-set column, model. Its
+/// training sets are bound to their services.
 pub async fn edges(
-    loaded: &Loaded,
+    project: &Project,
+    datasets: &[Dataset],
     views: &[FeatureView],
     folder: &Path,
     engine: &Arc<dyn Engine>,
 ) -> Result<Vec<LineageEdge>> {
-    let planned = transform::plan(&loaded.project, views, folder, engine).await?;
-    let engine = engine.as_ref();
+    let planned = transform::plan(project, views, folder, engine).await?;
     let mut edges: Vec<LineageEdge> = planned.iter().flat_map(|transform| of_transform(transform)).collect();
-    for source in &loaded.project.sources {
-        let Some(dataset) = loaded.datasets.iter().find(|dataset| dataset.name == source.dataset) else { continue };
+    for source in &project.sources {
+        let Some(dataset) = datasets.iter().find(|dataset| dataset.name == source.dataset) else { continue };
         let mut of_rows = Vec::new();
-        of_source(source, dataset, folder, engine, &mut of_rows).await?;
-        for correction in loaded.project.corrections_of(&source.name) {
+        of_source(source, dataset, folder, engine.as_ref(), &mut of_rows).await?;
+        for correction in project.corrections_of(&source.name) {
             edges.extend(of_correction(correction, dataset, &of_rows));
         }
         edges.append(&mut of_rows);
     }
     for view in views {
-        if let Some(dataset) = loaded.datasets.iter().find(|dataset| dataset.name == view.from) {
-            let computed = Computed::compile(engine, dataset, &[view]).await?;
+        if let Some(dataset) = datasets.iter().find(|dataset| dataset.name == view.from) {
+            let computed = Computed::compile(engine.as_ref(), dataset, &[view]).await?;
             ViewPlan::compile(view, &computed.extended(dataset))?;
         }
         of_view(view, &mut edges);
     }
-    for training_set in &loaded.project.training_sets {
-        of_training_set(training_set, views, &loaded.datasets, engine, &mut edges).await?;
+    check_vectors(project, views, engine).await?;
+    for service in &project.feature_services {
+        of_service(service, views, &mut edges);
     }
-    for model in &loaded.project.models {
-        let set = loaded.project.training_sets.iter().find(|set| set.name == model.training_set);
+    for training_set in &project.training_sets {
+        of_training_set(training_set, views, datasets, engine.as_ref(), &mut edges).await?;
+    }
+    for model in &project.models {
+        let set = project.training_sets.iter().find(|set| set.name == model.training_set);
         edges.extend(set.into_iter().flat_map(|set| of_model(model, set, views)));
     }
     edges.sort();
     edges.dedup();
     Ok(edges)
+}
+
+/// Compiles every service, and every training set with a service or with something derived: what one takes and the other
+/// gives is known when both have their versions, and the types of expressions only to the engine.
+async fn check_vectors(project: &Project, views: &[FeatureView], engine: &Arc<dyn Engine>) -> Result<()> {
+    let is_of_vectors = |set: &&TrainingSet| set.service.is_some() || !set.derived.is_empty();
+    let training_sets: Vec<TrainingSet> = project.training_sets.iter().filter(is_of_vectors).cloned().collect();
+    if training_sets.is_empty() && project.feature_services.is_empty() {
+        return Ok(());
+    }
+    let declared = Declared {
+        revision: project.revision_hash(),
+        contracts: project.contracts.clone(),
+        sources: Vec::new(),
+        views: views.to_vec(),
+        services: project.feature_services.clone(),
+        training_sets,
+        models: Vec::new(),
+        monitors: Vec::new(),
+        corrections: Vec::new(),
+        queries: Vec::new(),
+        transforms: Vec::new(),
+        owners: Default::default(),
+        log_retention: None,
+        tables: Default::default(),
+        folder: Default::default(),
+    };
+    Revision::compile(&declared, engine).await.map(|_| ())
 }
 
 fn edge(from: (&str, &str), to: (&str, &str), via: &str) -> LineageEdge {
@@ -126,9 +162,8 @@ fn of_correction(correction: &Correction, dataset: &Dataset, of_source: &[Lineag
 /// A model's score is made of its inputs and of the label that it learned.
 fn of_model(model: &Model, set: &TrainingSet, views: &[FeatureView]) -> Vec<LineageEdge> {
     let mut columns: Vec<String> = set.context.iter().map(|(name, _)| name.clone()).collect();
-    for view in set.features.iter().filter_map(|bound| views.iter().find(|view| view.id() == bound.view)) {
-        columns.extend(view.features.iter().map(|feature| format!("{}__{}", view.name, feature.name)));
-    }
+    columns.extend(taken(&set.features, views).map(|(_, _, column)| column));
+    columns.extend(set.derived.iter().map(|derived| derived.name.clone()));
     columns.retain(|column| model.inputs.is_empty() || model.inputs.contains(column));
     columns.extend(set.label.iter().map(|_| "label".to_owned()));
     columns.iter().map(|column| edge((&set.name, column), (&model.name, SCORE), via::MODEL)).collect()
@@ -157,6 +192,32 @@ fn of_view(view: &FeatureView, edges: &mut Vec<LineageEdge>) {
     }
 }
 
+/// The features that references take: view, feature, and the column of the vector.
+fn taken<'a>(
+    references: &'a [FeatureRef],
+    views: &'a [FeatureView],
+) -> impl Iterator<Item = (&'a FeatureView, &'a str, String)> {
+    references.iter().flat_map(move |reference| {
+        let view = views.iter().find(|view| view.id() == reference.view);
+        let features = view.into_iter().flat_map(|view| view.features.iter().map(move |feature| (view, feature)));
+        features
+            .filter(|(_, feature)| reference.takes(&feature.name))
+            .map(|(view, feature)| (view, feature.name.as_str(), format!("{}__{}", view.name, feature.name)))
+    })
+}
+
+fn of_service(service: &FeatureService, views: &[FeatureView], edges: &mut Vec<LineageEdge>) {
+    let id = service.id().to_string();
+    for (view, feature, column) in taken(&service.features, views) {
+        edges.push(edge((&view.id().to_string(), feature), (&id, &column), via::FEATURE_SERVICE));
+    }
+    for derived in &service.derived {
+        for read in &derived.reads {
+            edges.push(edge((&id, read), (&id, &derived.name), via::DERIVED));
+        }
+    }
+}
+
 async fn of_training_set(
     set: &TrainingSet,
     views: &[FeatureView],
@@ -165,13 +226,13 @@ async fn of_training_set(
     edges: &mut Vec<LineageEdge>,
 ) -> Result<()> {
     edges.push(edge((&set.rows.from, &set.rows.at), (&set.name, "_at"), via::DECISION_TIME));
-    for reference in &set.features {
-        let Some(view) = views.iter().find(|view| view.id() == reference.view) else { continue };
-        for feature in &view.features {
-            let column = format!("{}__{}", view.name, feature.name);
-            edges.push(edge((&view.id().to_string(), &feature.name), (&set.name, &column), via::TRAINING_SET));
+    for (view, feature, column) in taken(&set.features, views) {
+        edges.push(edge((&view.id().to_string(), feature), (&set.name, &column), via::TRAINING_SET));
+        if let Some(service) = &set.service {
+            edges.push(edge((&service.to_string(), &column), (&set.name, &column), via::TRAINING_SET));
         }
     }
+    of_derived(set, edges);
     if let Some(label) = &set.label {
         let column = match &label.value {
             LabelValue::Column(column) => column.as_str(),
@@ -191,6 +252,25 @@ async fn of_training_set(
         }
     }
     Ok(())
+}
+
+/// What is derived of other columns of the vector, and of columns of the rows that a service takes as they are.
+fn of_derived(set: &TrainingSet, edges: &mut Vec<LineageEdge>) {
+    let entities = set.features.iter().flat_map(|reference| &reference.entity);
+    let told: Vec<&String> = entities.chain(set.request.iter().map(|value| &value.name)).collect();
+    for derived in &set.derived {
+        let to = (set.name.as_str(), derived.name.as_str());
+        for read in &derived.reads {
+            let is_of_rows = told.contains(&read) && !set.context.iter().any(|(name, _)| name == read);
+            edges.push(match is_of_rows {
+                true => edge((&set.rows.from, read), to, via::CONTEXT),
+                false => edge((&set.name, read), to, via::DERIVED),
+            });
+        }
+        if let Some(service) = &set.service {
+            edges.push(edge((&service.to_string(), &derived.name), to, via::TRAINING_SET));
+        }
+    }
 }
 
 /// The first rows of a file, for `init --from`.

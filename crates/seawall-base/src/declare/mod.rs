@@ -2,6 +2,7 @@
 //!
 //! Parsing, spans and diagnostics are `seawall_catalog::project`'s; compiling is the kernel's. Unknown keys are errors.
 
+mod feature_service;
 mod feature_view;
 mod model;
 mod monitor;
@@ -10,6 +11,7 @@ mod tables;
 mod training_set;
 mod transform;
 
+pub use feature_service::{DerivedFeature, FeatureService, LogShare, RequestValue, ValueType};
 pub use feature_view::{Aggregation, Expression, Feature, FeatureView, Measure, Part, WindowEdge};
 pub use model::{
     Boosting, Bounds, Calibration, CommandTrainer, MetricName, MissingAction, Model, OnMissing, ReadyWhen, Retrain,

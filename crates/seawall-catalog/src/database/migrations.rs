@@ -5,7 +5,7 @@ use seawall_base::{Error, Instant, Result};
 use super::{Connection, DuringResult, Fields, execute_all};
 
 /// Every migration, in order; the schema version is the number of those that ran.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8];
 
 /// Everything the first release keeps.
 ///
@@ -329,6 +329,27 @@ CREATE TABLE transform_run (
     UNIQUE (transform, started_at, outcome)
 );
 CREATE INDEX transform_run_newest ON transform_run (transform, seq);
+";
+
+/// Versions of feature services, kept like those of feature views.
+const V8: &str = "
+CREATE TABLE service_version (
+    name TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    definition_hash TEXT NOT NULL,
+    definition TEXT NOT NULL,
+    revision TEXT NOT NULL REFERENCES revision (hash),
+    created_at BIGINT NOT NULL,
+    PRIMARY KEY (name, version),
+    UNIQUE (name, definition_hash)
+);
+CREATE TABLE revision_service (
+    revision TEXT NOT NULL REFERENCES revision (hash),
+    name TEXT NOT NULL,
+    version BIGINT NOT NULL,
+    PRIMARY KEY (revision, name),
+    FOREIGN KEY (name, version) REFERENCES service_version (name, version)
+);
 ";
 
 /// Fails unless the schema is the one that this Seawall works with.

@@ -1,6 +1,6 @@
 //! Column lineage: which columns every column is made of, as of the active revision.
 //!
-//! An object is a source, dataset, feature view (`card@1`), training set or model. The column `*` stands for the rows of
+//! An object is a source, dataset, feature view (`card@1`), feature service (`fraud@1`), training set or model. The column `*` stands for the rows of
 //! an object as such: `count: "*"` depends on it. A walk from a column follows that column; a walk from `*` or from the
 //! whole object follows every column of the object.
 
@@ -32,7 +32,11 @@ pub mod via {
     pub const CORRECTION: &str = "correction ";
     /// A feature of a dataset's columns.
     pub const FEATURE: &str = "feature";
-    /// A training set's column of a feature.
+    /// A feature service's column of a feature.
+    pub const FEATURE_SERVICE: &str = "feature service";
+    /// A derived feature of other columns of the same vector.
+    pub const DERIVED: &str = "derived";
+    /// A training set's column of a feature, or of a feature service's column.
     pub const TRAINING_SET: &str = "training set";
     /// A training set's label of a dataset's columns.
     pub const LABEL: &str = "label";

@@ -1,7 +1,9 @@
 //! A project as data: everything that a revision is made of.
 
-use seawall_base::declare::{Correction, FeatureView, Model, Monitor, Source, TableSettings, TrainingSet, View};
-use seawall_base::{Hash, Span};
+use seawall_base::declare::{
+    Correction, FeatureService, FeatureView, Model, Monitor, Source, TableSettings, TrainingSet, View,
+};
+use seawall_base::{Hash, Result, Span};
 use seawall_kernel::contract::Contract;
 use serde::{Deserialize, Serialize};
 
@@ -18,10 +20,13 @@ pub struct Project {
     pub feature_views: Vec<FeatureView>,
     /// Training sets, ordered by name.
     pub training_sets: Vec<TrainingSet>,
-    /// Models, ordered by name.
+    /// Feature services, ordered by name. Their version is 1 until `apply` gives the real one.
     ///
     /// Like every list below but the last it came later than the first release: it is left out of the JSON when empty,
     /// so that projects without it keep their hash, and is empty when a stored project does not have it.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub feature_services: Vec<FeatureService>,
+    /// Models, ordered by name.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub models: Vec<Model>,
     /// Monitors, ordered by name.
@@ -81,6 +86,31 @@ impl Project {
     /// The corrections of a source, in the order in which they are applied.
     pub fn corrections_of<'a>(&'a self, source: &'a str) -> impl Iterator<Item = &'a Correction> {
         self.corrections.iter().filter(move |correction| correction.source == source)
+    }
+
+    /// The declared services, and those of `known` that a training set is bound to, ordered by name and version. How fast
+    /// a service must be, and what is recorded of it, is what is declared now, whatever the version.
+    pub fn services_with(&self, known: Vec<FeatureService>) -> Vec<FeatureService> {
+        let is_declared = |service: &FeatureService| self.feature_services.iter().any(|one| one.id() == service.id());
+        let is_bound =
+            |service: &FeatureService| self.training_sets.iter().any(|set| set.service == Some(service.id()));
+        let mut services = self.feature_services.clone();
+        for old in known.into_iter().filter(|service| is_bound(service) && !is_declared(service)) {
+            services.push(match self.feature_services.iter().find(|declared| declared.name == old.name) {
+                Some(declared) => FeatureService { budget: declared.budget, log: declared.log, ..old },
+                None => old,
+            });
+        }
+        services.sort_by_key(FeatureService::id);
+        services
+    }
+
+    /// Fills in what training sets take from their services. The revision is the hash of what was declared, without it.
+    pub fn bind_training_sets(&mut self, services: &[FeatureService]) -> Result<()> {
+        for set in &mut self.training_sets {
+            *set = set.bound(services)?;
+        }
+        Ok(())
     }
 
     /// The content hash that names the revision.

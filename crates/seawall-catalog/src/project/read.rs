@@ -6,8 +6,8 @@
 use std::str::FromStr;
 
 use seawall_base::declare::{
-    Aggregation, Available, Connector, Feature, FeatureRef, FeatureView, FileFormat, Files, Known, Label, LabelValue,
-    Measure, OwnRow, Part, ReferenceFile, Simulator, Source, Spine, TableSettings, TrainingSet, WindowEdge,
+    Aggregation, Available, Connector, Feature, FeatureView, FileFormat, Files, Known, Label, LabelValue, Measure,
+    OwnRow, Part, ReferenceFile, Simulator, Source, Spine, TableSettings, TrainingSet, WindowEdge,
 };
 use seawall_base::{Span, VersionedName};
 
@@ -15,6 +15,7 @@ use super::shape::LIFETIME;
 use super::yaml::{Node, ScalarKind};
 
 pub(crate) mod model;
+pub(crate) mod service;
 pub(crate) mod watch;
 
 /// Stands for rows where a column may stand.
@@ -206,10 +207,9 @@ fn expression(node: &Node) -> Option<String> {
     node.text().map(|text| text.trim().to_owned())
 }
 
-/// `kind: training_set`. The entity columns of a plain reference stay empty until the view is known.
+/// `kind: training_set`. Its features are known when the views are, and what is derived with them.
 pub(crate) fn training_set(node: &Node) -> Option<TrainingSet> {
     let rows = node.get("rows")?;
-    let features = node.get("features")?.items();
     let context = match node.get("context") {
         None => Vec::new(),
         Some(context) => {
@@ -220,8 +220,11 @@ pub(crate) fn training_set(node: &Node) -> Option<TrainingSet> {
         name: text(node.get("name")?)?,
         rows: Spine { from: text(rows.get("from")?)?, at: text(rows.get("at")?)?, own_row: OwnRow::Exclude },
         label: given(node.get("label"), label)?,
-        features: features.iter().map(feature_reference).collect::<Option<_>>()?,
+        service: given(node.get("service"), |id| VersionedName::from_str(id.text()?).ok())?,
+        features: Vec::new(),
         context,
+        request: Vec::new(),
+        derived: Vec::new(),
         visibility_lag: given(node.get("visibility_lag"), span)?.unwrap_or(Span::ZERO),
         known: given(node.get("known"), known)?.unwrap_or_default(),
         contract: node.get("contract").map(Node::to_json),
@@ -242,11 +245,6 @@ fn label(node: &Node) -> Option<Label> {
         None => LabelValue::Present { final_after: span(node.get("final_after")?)? },
     };
     Some(Label { from: text(node.get("from")?)?, join: texts(node.get("join")?)?, value })
-}
-
-fn feature_reference(node: &Node) -> Option<FeatureRef> {
-    let view = VersionedName::from_str(view_of(node)?.text()?).ok()?;
-    Some(FeatureRef { view, entity: Vec::new() })
 }
 
 /// The node that names the view in a reference to it, plain or mapped.

@@ -19,6 +19,7 @@ use super::words::{listed, suggest};
 use super::yaml::Node;
 
 mod cycles;
+mod feature_service;
 mod features;
 mod keep;
 mod model;
@@ -46,6 +47,7 @@ impl<'a> Resolver<'a> {
             contracts: self.contracts.sound(),
             sources: Vec::new(),
             feature_views: Vec::new(),
+            feature_services: Vec::new(),
             training_sets: Vec::new(),
             models: Vec::new(),
             monitors: Vec::new(),
@@ -62,6 +64,7 @@ impl<'a> Resolver<'a> {
                 "project" => project.tables = self.table_settings(declaration),
                 "source" => project.sources.extend(self.source(declaration)),
                 "feature_view" => project.feature_views.extend(self.feature_view(declaration)),
+                "feature_service" => project.feature_services.extend(self.feature_service(declaration)),
                 "training_set" => project.training_sets.extend(self.training_set(declaration)),
                 "model" => project.models.extend(self.model(declaration)),
                 "monitor" => project.monitors.extend(self.monitor(declaration)),
@@ -73,6 +76,7 @@ impl<'a> Resolver<'a> {
         self.cycles();
         project.sources.sort_by(|a, b| a.name.cmp(&b.name));
         project.feature_views.sort_by(|a, b| a.name.cmp(&b.name));
+        project.feature_services.sort_by(|a, b| a.name.cmp(&b.name));
         project.training_sets.sort_by(|a, b| a.name.cmp(&b.name));
         project.models.sort_by(|a, b| a.name.cmp(&b.name));
         project.monitors.sort_by(|a, b| a.name.cmp(&b.name));

@@ -43,6 +43,8 @@ pub(crate) enum Shape {
     Window,
     /// A size in bytes such as `2GiB`: see [`bytes`](super::words::bytes).
     Size,
+    /// `all`, `none`, or a percentage: see [`share`](super::words::share).
+    Share,
     /// `true` or `false`.
     Bool,
     /// Exactly this boolean.
@@ -196,6 +198,7 @@ impl Shape {
             Shape::Span(_) => "a length of time such as 24h".to_owned(),
             Shape::Window => "a length of time such as 24h, or lifetime".to_owned(),
             Shape::Size => "a size such as 2GiB".to_owned(),
+            Shape::Share => "all, none, or a percentage such as 1%".to_owned(),
             Shape::Bool => "true or false".to_owned(),
             Shape::OnlyBool(value) => value.to_string(),
             Shape::Integer { .. } => "a whole number".to_owned(),

@@ -17,6 +17,7 @@ pub(crate) static KINDS: &[(&str, &Record)] = &[
     ("project", &PROJECT),
     ("source", &SOURCE),
     ("feature_view", &FEATURE_VIEW),
+    ("feature_service", &FEATURE_SERVICE),
     ("training_set", &TRAINING_SET),
     ("model", &MODEL),
     ("monitor", &MONITOR),
@@ -285,11 +286,9 @@ static TRAINING_SET: Record = Record::new(
         required("name", Shape::Name, NAME_DOC),
         required("rows", Shape::Record(&ROWS), "The rows to decide on."),
         optional("label", Shape::Variants(&LABEL), "What is to be predicted."),
-        required(
-            "features",
-            Shape::List(&Shape::Either(&Shape::Versioned, &VIEW_REFERENCE)),
-            "The feature views, for example [card@1].",
-        ),
+        optional("features", VIEW_REFERENCES, "The feature views, for example [card@1]."),
+        optional("service", Shape::Versioned, "The feature service whose features these are, for example fraud@1."),
+        optional("derived", Shape::Map(Keys::Names, &Shape::Text), DERIVED_DOC),
         optional(
             "context",
             Shape::Map(Keys::Names, &Shape::Text),
@@ -311,7 +310,31 @@ static TRAINING_SET: Record = Record::new(
             "Rules that its rows keep before a version is published.",
         ),
     ],
+)
+.exactly_one(&["features", "service"]);
+
+static FEATURE_SERVICE: Record = Record::new(
+    "feature service",
+    "A named, versioned bundle of features of several views, asked for as one.",
+    &[
+        required("kind", Shape::Only("feature_service"), "The kind of this declaration."),
+        required("name", Shape::Name, NAME_DOC),
+        required("features", VIEW_REFERENCES, "The feature views, for example [card@1]."),
+        optional(
+            "request",
+            Shape::Map(Keys::Names, &Shape::Choice(&VALUE_TYPES)),
+            "What a request tells besides entities: name and type.",
+        ),
+        optional("derived", Shape::Map(Keys::Names, &Shape::Text), DERIVED_DOC),
+        optional("budget", POSITIVE_SPAN, "How long an answer may take, for example 10ms."),
+        optional("log", Shape::Share, "Which answers are recorded: all, none (the default), or a share such as 1%."),
+    ],
 );
+
+/// Types of what a request tells.
+const VALUE_TYPES: [&str; 6] = ["string", "integer", "double", "boolean", "timestamp", "date"];
+const DERIVED_DOC: &str = "Features computed from the others: name and SQL expression over VIEW__FEATURE, what the request or the context tells, and each other.";
+const VIEW_REFERENCES: Shape = Shape::List(&Shape::Either(&Shape::Versioned, &VIEW_REFERENCE));
 
 static ROWS: Record = Record::new(
     "rows section",
@@ -350,14 +373,15 @@ static COLUMN_LABEL: Record = Record::new(
 
 static VIEW_REFERENCE: Record = Record::new(
     "feature view reference",
-    "A feature view whose entity columns have other names in the rows.",
+    "A feature view of which not everything is taken, or whose entity columns have other names in the rows.",
     &[
         required("view", Shape::Versioned, "The feature view, for example weather@1."),
-        required(
+        optional(
             "entity",
             Shape::Map(Keys::Any, &Shape::Text),
-            "For each entity column of the view, a column of the rows.",
+            "For each entity column of the view, a column of the rows; of the same name when absent.",
         ),
+        optional("only", Shape::List(&Shape::Name), "The features that are taken, in this order; all when absent."),
     ],
 );
 

@@ -8,7 +8,7 @@ use proptest::prelude::*;
 use seawall_base::Span;
 use seawall_base::declare::{
     Aggregation, Available, Boosting, Bounds, Calibration, CommandTrainer, Connector, Correction, FileFormat, Known,
-    LabelValue, MetricName, MissingAction, Monitor, ReadyWhen, Trainer, Triggers, WindowEdge,
+    LabelValue, LogShare, MetricName, MissingAction, Monitor, ReadyWhen, Trainer, Triggers, ValueType, WindowEdge,
 };
 
 use super::*;
@@ -104,6 +104,20 @@ fn features_and_labels_are_read_as_declared() {
     let set = &loaded.project.training_sets[0];
     assert_eq!(set.features[0].entity, ["card_id"]);
     assert_eq!(set.visibility_lag, Span(5 * Span::SECOND.0));
+    let service = &loaded.project.feature_services[0];
+    assert_eq!(service.features[0].only, ["sum_24h", "n_1h"]);
+    assert_eq!((service.features[0].entity.as_slice(), service.log), (&["card_id".to_owned()][..], LogShare(10_000)));
+    let types: Vec<_> = service.request.iter().map(|value| (value.name.as_str(), value.of)).collect();
+    assert_eq!(types, [("amount", ValueType::Double), ("country", ValueType::String)]);
+    assert_eq!(service.derived[1].reads, ["card__n_1h", "share_of_day"]);
+    let watched = &loaded.project.training_sets[2];
+    assert_eq!(
+        (watched.service.as_ref().map(ToString::to_string), watched.features.len()),
+        (Some("fraud@1".into()), 0)
+    );
+    let bound = watched.bound(&loaded.project.feature_services).unwrap();
+    assert_eq!((&bound.features, &bound.derived), (&service.features, &service.derived));
+    assert_eq!(loaded.project.model("watched").unwrap().inputs, ["amount", "card__sum_24h", "is_new"]);
     let label = set.label.as_ref().unwrap();
     assert_eq!(label.value, LabelValue::Present { final_after: Span(45 * Span::DAY.0) });
     let kept: Vec<(&str, &str)> =
@@ -119,7 +133,7 @@ fn features_and_labels_are_read_as_declared() {
         ]
     );
     let known: Vec<Known> = loaded.project.training_sets.iter().map(|set| set.known).collect();
-    assert_eq!(known, [Known::InTime, Known::Ignore]);
+    assert_eq!(known, [Known::InTime, Known::Ignore, Known::InTime]);
 }
 
 #[test]

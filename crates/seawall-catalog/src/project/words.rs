@@ -132,3 +132,24 @@ const SIZE_DIGITS_MAX: usize = 7;
 
 /// [`bytes`] as a pattern.
 pub(crate) const SIZE_PATTERN: &str = "^[1-9][0-9]{0,6}(KiB|MiB|GiB|TiB)$";
+
+/// `all`, `none`, or a percentage, in millionths: four digits behind the point are told apart.
+pub(crate) fn share(text: &str) -> Option<u32> {
+    let percent = match text {
+        "all" => return Some(1_000_000),
+        "none" => return Some(0),
+        text => text.strip_suffix('%')?,
+    };
+    let (whole, part) = percent.split_once('.').unwrap_or((percent, "0"));
+    let reads = |digits: &str, most: usize| {
+        (1..=most).contains(&digits.len()) && digits.bytes().all(|byte| byte.is_ascii_digit())
+    };
+    if !reads(whole, 3) || !reads(part, 4) {
+        return None;
+    }
+    let millionths: u32 = format!("{whole}{part:0<4}").parse().ok()?;
+    (1..=1_000_000).contains(&millionths).then_some(millionths)
+}
+
+/// [`share`] as a pattern, but for its bounds.
+pub(crate) const SHARE_PATTERN: &str = r"^(all|none|[0-9]{1,3}(\.[0-9]{1,4})?%)$";

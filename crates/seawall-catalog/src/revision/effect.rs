@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use seawall_base::VersionedName;
-use seawall_base::declare::FeatureView;
+use seawall_base::declare::{FeatureService, FeatureView};
 use seawall_kernel::contract::{Contract, SchemaObject};
 use serde::{Deserialize, Serialize};
 
@@ -18,6 +18,9 @@ use crate::project::owner_of;
 pub struct Effect {
     /// Features, `VIEW@VERSION.FEATURE`.
     pub features: Vec<Affected>,
+    /// Feature services, `NAME@VERSION`.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub feature_services: Vec<Affected>,
     /// Training sets.
     pub training_sets: Vec<Affected>,
     /// Models.
@@ -36,7 +39,8 @@ pub struct Affected {
 impl Effect {
     /// Whether nothing is reached.
     pub fn is_empty(&self) -> bool {
-        self.features.is_empty() && self.training_sets.is_empty() && self.models.is_empty()
+        let Effect { features, feature_services, training_sets, models } = self;
+        [features, feature_services, training_sets, models].iter().all(|affected| affected.is_empty())
     }
 }
 
@@ -129,6 +133,12 @@ impl<'a> Reach<'a> {
         }
         match change.kind.as_str() {
             "feature_view" => self.of_view(change, &mut touched),
+            // How fast it must be, and what is recorded of it, is no part of its vectors.
+            "feature_service" if change.differences.iter().any(|one| one.path != "budget" && one.path != "log") => {
+                let same = |service: &&FeatureService| service.name == change.name;
+                let service = self.after.feature_services.iter().find(same);
+                touched.extend(service.map(|service| (service.id().to_string(), ROWS.to_owned())));
+            }
             "training_set" => of_training_set(&self.edges, change, &mut touched),
             _ => {}
         }
@@ -162,6 +172,12 @@ impl<'a> Reach<'a> {
                 let name = format!("{id}.{feature}");
                 effect.features.push(Affected { name, owner: self.owner_of_view(&id.name) });
             }
+        }
+        for service in found.feature_services {
+            let known = self.after.feature_services.iter().find(|one| one.id().to_string() == service);
+            let Some(known) = known.filter(|known| stays("feature_service", &known.name)) else { continue };
+            let owner = known.features.first().and_then(|reference| self.owner_of_view(&reference.view.name));
+            effect.feature_services.push(Affected { name: service, owner });
         }
         for name in found.training_sets.into_iter().filter(|name| stays("training_set", name)) {
             let set = self.after.training_sets.iter().find(|set| set.name == name);
@@ -200,6 +216,7 @@ pub fn reached(project: &Project, edges: &[LineageEdge], object: &str, column: O
 #[derive(Default)]
 struct Found {
     features: BTreeSet<(String, String)>,
+    feature_services: BTreeSet<String>,
     training_sets: BTreeSet<String>,
     models: BTreeSet<String>,
 }
@@ -209,6 +226,9 @@ impl Found {
         match edge.via.as_str() {
             via::FEATURE => {
                 self.features.insert((edge.to_object, edge.to_column));
+            }
+            via::FEATURE_SERVICE => {
+                self.feature_services.insert(edge.to_object);
             }
             via::TRAINING_SET | via::LABEL | via::CONTEXT | via::DECISION_TIME => {
                 self.training_sets.insert(edge.to_object);
@@ -263,7 +283,7 @@ fn of_training_set(edges: &[LineageEdge], change: &Change, touched: &mut BTreeSe
             let mut steps = difference.path.splitn(3, '.');
             match (steps.next(), steps.next()) {
                 (Some("label"), _) => column == "label",
-                (Some("context"), Some(name)) => column == name,
+                (Some("context" | "derived"), Some(name)) => column == name,
                 (Some("features"), Some(view)) => column.starts_with(&format!("{view}__")),
                 _ => true,
             }

@@ -7,7 +7,7 @@
 
 use std::collections::BTreeSet;
 
-use seawall_base::declare::{FeatureView, Source, TrainingSet};
+use seawall_base::declare::{FeatureService, FeatureView, Source, TrainingSet};
 use seawall_base::{Error, ErrorKind, Hash, Instant, Permit, Result, VersionedName};
 use seawall_kernel::contract::{Contract, ContractChange};
 use serde::{Deserialize, Serialize};
@@ -19,6 +19,7 @@ use crate::project::model::Project;
 mod differences;
 mod effect;
 mod evolution;
+mod numbered;
 mod permitted;
 mod plan;
 mod store;
@@ -111,10 +112,13 @@ pub struct Revision {
 pub struct ActiveProject {
     /// Its revision.
     pub revision: Hash,
-    /// The declarations; feature views carry their real versions.
+    /// The declarations; feature views and services carry their real versions, training sets the features of their
+    /// services.
     pub project: Project,
-    /// Every feature view that is current or that a training set is bound to, ordered by name and version.
+    /// Every feature view that is current or that something is bound to, ordered by name and version.
     pub views: Vec<FeatureView>,
+    /// Every feature service that is current or that a training set is bound to, ordered by name and version.
+    pub services: Vec<FeatureService>,
 }
 
 impl ActiveProject {
@@ -157,10 +161,11 @@ impl ActiveProject {
     }
 }
 
-/// The objects that a project's training sets are bound to.
+/// The views that a project's training sets and services are bound to.
 fn bindings(project: &Project) -> BTreeSet<VersionedName> {
-    let references = project.training_sets.iter().flat_map(|set| &set.features);
-    references.map(|reference| reference.view.clone()).collect()
+    let of_sets = project.training_sets.iter().flat_map(|set| &set.features);
+    let of_services = project.feature_services.iter().flat_map(|service| &service.features);
+    of_sets.chain(of_services).map(|reference| reference.view.clone()).collect()
 }
 
 impl Catalog {
@@ -232,9 +237,16 @@ impl Catalog {
     /// Every version that the feature view `name` ever had, oldest first.
     pub async fn view_versions(&self, name: &str) -> Result<Vec<FeatureView>> {
         let mut reader = self.read().await?;
-        let mut versions = store::versions(&mut reader).await?;
+        let mut versions: numbered::Versions<FeatureView> = store::versions(&mut reader).await?;
         let known = versions.remove(name).unwrap_or_default();
-        Ok(known.into_iter().map(|version| version.view).collect())
+        Ok(known.into_iter().map(|version| version.definition).collect())
+    }
+
+    /// Every version of every feature service, ordered by name and version.
+    pub async fn service_versions(&self) -> Result<Vec<FeatureService>> {
+        let mut reader = self.read().await?;
+        let versions: numbered::Versions<FeatureService> = store::versions(&mut reader).await?;
+        Ok(versions.into_values().flatten().map(|known| known.definition).collect())
     }
 }
 

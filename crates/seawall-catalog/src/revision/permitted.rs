@@ -157,7 +157,10 @@ fn of_view(view: &FeatureView, column: &str, uses: &mut Vec<Use>) {
 
 fn of_training_set(set: &TrainingSet, edges: &[LineageEdge], dataset: &str, column: &str, uses: &mut Vec<Use>) {
     let by = |part: &str| format!("training set {} in its {part}", set.name);
-    let is_row_key = set.features.iter().any(|reference| reference.entity.iter().any(|key| key == column));
+    // A context column of the name that a service asks for takes the place of the row's own.
+    let is_hidden = set.service.is_some() && set.context.iter().any(|(name, _)| name == column);
+    let is_row_key =
+        !is_hidden && set.features.iter().any(|reference| reference.entity.iter().any(|key| key == column));
     if set.rows.from == dataset && is_row_key {
         uses.push(Use { what: "key", by: by("features"), made: None });
     }

@@ -1,36 +1,27 @@
 //! The decision behind `plan` and `apply`: versions, bindings and changes, as a function of what is known.
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 
-use seawall_base::declare::FeatureView;
-use seawall_base::{Error, Hash, Result};
+use seawall_base::declare::{FeatureRef, FeatureService, FeatureView};
+use seawall_base::{Error, Hash, Result, VersionedName};
 use seawall_kernel::contract::Contract;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
 use super::differences::{differences, sentence};
 use super::effect::{Effect, Reach};
+use super::numbered::{Numbering, Versions};
 use super::{Change, ChangeKind, bindings, evolution};
 use crate::lineage::LineageEdge;
 use crate::project::model::Project;
 
-/// A version of a feature view on record.
-#[derive(Debug, Clone)]
-pub(super) struct KnownVersion {
-    pub(super) hash: Hash,
-    /// The definition, with its real version.
-    pub(super) view: FeatureView,
-}
-
-/// The versions of every feature view, oldest first.
-pub(super) type Versions = BTreeMap<String, Vec<KnownVersion>>;
-
 /// What the catalog knows before a project is applied.
 pub(super) struct State {
     pub(super) active: Option<Hash>,
-    /// The active project, its views with their real versions.
+    /// The active project, its views and services with their real versions.
     pub(super) project: Option<Project>,
-    pub(super) versions: Versions,
+    pub(super) versions: Versions<FeatureView>,
+    pub(super) services: Versions<FeatureService>,
     /// Lineage of the active revision.
     pub(super) edges: Vec<LineageEdge>,
 }
@@ -49,45 +40,25 @@ pub struct AccessLine {
 /// What applying a project means.
 pub(super) struct Decision {
     pub(super) revision: Hash,
-    /// The project as it is hashed and kept: every view with version 1.
+    /// The project as it is hashed and kept: every view and service with version 1.
     pub(super) project: Project,
-    /// Versions of the project's views that were not on record.
-    pub(super) new_versions: Vec<KnownVersion>,
-    /// Name and version of every view of the project.
-    pub(super) current: Vec<(String, u32)>,
+    pub(super) views: Numbering<FeatureView>,
+    pub(super) services: Numbering<FeatureService>,
     pub(super) changes: Vec<Change>,
 }
 
 /// Decides what applying `project`, whose lineage is `edges`, means.
 pub(super) fn decide(state: &State, project: &Project, edges: &[LineageEdge]) -> Result<Decision> {
     let mut canonical = project.clone();
-    for view in &mut canonical.feature_views {
-        view.version = 1;
-    }
-    let mut versions = state.versions.clone();
-    let mut new_versions = Vec::new();
-    let mut current = BTreeMap::new();
-    for view in &canonical.feature_views {
-        let known = versions.entry(view.name.clone()).or_default();
-        let (version, new) = number(known, view)?;
-        if current.insert(view.name.clone(), version).is_some() {
-            let message = format!("feature view {} is declared twice", view.name);
-            return Err(Error::invalid("SW0683", message).hint("give one of them another name"));
-        }
-        if new {
-            let mut numbered = view.clone();
-            numbered.version = version;
-            let entry = KnownVersion { hash: view.definition_hash(), view: numbered };
-            known.push(entry.clone());
-            new_versions.push(entry);
-        }
-    }
-    check_bindings(&canonical, &versions, &current)?;
+    canonical.feature_views.iter_mut().for_each(|view| view.version = 1);
+    canonical.feature_services.iter_mut().for_each(|service| service.version = 1);
+    let views = Numbering::of(&canonical.feature_views, &state.versions)?;
+    let services = Numbering::of(&canonical.feature_services, &state.services)?;
+    check_bindings(&canonical, &views, &services)?;
     let mut numbered = canonical.clone();
-    for view in &mut numbered.feature_views {
-        view.version = current[&view.name];
-    }
-    let mut changes = changes(state, &numbered, &new_versions)?;
+    numbered.feature_views.clone_from(&views.declared);
+    numbered.feature_services.clone_from(&services.declared);
+    let mut changes = changes(state, &numbered, &views, &services)?;
     let reach = Reach::new(state.project.as_ref(), &numbered, [&state.edges, edges], &changes);
     let effects: Vec<Effect> = changes.iter().map(|change| reach.of(change)).collect();
     changes.iter_mut().zip(effects).for_each(|(change, effect)| change.effect = effect);
@@ -96,67 +67,71 @@ pub(super) fn decide(state: &State, project: &Project, edges: &[LineageEdge]) ->
             change.evolution = evolution::changes_of(state.project.as_ref(), &numbered, &change.name);
         }
     }
-    let revision = canonical.revision_hash();
-    Ok(Decision { revision, project: canonical, new_versions, current: current.into_iter().collect(), changes })
+    Ok(Decision { revision: canonical.revision_hash(), project: canonical, views, services, changes })
 }
 
-/// The version of `view`, and whether it is a new one.
-fn number(known: &[KnownVersion], view: &FeatureView) -> Result<(u32, bool)> {
-    let hash = view.definition_hash();
-    if let Some(same) = known.iter().find(|version| version.hash == hash) {
-        return Ok((same.view.version, false));
-    }
-    let newest = known.iter().map(|version| version.view.version).max().unwrap_or(0);
-    let next = newest
-        .checked_add(1)
-        .ok_or_else(|| Error::invalid("SW0605", format!("feature view {} has no version number left", view.name)))?;
-    Ok((next, true))
-}
-
-/// Every binding of a training set must be to a version that exists, takes as many keys, and reads a dataset that is
-/// still declared.
-fn check_bindings(project: &Project, versions: &Versions, current: &BTreeMap<String, u32>) -> Result<()> {
+/// Every binding must be to a version that exists, takes as many keys, has the features that are asked of it, and reads a
+/// dataset that is still declared.
+fn check_bindings(
+    project: &Project,
+    views: &Numbering<FeatureView>,
+    services: &Numbering<FeatureService>,
+) -> Result<()> {
     let datasets: BTreeSet<&str> =
         project.contracts.iter().flat_map(|contract| contract.objects()).map(|object| object.name.as_str()).collect();
+    let check = |owner: &str, references: &[FeatureRef]| -> Result<()> {
+        references.iter().try_for_each(|reference| check_reference(owner, reference, views, &datasets))
+    };
+    for service in &services.declared {
+        check(&format!("feature service {}", service.name), &service.features)?;
+    }
     for set in &project.training_sets {
-        for reference in &set.features {
-            let id = &reference.view;
-            let known = versions.get(&id.name).map(Vec::as_slice).unwrap_or_default();
-            let Some(bound) = known.iter().find(|known| known.view.version == id.version) else {
-                let message = format!("training set {} is bound to {id}, which does not exist", set.name);
-                return Err(Error::invalid("SW0680", message).hint(existing(&id.name, known)));
-            };
-            if bound.view.entity.len() != reference.entity.len() {
-                let message = format!(
-                    "training set {} gives {} columns for {id}, whose entity is {}",
-                    set.name,
-                    reference.entity.len(),
-                    bound.view.entity.join(", ")
-                );
-                return Err(Error::invalid("SW0681", message)
-                    .hint("write {view: NAME@VERSION, entity: {view column: row column}} with each of them"));
-            }
-            // The current definitions were checked with the project; an old one may read what is gone.
-            let old = current.get(&id.name) != Some(&id.version);
-            if old && !datasets.contains(bound.view.from.as_str()) {
-                let message = format!(
-                    "training set {} is bound to {id}, which reads {}: no contract describes it any more",
-                    set.name, bound.view.from
-                );
-                return Err(Error::invalid("SW0682", message)
-                    .hint("keep the contract, or bind the training set to a newer version"));
-            }
-        }
+        let owner = format!("training set {}", set.name);
+        check(&owner, &set.features)?;
+        let Some(id) = &set.service else { continue };
+        let bound = services.find(id).ok_or_else(|| {
+            Error::invalid("SW0686", format!("{owner} is bound to {id}, which does not exist"))
+                .hint(services.existing(&id.name))
+        })?;
+        check(&format!("{owner}, by feature service {id},"), &bound.features)?;
     }
     Ok(())
 }
 
-fn existing(name: &str, known: &[KnownVersion]) -> String {
-    if known.is_empty() {
-        return format!("there is no feature view {name}; declare it");
+fn check_reference(
+    owner: &str,
+    reference: &FeatureRef,
+    views: &Numbering<FeatureView>,
+    datasets: &BTreeSet<&str>,
+) -> Result<()> {
+    let id = &reference.view;
+    let bound = views.find(id).ok_or_else(|| {
+        Error::invalid("SW0680", format!("{owner} is bound to {id}, which does not exist"))
+            .hint(views.existing(&id.name))
+    })?;
+    if bound.entity.len() != reference.entity.len() {
+        let message = format!(
+            "{owner} gives {} columns for {id}, whose entity is {}",
+            reference.entity.len(),
+            bound.entity.join(", ")
+        );
+        return Err(Error::invalid("SW0681", message)
+            .hint("write {view: NAME@VERSION, entity: {view column: row column}} with each of them"));
     }
-    let versions: Vec<String> = known.iter().map(|known| format!("{name}@{}", known.view.version)).collect();
-    format!("these exist: {}; a changed definition gets its next version by apply", versions.join(", "))
+    let has = |name: &&String| bound.features.iter().any(|feature| feature.name == **name);
+    if let Some(name) = reference.only.iter().find(|name| !has(name)) {
+        let known: Vec<&str> = bound.features.iter().map(|feature| feature.name.as_str()).collect();
+        return Err(Error::invalid("SW0687", format!("{owner} takes {name} of {id}, which has no such feature"))
+            .hint(format!("its features are {}", known.join(", "))));
+    }
+    // The current definitions were checked with the project; an old one may read what is gone.
+    let is_old = views.current(&id.name) != Some(id.version);
+    if is_old && !datasets.contains(bound.from.as_str()) {
+        let message =
+            format!("{owner} is bound to {id}, which reads {}: no contract describes it any more", bound.from);
+        return Err(Error::invalid("SW0682", message).hint("keep the contract, or bind it to a newer version"));
+    }
+    Ok(())
 }
 
 /// One declaration, as far as changes are concerned.
@@ -164,7 +139,7 @@ pub(crate) struct Declared {
     pub(crate) kind: String,
     pub(crate) name: String,
     pub(crate) version: Option<String>,
-    /// The declaration as JSON; a feature view's is without its version.
+    /// The declaration as JSON; a feature view's and a feature service's are without their version.
     pub(crate) body: Value,
 }
 
@@ -176,7 +151,12 @@ impl Declared {
 }
 
 /// Compares the project, its views with their real versions, with the active one.
-fn changes(state: &State, project: &Project, new_versions: &[KnownVersion]) -> Result<Vec<Change>> {
+fn changes(
+    state: &State,
+    project: &Project,
+    views: &Numbering<FeatureView>,
+    services: &Numbering<FeatureService>,
+) -> Result<Vec<Change>> {
     let after = declared(project)?;
     let before = match &state.project {
         Some(active) => declared(active)?,
@@ -187,22 +167,33 @@ fn changes(state: &State, project: &Project, new_versions: &[KnownVersion]) -> R
     };
     let mut changes = Vec::with_capacity(after.len());
     for new in &after {
-        let returned = new.kind == "feature_view"
-            && !new_versions.iter().any(|version| version.view.name == new.name)
-            && state.versions.contains_key(&new.name);
         let old = find(&before, new).map(|at| &before[at]);
+        let is_new = |id: VersionedName| id.name == new.name;
+        let was_known = match new.kind.as_str() {
+            "feature_view" => {
+                !views.new.iter().any(|new| is_new(new.definition.id())) && state.versions.contains_key(&new.name)
+            }
+            "feature_service" => {
+                !services.new.iter().any(|new| is_new(new.definition.id())) && state.services.contains_key(&new.name)
+            }
+            _ => false,
+        };
+        let returned = was_known && old.is_none_or(|old| old.version != new.version);
         changes.push(compare(old, new, returned));
     }
     let bound = bindings(project);
+    let bound_services: BTreeSet<&VersionedName> =
+        project.training_sets.iter().filter_map(|set| set.service.as_ref()).collect();
     for old in before {
         if find(&after, &old).is_some() {
             continue;
         }
-        let kept: Vec<String> = bound
-            .iter()
-            .filter(|id| old.kind == "feature_view" && id.name == old.name)
-            .map(|id| id.to_string())
-            .collect();
+        let kept: Vec<&VersionedName> = match old.kind.as_str() {
+            "feature_view" => bound.iter().collect(),
+            "feature_service" => bound_services.iter().copied().collect(),
+            _ => Vec::new(),
+        };
+        let kept: Vec<String> = kept.iter().filter(|id| id.name == old.name).map(|id| id.to_string()).collect();
         let reason = match kept.as_slice() {
             [] => "no longer declared".to_owned(),
             kept => format!("no longer declared; bound and kept: {}", kept.join(", ")),
@@ -274,6 +265,13 @@ pub(super) fn declared(project: &Project) -> Result<Vec<Declared>> {
             fields.remove("version");
         }
         push("feature_view", view.name.clone(), Some(view.version.to_string()), definition);
+    }
+    for service in &project.feature_services {
+        let mut definition = body(service)?;
+        if let Some(fields) = definition.as_object_mut() {
+            fields.remove("version");
+        }
+        push("feature_service", service.name.clone(), Some(service.version.to_string()), definition);
     }
     for set in &project.training_sets {
         push("training_set", set.name.clone(), None, body(set)?);

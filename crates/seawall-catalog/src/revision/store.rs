@@ -1,12 +1,13 @@
 //! Revisions in SQL.
 
-use seawall_base::declare::FeatureView;
+use seawall_base::declare::{FeatureService, FeatureView};
 use seawall_base::{Error, Hash, Permit, Result};
 use serde::{Deserialize, Serialize};
 use serde_json::json;
 use tracing::info;
 
-use super::plan::{Decision, Declared, KnownVersion, State, Versions, decide, declared};
+use super::numbered::{KnownVersion, Numbered, Numbering, Versions};
+use super::plan::{Decision, Declared, State, decide, declared};
 use super::{ActiveProject, Applied, Change, ChangeKind, Revision, base_moved, bindings};
 use crate::audit::{self, Draft};
 use crate::catalog::Catalog;
@@ -101,21 +102,8 @@ async fn activate(
         .execute(&mut *connection)
         .await
         .during("recording a revision")?;
-    for version in &decision.new_versions {
-        insert_version(connection, version, &revision, now.0).await?;
-    }
-    for (name, version) in &decision.current {
-        sqlx::query(
-            "INSERT INTO revision_view (revision, name, version) VALUES ($1, $2, $3)
-             ON CONFLICT (revision, name) DO UPDATE SET version = excluded.version",
-        )
-        .bind(revision.as_str())
-        .bind(name.as_str())
-        .bind(i64::from(*version))
-        .execute(&mut *connection)
-        .await
-        .during("recording the views of a revision")?;
-    }
+    keep_numbering(connection, &decision.views, &revision, now.0).await?;
+    keep_numbering(connection, &decision.services, &revision, now.0).await?;
     if let Some(edges) = activation.edges {
         lineage::replace(connection, decision.revision, edges).await?;
     }
@@ -136,20 +124,35 @@ async fn activate(
     audit::append(write, now, Draft::of(activation.event, permit, detail)).await
 }
 
-async fn insert_version(connection: &mut Connection, version: &KnownVersion, revision: &str, now: i64) -> Result<()> {
-    sqlx::query(
-        "INSERT INTO view_version (name, version, definition_hash, definition, revision, created_at)
-         VALUES ($1, $2, $3, $4, $5, $6)",
-    )
-    .bind(version.view.name.as_str())
-    .bind(i64::from(version.view.version))
-    .bind(version.hash.to_string())
-    .bind(to_json(&version.view)?)
-    .bind(revision)
-    .bind(now)
-    .execute(connection)
-    .await
-    .during("recording a version of a feature view")?;
+/// Keeps the new versions, and which ones the revision has.
+async fn keep_numbering<T: Numbered>(
+    connection: &mut Connection,
+    numbering: &Numbering<T>,
+    revision: &str,
+    now: i64,
+) -> Result<()> {
+    for new in &numbering.new {
+        let id = new.definition.id();
+        sqlx::query(T::KEEP)
+            .bind(id.name)
+            .bind(i64::from(id.version))
+            .bind(new.hash.to_string())
+            .bind(to_json(&new.definition)?)
+            .bind(revision)
+            .bind(now)
+            .execute(&mut *connection)
+            .await
+            .during("recording a version of a definition")?;
+    }
+    for id in numbering.declared.iter().map(Numbered::id) {
+        sqlx::query(T::BIND)
+            .bind(revision)
+            .bind(id.name)
+            .bind(i64::from(id.version))
+            .execute(&mut *connection)
+            .await
+            .during("recording the definitions of a revision")?;
+    }
     Ok(())
 }
 
@@ -212,20 +215,16 @@ pub(super) async fn state(connection: &mut Connection) -> Result<State> {
         Some(revision) => lineage::of_revision(connection, revision).await?,
         None => Vec::new(),
     };
-    Ok(State { active, project, versions: versions(connection).await?, edges })
+    let services = versions(connection).await?;
+    Ok(State { active, project, versions: versions(connection).await?, services, edges })
 }
 
-/// The versions of every feature view.
-pub(super) async fn versions(connection: &mut Connection) -> Result<Versions> {
-    let rows =
-        sqlx::query("SELECT name, version, definition_hash, definition FROM view_version ORDER BY name, version")
-            .fetch_all(connection)
-            .await
-            .during("reading the versions of feature views")?;
+/// The versions of every declaration of a kind.
+pub(super) async fn versions<T: Numbered>(connection: &mut Connection) -> Result<Versions<T>> {
+    let rows = sqlx::query(T::VERSIONS).fetch_all(connection).await.during("reading the versions of definitions")?;
     let mut versions = Versions::new();
     for row in rows {
-        let view: FeatureView = row.json("definition")?;
-        let known = KnownVersion { hash: row.hash("definition_hash")?, view };
+        let known = KnownVersion { hash: row.hash("definition_hash")?, definition: row.json("definition")? };
         versions.entry(row.text("name")?).or_default().push(known);
     }
     Ok(versions)
@@ -263,34 +262,46 @@ async fn stored_project(connection: &mut Connection, revision: Hash) -> Result<P
     row.ok_or_else(missing)?.json("project")
 }
 
-/// The project of a revision, its views with their real versions.
+/// The project of a revision, its views and services with their real versions.
 async fn numbered_project(connection: &mut Connection, revision: Hash) -> Result<Project> {
     let mut project = stored_project(connection, revision).await?;
-    let rows = sqlx::query("SELECT name, version FROM revision_view WHERE revision = $1")
+    renumber(connection, revision, &mut project.feature_views).await?;
+    renumber(connection, revision, &mut project.feature_services).await?;
+    Ok(project)
+}
+
+/// Gives declarations the versions that they have in a revision.
+async fn renumber<T: Numbered>(connection: &mut Connection, revision: Hash, declared: &mut [T]) -> Result<()> {
+    let rows = sqlx::query(T::BOUND)
         .bind(revision.to_string())
         .fetch_all(connection)
         .await
-        .during("reading the views of a revision")?;
+        .during("reading the definitions of a revision")?;
     for row in rows {
         let name = row.text("name")?;
         let version = u32::try_from(row.count("version")?)
             .map_err(|e| Error::corrupt("SW0603", format!("the version of {name} cannot be read")).because(e))?;
-        for view in project.feature_views.iter_mut().filter(|view| view.name == name) {
-            view.version = version;
+        for one in declared.iter_mut().filter(|one| one.id().name == name) {
+            *one = one.with_version(version);
         }
     }
-    Ok(project)
+    Ok(())
 }
 
 /// See [`Catalog::active`].
 pub(crate) async fn active(connection: &mut Connection) -> Result<Option<ActiveProject>> {
     let Some(revision) = active_hash(connection).await? else { return Ok(None) };
-    let project = numbered_project(connection, revision).await?;
+    let mut project = numbered_project(connection, revision).await?;
+    let known: Versions<FeatureService> = versions(connection).await?;
+    let services = project.services_with(known.into_values().flatten().map(|known| known.definition).collect());
+    project.bind_training_sets(&services)?;
     let mut wanted = bindings(&project);
+    wanted.extend(services.iter().flat_map(|service| &service.features).map(|reference| reference.view.clone()));
     wanted.extend(project.feature_views.iter().map(FeatureView::id));
-    let known = versions(connection).await?.into_values().flatten();
-    let views = known.map(|version| version.view).filter(|view| wanted.contains(&view.id())).collect();
-    Ok(Some(ActiveProject { revision, project, views }))
+    let known: Versions<FeatureView> = versions(connection).await?;
+    let known = known.into_values().flatten();
+    let views = known.map(|version| version.definition).filter(|view| wanted.contains(&view.id())).collect();
+    Ok(Some(ActiveProject { revision, project, views, services }))
 }
 
 /// See [`Catalog::revisions`].

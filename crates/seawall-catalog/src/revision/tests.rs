@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 
 use proptest::prelude::*;
 use seawall_base::Span;
+use seawall_base::declare::{DerivedFeature, FeatureRef, LogShare};
 use serde_json::json;
 
 use super::differences::{differences, sentence};
@@ -81,6 +82,92 @@ async fn a_binding_may_name_a_version_that_this_apply_makes() {
     apply(&fixture, &both).await;
     let active = fixture.catalog.active().await.unwrap().unwrap();
     assert_eq!(active.views.iter().map(|view| view.version).collect::<Vec<_>>(), [1, 2]);
+}
+
+/// A feature service of one view, derived from its only feature.
+fn service(name: &str, view: &str, sql: &str) -> FeatureService {
+    let entity = vec!["card_id".to_owned()];
+    let reads = vec!["card__n".to_owned()];
+    FeatureService {
+        name: name.to_owned(),
+        version: 1,
+        features: vec![FeatureRef { view: view.parse().unwrap(), entity, only: Vec::new() }],
+        request: Vec::new(),
+        derived: vec![DerivedFeature { name: "more".to_owned(), sql: sql.to_owned(), reads }],
+        budget: None,
+        log: LogShare(0),
+    }
+}
+
+fn with_services(mut project: Project, services: Vec<FeatureService>, bound: &[(&str, &str)]) -> Project {
+    project.feature_services = services;
+    for (set, id) in bound {
+        let set = TrainingSet { service: Some(id.parse().unwrap()), ..training_set(set, &[]) };
+        project.training_sets.push(set);
+    }
+    project
+}
+
+#[tokio::test]
+async fn a_service_is_numbered_and_keeps_what_its_versions_are_bound_to() {
+    on_both(async |fixture: Fixture| {
+        let views = |hours| project(vec![view("card", hours)], Vec::new());
+        let one = with_services(views(1), vec![service("risk", "card@1", "card__n + 1")], &[("fraud", "risk@1")]);
+        apply(&fixture, &one).await;
+        let active = fixture.catalog.active().await.unwrap().unwrap();
+        let set = active.training_set("fraud").unwrap();
+        assert_eq!((&set.features, &set.derived), (&active.services[0].features, &active.services[0].derived));
+        assert_eq!(active.revision, one.revision_hash(), "the revision is the hash of what was declared");
+
+        // Another window of the view, another expression, and the training set stays with the first of both.
+        let two = with_services(views(2), vec![service("risk", "card@2", "card__n + 2")], &[("fraud", "risk@1")]);
+        let applied = apply(&fixture, &two).await;
+        assert_eq!(
+            shown(&applied.changes),
+            [
+                "changed feature_view card 2: features.n.window: 1h -> 2h",
+                "changed feature_service risk 2: derived.more.sql: card__n + 1 -> card__n + 2, features.card.view: card@1 -> card@2"
+            ]
+        );
+        let active = fixture.catalog.active().await.unwrap().unwrap();
+        let ids = |services: &[FeatureService]| services.iter().map(|one| one.id().to_string()).collect::<Vec<_>>();
+        assert_eq!(ids(&active.services), ["risk@1", "risk@2"]);
+        assert_eq!(active.views.len(), 2, "the older service keeps the older view");
+        assert_eq!(active.training_set("fraud").unwrap().features[0].view.version, 1);
+
+        // How fast it must be and what is recorded of it belongs to every version, and makes none.
+        let mut quick = service("risk", "card@2", "card__n + 2");
+        (quick.budget, quick.log) = (Some(Span(10_000)), LogShare::ALL);
+        apply(&fixture, &with_services(views(2), vec![quick], &[("fraud", "risk@1")])).await;
+        let active = fixture.catalog.active().await.unwrap().unwrap();
+        assert_eq!(ids(&active.services), ["risk@1", "risk@2"]);
+        assert!(active.services.iter().all(|service| service.log == LogShare::ALL && service.budget.is_some()));
+
+        // Without anybody bound to it, it goes.
+        apply(&fixture, &with_services(views(2), vec![service("risk", "card@2", "card__n + 2")], &[])).await;
+        let active = fixture.catalog.active().await.unwrap().unwrap();
+        assert_eq!((ids(&active.services), active.views.len()), (vec!["risk@2".to_owned()], 1));
+    })
+    .await;
+}
+
+#[tokio::test]
+async fn a_service_that_leads_nowhere_is_refused() {
+    let fixture = Fixture::in_memory().await;
+    let permit = fixture.permit(Action::ApplyProject);
+    let check = async |project: Project, code: &str, part: &str| {
+        let refused = fixture.catalog.apply(&permit, &project, None, &[]).await.unwrap_err();
+        assert_eq!((refused.kind(), refused.code()), (ErrorKind::Invalid, code), "{refused}");
+        assert!(format!("{refused} {:?}", refused.remedy()).contains(part), "{refused} {:?}", refused.remedy());
+    };
+    let views = || project(vec![view("card", 1)], Vec::new());
+    check(with_services(views(), vec![service("risk", "card@2", "1")], &[]), "SW0680", "feature service risk").await;
+    check(with_services(views(), Vec::new(), &[("fraud", "risk@1")]), "SW0686", "no feature service risk").await;
+    let mut other = service("risk", "card@1", "1");
+    other.features[0].only = vec!["m".to_owned()];
+    check(with_services(views(), vec![other], &[]), "SW0687", "its features are n").await;
+    let twice = vec![service("risk", "card@1", "1"), service("risk", "card@1", "2")];
+    check(with_services(views(), twice, &[]), "SW0683", "feature service risk").await;
 }
 
 #[tokio::test]

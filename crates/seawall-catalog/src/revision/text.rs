@@ -25,7 +25,7 @@ pub fn plan_text(changes: &[Change], access: &[AccessLine]) -> String {
         };
         let version = match (change.kind.as_str(), &change.version) {
             (_, None) => String::new(),
-            ("feature_view", Some(version)) => format!("@{version}"),
+            ("feature_view" | "feature_service", Some(version)) => format!("@{version}"),
             (_, Some(version)) => format!(" ({version})"),
         };
         text.push_str(&format!("{sign} {} {}{version}: {}\n", change.kind, change.name, change.reason));
@@ -52,6 +52,7 @@ pub fn plan_text(changes: &[Change], access: &[AccessLine]) -> String {
 fn effect_line(effect: &Effect) -> Option<String> {
     let mut parts = Vec::new();
     parts.extend(part("feature", &effect.features));
+    parts.extend(part("feature service", &effect.feature_services));
     parts.extend(part("training set", &effect.training_sets));
     parts.extend(part("model", &effect.models));
     (!parts.is_empty()).then(|| parts.join("; "))

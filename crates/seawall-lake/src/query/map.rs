@@ -17,6 +17,7 @@ use datafusion::prelude::SessionContext;
 use seawall_base::error::{Error, Result};
 use seawall_base::{BatchMap, ColumnEdge, Reference};
 
+use super::expressions::Expressions;
 use super::runtime::QueryRuntime;
 use super::session::{self, SessionFactory};
 use super::{errors, lineage};
@@ -26,10 +27,12 @@ use crate::types;
 /// The batch's name in SQL.
 const INPUT: &str = "input";
 
-/// A compiled map. Planning and optimising happen once; a batch only gets a physical plan.
+/// A compiled map. Planning and optimising happen once. Expressions over the batch alone are evaluated as they are; anything
+/// else gets a physical plan per batch.
 pub(crate) struct SqlMap {
     state: Arc<SessionState>,
     plan: Arc<LogicalPlan>,
+    expressions: Option<Arc<Expressions>>,
     input: SchemaRef,
     output: SchemaRef,
     edges: Vec<ColumnEdge>,
@@ -59,14 +62,18 @@ impl SqlMap {
         let edges = lineage::edges(&stated).map_err(errors::planning)?;
         let plan = state.optimize(&stated).map_err(errors::planning)?;
         let is_row_wise = session::is_row_wise(&stated);
+        let expressions = Expressions::of(&state, &plan, INPUT).map(Arc::new);
         let (state, plan, runtime) = (Arc::new(state), Arc::new(plan), runtime.clone());
-        Ok(SqlMap { state, plan, input, output, edges, is_row_wise, runtime })
+        Ok(SqlMap { state, plan, expressions, input, output, edges, is_row_wise, runtime })
     }
 
     /// Runs the map on the caller's own threads, which must be those of the engine.
     pub(crate) async fn apply_here(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let batch = fit(batch, &self.input)?;
-        run(&self.state, &self.plan, batch, &self.output).await
+        match &self.expressions {
+            Some(expressions) => normal_rows(&expressions.evaluate(batch)?, &self.output),
+            None => run(&self.state, &self.plan, batch, &self.output).await,
+        }
     }
 }
 
@@ -78,7 +85,12 @@ impl BatchMap for SqlMap {
 
     async fn apply(&self, batch: &RecordBatch) -> Result<RecordBatch> {
         let batch = fit(batch, &self.input)?;
-        let (state, plan, output) = (Arc::clone(&self.state), Arc::clone(&self.plan), Arc::clone(&self.output));
+        let output = Arc::clone(&self.output);
+        if let Some(expressions) = self.expressions.clone() {
+            let evaluate = async move { normal_rows(&expressions.evaluate(batch)?, &output) };
+            return self.runtime.run(evaluate).await;
+        }
+        let (state, plan) = (Arc::clone(&self.state), Arc::clone(&self.plan));
         self.runtime.run(async move { run(&state, &plan, batch, &output).await }).await
     }
 

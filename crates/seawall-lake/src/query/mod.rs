@@ -9,6 +9,7 @@ mod ddl;
 mod engine;
 pub(crate) mod errors;
 mod explain;
+mod expressions;
 mod functions;
 mod governed;
 pub(crate) mod lineage;

@@ -7,6 +7,7 @@ use arrow::array::{Array, ArrayRef, AsArray, RecordBatch, UInt32Array};
 use arrow::compute::{LexicographicalComparator, SortColumn, concat_batches, take_record_batch};
 use arrow::datatypes::{Field, Schema, SchemaRef, TimestampMicrosecondType};
 use seawall_base::declare::{FeatureRef, FeatureView, Known, TrainingSet};
+use seawall_base::derived::Compiling;
 use seawall_base::engine::{Fingerprint, PinnedInput, TrainingSetPlan, TrainingSetRows};
 use seawall_base::error::{Error, Result};
 use seawall_base::ids::Dataset;
@@ -86,6 +87,7 @@ impl<'a> Builder<'a> {
         for feature_ref in &training_set.features {
             self.add_features(plan, &pins, &spine, feature_ref, &mut output).await?;
         }
+        self.add_derived(training_set, &spine, &mut output).await?;
         self.add_label(plan, &pins, &spine, &mut output).await?;
         let rows = output.finish(spine.rows.num_rows())?;
         let (rows, gated) = own_contract::hold(training_set, rows, plan.built_at)?;
@@ -178,7 +180,7 @@ impl<'a> Builder<'a> {
         let source = Source { store, permit, table, version: pin.input.version, rows: pin.rows, computed };
         let history = History::read(&source, &compiled, self.budget, &plan.progress).await?;
         let asked = Asked {
-            entity: entity_columns(view, feature_ref, spine)?,
+            entity: entity_columns(view, feature_ref, spine, output, &plan.training_set)?,
             at: spine.at.clone(),
             known: spine.at.iter().map(|at| known_at(&plan.training_set, *at)).collect(),
             own: if view.from == spine.dataset.name { spine.own.clone() } else { Vec::new() },
@@ -191,6 +193,29 @@ impl<'a> Builder<'a> {
         })??;
         for (field, values) in values.schema().fields().iter().zip(values.columns()) {
             output.push(&plan.training_set, &format!("{}__{}", view.name, field.name()), Arc::clone(values))?;
+        }
+        Ok(())
+    }
+
+    /// Adds what is derived from the columns so far and from what a service takes of the rows.
+    async fn add_derived(&self, training_set: &TrainingSet, spine: &Spine<'_>, output: &mut Output) -> Result<()> {
+        if training_set.derived.is_empty() {
+            return Ok(());
+        }
+        let vector = output.with_request(training_set, spine)?;
+        let mut compiling = Compiling::begin(&training_set.name, &training_set.derived, vector.schema())?;
+        while let Some(statements) = compiling.next()? {
+            let mut maps: Vec<Arc<dyn BatchMap>> = Vec::with_capacity(statements.len());
+            for statement in &statements {
+                let input = Arc::clone(&statement.input);
+                let map = SqlMap::compile(self.sessions, self.runtime, &statement.sql, input, &[]);
+                maps.push(Arc::new(Box::pin(map).await?));
+            }
+            compiling.add(&statements, maps)?;
+        }
+        let derived = compiling.finish()?.apply(&vector).await?;
+        for (feature, values) in training_set.derived.iter().zip(derived.columns) {
+            output.push(training_set, &feature.name, values)?;
         }
         Ok(())
     }
@@ -224,6 +249,32 @@ impl Output {
         self.fields.push(Field::new(name, types::normal_type(column.data_type()), true));
         self.columns.push(column);
         Ok(())
+    }
+
+    fn column(&self, name: &str) -> Option<&ArrayRef> {
+        let place = self.fields.iter().position(|field| field.name() == name)?;
+        self.columns.get(place)
+    }
+
+    /// The columns so far, and those of the spine that a service takes as they are, each in the type that serving has.
+    fn with_request(&self, training_set: &TrainingSet, spine: &Spine<'_>) -> Result<RecordBatch> {
+        let (mut fields, mut columns) = (self.fields.clone(), self.columns.clone());
+        let entities = training_set.features.iter().flat_map(|reference| &reference.entity);
+        let told = training_set.request.iter().map(|value| &value.name);
+        for name in entities.chain(told) {
+            if fields.iter().any(|field| field.name() == name) {
+                continue;
+            }
+            let column = named(&spine.rows, name, spine.dataset)?;
+            let declared = spine.dataset.schema.field_with_name(name)?.data_type();
+            fields.push(Field::new(name, declared.clone(), true));
+            columns.push(types::cast_strictly(column, declared)?);
+        }
+        for (field, column) in fields.iter_mut().zip(&mut columns) {
+            *column = types::cast_strictly(column, field.data_type())?;
+        }
+        let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(spine.rows.num_rows()));
+        Ok(RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options)?)
     }
 
     fn finish(self, rows: usize) -> Result<RecordBatch> {
@@ -308,8 +359,14 @@ fn instants(rows: &RecordBatch, at: &str, dataset: &Dataset) -> Result<Vec<Insta
     Ok(times.as_primitive::<TimestampMicrosecondType>().values().iter().map(|at| Instant(*at)).collect())
 }
 
-/// The spine's columns that give the view's entity, under the view's names.
-fn entity_columns(view: &FeatureView, feature_ref: &FeatureRef, spine: &Spine<'_>) -> Result<RecordBatch> {
+/// The columns that give the view's entity, under the view's names.
+fn entity_columns(
+    view: &FeatureView,
+    feature_ref: &FeatureRef,
+    spine: &Spine<'_>,
+    output: &Output,
+    training_set: &TrainingSet,
+) -> Result<RecordBatch> {
     if feature_ref.entity.len() != view.entity.len() {
         let (has, wants) = (feature_ref.entity.len(), view.entity.len());
         let message = format!("view {} has {wants} entity columns, but {has} are given", feature_ref.view);
@@ -317,7 +374,13 @@ fn entity_columns(view: &FeatureView, feature_ref: &FeatureRef, spine: &Spine<'_
     }
     let mut columns = Vec::with_capacity(view.entity.len());
     for (name, from) in view.entity.iter().zip(&feature_ref.entity) {
-        columns.push((name.as_str(), Arc::clone(named(&spine.rows, from, spine.dataset)?), true));
+        // What a service asks for is told by the context, where that has a column of the name.
+        let is_context = training_set.service.is_some() && training_set.context.iter().any(|(known, _)| known == from);
+        let column = match output.column(from).filter(|_| is_context) {
+            Some(computed) => computed,
+            None => named(&spine.rows, from, spine.dataset)?,
+        };
+        columns.push((name.as_str(), Arc::clone(column), true));
     }
     Ok(RecordBatch::try_from_iter_with_nullable(columns)?)
 }

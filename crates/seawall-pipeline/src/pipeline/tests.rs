@@ -76,6 +76,7 @@ impl Installation {
                 history: false,
             }],
             views: Vec::new(),
+            services: Vec::new(),
             training_sets: Vec::new(),
             models: Vec::new(),
             monitors: Vec::new(),

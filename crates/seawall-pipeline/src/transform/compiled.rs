@@ -46,6 +46,7 @@ pub async fn plan(
         contracts: project.contracts.clone(),
         sources: Vec::new(),
         views: views.to_vec(),
+        services: project.feature_services.clone(),
         training_sets: project.training_sets.clone(),
         models: Vec::new(),
         monitors: Vec::new(),

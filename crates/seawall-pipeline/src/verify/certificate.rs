@@ -15,7 +15,7 @@ pub struct Claims {
     pub kind: String,
     /// Version of this format.
     pub version: u32,
-    /// The training set.
+    /// The training set, or the feature service as `NAME@VERSION`.
     pub training_set: String,
     /// Revision of the project.
     pub revision: String,
@@ -27,8 +27,9 @@ pub struct Claims {
     pub made_at: Instant,
     /// Tables read, with versions and cuts; the recorded vectors first.
     pub inputs: Vec<PinnedInput>,
-    /// Content hash of the training set compared with.
-    pub training_content: Hash,
+    /// Content hash of the training set compared with; a feature service has none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub training_content: Option<Hash>,
     /// Content hash of the recorded feature values.
     pub served_content: Hash,
     /// Content hash of the refolded feature values; equal to `served_content` exactly when no bit differs.

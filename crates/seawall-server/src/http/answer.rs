@@ -118,6 +118,7 @@ pub fn status_name(status: FeatureStatus) -> &'static str {
         FeatureStatus::Null => "null",
         FeatureStatus::NotFound => "not_found",
         FeatureStatus::OutsideTtl => "outside_ttl",
+        FeatureStatus::MissingInput => "missing_input",
     }
 }
 

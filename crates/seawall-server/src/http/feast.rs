@@ -3,10 +3,13 @@
 //!
 //! Columns instead of rows: entities come as one array per join key, and each feature goes out as one array of values and
 //! one of statuses. Feast tells when each value happened; a windowed value has no such instant, so the epoch stands there,
-//! which is what Feast itself sends for what has none. What is asked for this way is not recorded.
+//! which is what Feast itself sends for what has none. Of what is asked for this way, the vectors of feature services are
+//! recorded, as the service says.
 
 use std::collections::BTreeSet;
+use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use axum::body::Bytes;
 use axum::extract::State;
 use axum::http::HeaderMap;
@@ -16,6 +19,7 @@ use seawall_base::error::Result;
 use seawall_base::{Error, FeatureStatus, VersionedName};
 use seawall_catalog::policy::Action;
 use seawall_pipeline::revision::Revision;
+use seawall_pipeline::service::ServedService;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -40,7 +44,7 @@ struct Asked {
     /// `VIEW:FEATURE`, `VIEW@VERSION:FEATURE`, or Feast's `VIEW@vVERSION:FEATURE`.
     #[serde(default)]
     features: Vec<String>,
-    /// All features of a training set.
+    /// All features of a feature service; of a training set, when there is no service of that name.
     feature_service: Option<String>,
     /// An array per join key.
     entities: Map<String, Value>,
@@ -58,36 +62,98 @@ struct Wanted {
 }
 
 pub(super) async fn serve(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<Response, Failure> {
+    let began = app.pipeline.answer_begins();
     let asked: Asked = serde_json::from_slice(&body).map_err(|error| bad_json(&error, EXAMPLE))?;
-    app.access.permit(&app.pipeline.parts().catalog, &headers, Action::ServeFeatures, "views").await?;
     let revision = app.pipeline.revision();
-    let (views, wanted) = resolve(&revision, &asked)?;
+    let service = match (&asked.feature_service, asked.features.as_slice()) {
+        (Some(name), []) if !revision.training_sets.contains_key(name) || revision.service(name).is_ok() => {
+            Some(revision.service(name)?)
+        }
+        (_, _) => None,
+    };
+    let resource = service.map_or_else(|| "views".to_owned(), |service| service.service.name.clone());
+    app.access.permit(&app.pipeline.parts().catalog, &headers, Action::ServeFeatures, &resource).await?;
     let rows = rows_of(&asked.entities)?;
+    let told = match service {
+        Some(service) => {
+            let told = told_of_service(&app, &asked, service, &rows).await?;
+            app.pipeline.answered(service, began);
+            told
+        }
+        None => told_of_views(&app, &revision, &asked, &rows).await?,
+    };
+    Ok(json_response(told))
+}
+
+async fn told_of_views(app: &App, revision: &Revision, asked: &Asked, rows: &[Map<String, Value>]) -> Result<Vec<u8>> {
+    let (views, wanted) = resolve(revision, asked)?;
     check_size(rows.len(), wanted.len())?;
-    let entities = entities_of_all(&revision, &views, &rows)?;
+    let entities = entities_of_all(revision, &views, rows)?;
     let ids: Vec<VersionedName> = views.iter().map(|view| view.id()).collect();
     let now = app.pipeline.parts().clock.now();
     let served = app.pipeline.serve_views(&ids, &entities, now).await?;
+    let columns = wanted.iter().map(|wanted| Column {
+        name: wanted.name.clone(),
+        values: &served.views[wanted.view].values,
+        status: &served.views[wanted.view].status,
+        place: wanted.feature,
+    });
+    write_answer(asked, rows.len(), &columns.collect::<Vec<_>>())
+}
 
-    let mut out = Vec::with_capacity(ROOM.min(256 + rows.len() * wanted.len() * 48));
+async fn told_of_service(
+    app: &App,
+    asked: &Asked,
+    service: &Arc<ServedService>,
+    rows: &[Map<String, Value>],
+) -> Result<Vec<u8>> {
+    let names = service.set.feature_columns();
+    check_size(rows.len(), names.len())?;
+    let request = super::features::rows_of(&service.set.spine, rows)?;
+    let now = app.pipeline.parts().clock.now();
+    let answer = app.pipeline.serve_service(service, request, now).await?;
+    let (values, _) = super::services::features_of(service, &answer)?;
+    let short = |name: &String| match name.split_once("__") {
+        Some((_, feature)) if !asked.full_feature_names => feature.to_owned(),
+        Some(_) | None => name.clone(),
+    };
+    let columns = names.iter().enumerate().map(|(place, name)| Column {
+        name: short(name),
+        values: &values,
+        status: &answer.status,
+        place,
+    });
+    write_answer(asked, rows.len(), &columns.collect::<Vec<_>>())
+}
+
+/// A column of the answer: where its values and their statuses stand.
+struct Column<'a> {
+    name: String,
+    values: &'a RecordBatch,
+    status: &'a [Vec<FeatureStatus>],
+    /// Among the values, and in each row of statuses.
+    place: usize,
+}
+
+fn write_answer(asked: &Asked, rows: usize, columns: &[Column<'_>]) -> Result<Vec<u8>> {
+    let mut out = Vec::with_capacity(ROOM.min(256 + rows * columns.len() * 48));
     out.extend_from_slice(b"{\"metadata\":{\"feature_names\":");
     let keys = asked.entities.keys().map(String::as_str);
-    let names: Vec<&str> = keys.chain(wanted.iter().map(|wanted| wanted.name.as_str())).collect();
+    let names: Vec<&str> = keys.chain(columns.iter().map(|column| column.name.as_str())).collect();
     write_value(&names, &mut out);
     out.extend_from_slice(b"},\"results\":[");
     for (index, values) in asked.entities.values().enumerate() {
         begin_result(index, &mut out);
         write_value(values, &mut out);
-        end_result(std::iter::repeat_n("PRESENT", rows.len()), &mut out);
+        end_result(std::iter::repeat_n("PRESENT", rows), &mut out);
     }
-    for (index, wanted) in wanted.iter().enumerate() {
+    for (index, column) in columns.iter().enumerate() {
         begin_result(asked.entities.len() + index, &mut out);
-        let view = &served.views[wanted.view];
-        write_column(&view.values, wanted.feature, &mut out)?;
-        end_result(view.status.iter().map(|row| told(row[wanted.feature])), &mut out);
+        write_column(column.values, column.place, &mut out)?;
+        end_result(column.status.iter().map(|row| told(row[column.place])), &mut out);
     }
     out.extend_from_slice(b"]}");
-    Ok(json_response(out))
+    Ok(out)
 }
 
 fn begin_result(index: usize, out: &mut Vec<u8>) {
@@ -118,7 +184,7 @@ fn write_texts<'a>(texts: impl Iterator<Item = &'a str>, out: &mut Vec<u8>) {
 fn told(status: FeatureStatus) -> &'static str {
     match status {
         FeatureStatus::Present => "PRESENT",
-        FeatureStatus::Null => "NULL_VALUE",
+        FeatureStatus::Null | FeatureStatus::MissingInput => "NULL_VALUE",
         FeatureStatus::NotFound => "NOT_FOUND",
         FeatureStatus::OutsideTtl => "OUTSIDE_MAX_AGE",
     }
@@ -141,7 +207,9 @@ fn resolve<'a>(revision: &'a Revision, asked: &Asked) -> Result<(Vec<&'a Feature
         (Some(service), []) => {
             for reference in &revision.training_set(service)?.training_set.features {
                 let view = find_view(&revision.views, &reference.view)?;
-                (0..view.features.len()).for_each(|feature| want(view, feature));
+                let place = |name: &str| view.features.iter().position(|known| known.name == name);
+                let taken = reference.narrow(view).features;
+                taken.iter().filter_map(|feature| place(&feature.name)).for_each(|feature| want(view, feature));
             }
         }
         (None, [_, ..]) => {

@@ -11,28 +11,31 @@ use axum::http::HeaderMap;
 use axum::response::Response;
 use seawall_base::declare::FeatureView;
 use seawall_base::error::Result;
-use seawall_base::online::{FeatureStatus, ViewValues};
+use seawall_base::online::ViewValues;
 use seawall_base::{Cut, Dataset, Error, Instant, Permit, VersionedName};
 use seawall_catalog::policy::Action;
 use seawall_pipeline::explain::explanation_json;
 use seawall_pipeline::revision::Revision;
-use seawall_pipeline::serving::Decisions;
+use seawall_pipeline::serving::{Decisions, present_or_null};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::answer::{last_columns, prefers_arrow};
 use super::error::{Failure, bad_json};
 use super::served::{Served, views_arrow, views_json};
+use super::services;
 use crate::App;
 
 /// Values of one answer, rows times features: as JSON some hundred megabytes.
 const VALUES_PER_ANSWER_MAX: usize = 5_000_000;
 const EXAMPLE: &str =
-    r#"{"training_set": "fraud", "rows": [{"card_id": "c1"}]} or {"views": ["card@1"], "rows": [{"card_id": "c1"}]}"#;
+    r#"{"service": "fraud", "rows": [{"card_id": "c1"}]} or {"views": ["card@1"], "rows": [{"card_id": "c1"}]}"#;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FeaturesBody {
+    /// Serves the vectors of a feature service, `NAME` or `NAME@VERSION`, and records those that it says.
+    service: Option<String>,
     /// Serves and records the vectors of a training set.
     training_set: Option<String>,
     /// Serves single views, unrecorded.
@@ -55,24 +58,31 @@ fn cut_of(after: &Value) -> Result<Cut> {
 }
 
 pub(super) async fn serve(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<Response, Failure> {
+    let began = app.pipeline.answer_begins();
     let body: FeaturesBody = serde_json::from_slice(&body).map_err(|error| bad_json(&error, EXAMPLE))?;
-    let resource = body.training_set.clone().unwrap_or_else(|| "views".to_owned());
-    let permit = app.access.permit(&app.pipeline.parts().catalog, &headers, Action::ServeFeatures, &resource).await?;
+    let resource = body.service.as_ref().or(body.training_set.as_ref()).map_or("views", String::as_str);
+    let permit = app.access.permit(&app.pipeline.parts().catalog, &headers, Action::ServeFeatures, resource).await?;
     if let Some(after) = &body.after {
         app.pipeline.wait_for_features(&cut_of(after)?).await?;
     }
     let now = app.pipeline.parts().clock.now();
-    let at = match &body.at {
-        Some(text) => text.parse()?,
-        None => now,
-    };
+    let given = body.at.as_ref().map(|text| text.parse()).transpose()?;
+    let at = given.unwrap_or(now);
     let arrow = prefers_arrow(&headers);
-    match (&body.training_set, body.views.as_slice()) {
-        (Some(name), []) => {
+    match (&body.service, &body.training_set, body.views.as_slice()) {
+        (Some(name), None, []) => {
+            let revision = app.pipeline.revision();
+            let service = revision.service(name)?;
+            let served = services::serve(&app, &permit, service, &body.rows, given).await?;
+            let told = if arrow { served.arrow() } else { served.json("service", &service.service.id().to_string()) }?;
+            app.pipeline.answered(service, began);
+            Ok(told)
+        }
+        (None, Some(name), []) => {
             let served = serve_training_set(&app, &permit, name, &body.rows, at, now).await?;
             Ok(if arrow { served.arrow() } else { served.json("training_set", name) }?)
         }
-        (None, [_, ..]) => {
+        (None, None, [_, ..]) => {
             let mut served = serve_views(&app, &permit, &body, at).await?;
             Ok(match (arrow, served.pop()) {
                 (true, Some(only)) if served.is_empty() => only.arrow(),
@@ -83,8 +93,9 @@ pub(super) async fn serve(State(app): State<App>, headers: HeaderMap, body: Byte
                 }
             }?)
         }
-        (Some(_), [_, ..]) | (None, []) => Err(Failure(
-            Error::invalid("SW0892", "name either a training set or views").hint(format!("send for example {EXAMPLE}")),
+        (_, _, _) => Err(Failure(
+            Error::invalid("SW0892", "name a service, a training set or views, and one of them")
+                .hint(format!("send for example {EXAMPLE}")),
         )),
     }
 }
@@ -99,15 +110,15 @@ async fn serve_training_set(
 ) -> Result<Served> {
     let revision = app.pipeline.revision();
     let set = revision.training_set(name)?;
-    check_size(rows.len(), set.views.iter().map(|view| view.view().features.len()).sum())?;
+    let features = set.feature_columns();
+    check_size(rows.len(), features.len())?;
     let rows = rows_of(&set.spine, rows)?;
     let count = rows.num_rows();
     let decisions = Decisions { rows, at: vec![at; count], now: vec![now; count], position: None };
     let fresh = app.pipeline.feature_freshness();
     let answer = app.pipeline.serve(permit, name, &decisions).await?;
-    let features = set.views.iter().map(|view| view.view().features.len()).sum();
     Ok(Served {
-        features: last_columns(&answer.rows, features),
+        features,
         known_at: answer.known_at.first().copied(),
         rows: answer.rows,
         status: answer.status,
@@ -221,16 +232,6 @@ pub(super) fn entities_of_all(
     Ok(all)
 }
 
-fn present_or_null(values: &RecordBatch) -> Vec<Vec<FeatureStatus>> {
-    use arrow::array::Array;
-    let status = |row: usize, column: &dyn Array| match column.is_null(row) {
-        true => FeatureStatus::Null,
-        false => FeatureStatus::Present,
-    };
-    let row = |row: usize| values.columns().iter().map(|column| status(row, column.as_ref())).collect();
-    (0..values.num_rows()).map(row).collect()
-}
-
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ExplainBody {
@@ -280,6 +281,7 @@ fn entity_schema(dataset: &Dataset, entity: &[String]) -> Result<SchemaRef> {
 
 /// Spine rows from JSON objects: columns that no object has are left out.
 pub(super) fn rows_of(spine: &Dataset, rows: &[Map<String, Value>]) -> Result<RecordBatch> {
+    check_known(&spine.schema, rows)?;
     let given = |field: &Field| rows.iter().any(|row| row.contains_key(field.name()));
     let fields: Vec<Field> = spine
         .schema
@@ -291,14 +293,20 @@ pub(super) fn rows_of(spine: &Dataset, rows: &[Map<String, Value>]) -> Result<Re
     decode_rows(Arc::new(Schema::new(fields)), rows)
 }
 
-fn decode_rows(schema: SchemaRef, rows: &[Map<String, Value>]) -> Result<RecordBatch> {
-    let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
+/// Refuses names that no column has.
+fn check_known(schema: &Schema, rows: &[Map<String, Value>]) -> Result<()> {
     for row in rows {
-        if let Some(unknown) = row.keys().find(|name| !known.contains(&name.as_str())) {
+        if let Some(unknown) = row.keys().find(|name| schema.column_with_name(name).is_none()) {
+            let known: Vec<&str> = schema.fields().iter().map(|field| field.name().as_str()).collect();
             return Err(Error::invalid("SW0894", format!("the rows have no column {unknown:?}"))
                 .hint(format!("columns here: {}", known.join(", "))));
         }
     }
+    Ok(())
+}
+
+fn decode_rows(schema: SchemaRef, rows: &[Map<String, Value>]) -> Result<RecordBatch> {
+    check_known(&schema, rows)?;
     let bad = |error| Error::invalid("SW0895", "a value does not have its column's type").because(error);
     let mut decoder = arrow::json::ReaderBuilder::new(schema.clone())
         .with_batch_size(rows.len().max(1))

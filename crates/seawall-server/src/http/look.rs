@@ -56,6 +56,7 @@ async fn status_json(app: &App) -> Value {
             (name.clone(), json!({"counts": counts, "halted": accounting.halted.get(name)}))
         }).collect::<serde_json::Map<String, Value>>(),
         "feature_views": views,
+        "feature_services": super::services::services_json(&app.pipeline),
         "training_sets": revision.training_set_names(),
         "progress": progress,
         "log": app.pipeline.log_status(),

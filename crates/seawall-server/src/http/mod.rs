@@ -13,6 +13,7 @@ pub(crate) mod look;
 mod models;
 mod quarantine;
 mod served;
+mod services;
 mod tables;
 mod training;
 mod transforms;
@@ -53,6 +54,8 @@ pub fn router(app: App) -> Router {
         .route("/v1/features", post(features::serve))
         .route("/get-online-features", post(feast::serve))
         .route("/v1/features/explain", post(features::explain))
+        .route("/v1/feature-services", get(services::list))
+        .route("/v1/feature-services/{service}/verify", post(services::verify))
         .route("/v1/training-sets/{name}", get(training::builds))
         .route("/v1/training-sets/{name}/build", post(training::build))
         .route("/v1/training-sets/{name}/diff", get(training::diff))

@@ -83,6 +83,7 @@ impl Check {
                 "contracts": project.contracts.len(),
                 "sources": project.sources.len(),
                 "feature_views": project.feature_views.len(),
+                "feature_services": project.feature_services.len(),
                 "training_sets": project.training_sets.len(),
                 "models": project.models.len(),
                 "monitors": project.monitors.len(),
@@ -95,11 +96,12 @@ impl Check {
             return Ok(Exit::Ok);
         }
         println!(
-            "{}: {} contracts, {} sources, {} feature views, {} training sets, {} models: no problems",
+            "{}: {} contracts, {} sources, {} feature views, {} feature services, {} training sets, {} models: no problems",
             project.name,
             project.contracts.len(),
             project.sources.len(),
             project.feature_views.len(),
+            project.feature_services.len(),
             project.training_sets.len(),
             project.models.len()
         );

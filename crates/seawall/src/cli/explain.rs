@@ -103,7 +103,11 @@ fn print_account(account: &Value) {
     println!("  reasons {}", text(&prediction["reasons"]));
     println!("\ninputs");
     for feature in record("features").as_array().into_iter().flatten() {
-        println!("  {:<28} {:<20} of {} events", text(&feature["feature"]), text(&feature["value"]), feature["events"]);
+        let of = match feature["reads"].as_array() {
+            Some(reads) => reads.iter().map(text).collect::<Vec<_>>().join(", "),
+            None => format!("{} events", feature["events"]),
+        };
+        println!("  {:<28} {:<20} of {of}", text(&feature["feature"]), text(&feature["value"]));
         for event in feature["first_events"].as_array().into_iter().flatten().take(3) {
             println!(
                 "      {}:{}  {}  {}",

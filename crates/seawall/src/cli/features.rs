@@ -7,6 +7,8 @@ use seawall_base::error::Result;
 use seawall_base::{Error, Instant, SystemClock, VersionedName};
 use seawall_pipeline::Pipeline;
 use seawall_pipeline::pipeline::Options;
+use seawall_pipeline::revision::Revision;
+use seawall_pipeline::service::ServedService;
 use seawall_server::App;
 use seawall_server::auth::Access;
 use serde_json::{Map, Value, json};
@@ -29,6 +31,14 @@ Examples:
 Without --at the online store answers for the present. A moment of the past is answered from the tables, as it was
 known then.")]
     Get(Get),
+    /// The vector of a feature service
+    #[command(after_help = "\
+Examples:
+  seawall features vector fraud --value card_id=c42 --value amount=12.5
+  seawall features vector fraud@1 --value card_id=c42 --at 2026-02-01T12:00:00Z
+
+What the service says is recorded, as if a client had asked. `features list` tells what a request takes.")]
+    Vector(Vector),
     /// The rows behind a number, and why other rows are not
     #[command(
         after_help = "Example:\n  seawall features explain card.n_1h --entity card_id=c42 --at 2026-02-01T12:00:00Z"
@@ -45,6 +55,19 @@ pub struct Get {
     #[arg(long, required = true, value_parser = super::name_and_value)]
     entity: Vec<(String, String)>,
     /// Decision time, RFC 3339
+    #[arg(long)]
+    at: Option<Instant>,
+}
+
+/// The vector of a feature service.
+#[derive(Debug, Args)]
+pub struct Vector {
+    /// The service, NAME or NAME@VERSION
+    service: String,
+    /// NAME=VALUE for each entity and each value of the request
+    #[arg(long, required = true, value_parser = super::name_and_value)]
+    value: Vec<(String, String)>,
+    /// Decision time, RFC 3339; the present when absent
     #[arg(long)]
     at: Option<Instant>,
 }
@@ -67,6 +90,7 @@ impl Features {
         match self {
             Features::List => list(global).await,
             Features::Get(get) => get.run(global).await,
+            Features::Vector(vector) => vector.run(global).await,
             Features::Explain(explain) => explain.run(global).await,
         }
     }
@@ -77,7 +101,7 @@ async fn list(global: &Global) -> Result<Exit> {
     let active = installation.active().await?;
     let settings = crate::assemble::declared(&active, &installation.settings.project)?;
     let engine: Arc<dyn seawall_base::Engine> = installation.engine.clone();
-    let revision = seawall_pipeline::revision::Revision::compile(&settings, &engine).await?;
+    let revision = Revision::compile(&settings, &engine).await?;
     let mut views = Vec::new();
     for view in &revision.views {
         let dataset = &revision.dataset(&view.from)?.dataset;
@@ -90,7 +114,8 @@ async fn list(global: &Global) -> Result<Exit> {
             .iter()
             .map(|(view, features)| json!({"view": view.id(), "entity": view.entity, "from": view.from, "features": features}))
             .collect();
-        print_json(&json!({"views": json}))?;
+        let services: Vec<Value> = revision.services.values().map(|service| service_json(service)).collect();
+        print_json(&json!({"views": json, "services": services}))?;
         return Ok(Exit::Ok);
     }
     for (view, features) in views {
@@ -103,7 +128,34 @@ async fn list(global: &Global) -> Result<Exit> {
             println!("  {}: {}{hop}{error}", feature.name, feature.text);
         }
     }
+    for service in revision.services.values() {
+        let request: Vec<String> =
+            fields(&service.set.spine.schema).iter().map(|(name, of)| format!("{name} ({of})")).collect();
+        println!("{} asked with {}", service.service.id(), request.join(", "));
+        for column in service.set.feature_columns() {
+            let derived = service.service.derived.iter().find(|derived| derived.name == column);
+            println!("  {column}{}", derived.map_or_else(String::new, |derived| format!(": {}", derived.sql)));
+        }
+    }
     Ok(Exit::Ok)
+}
+
+fn service_json(service: &ServedService) -> Value {
+    let request: Map<String, Value> =
+        fields(&service.set.spine.schema).into_iter().map(|(name, of)| (name, json!(of))).collect();
+    let derived: Map<String, Value> =
+        service.service.derived.iter().map(|derived| (derived.name.clone(), json!(derived.sql))).collect();
+    json!({
+        "service": service.service.id(),
+        "request": request,
+        "features": service.set.feature_columns(),
+        "derived": derived,
+        "budget": service.service.budget.map(|budget| budget.to_string()),
+    })
+}
+
+fn fields(schema: &arrow::datatypes::Schema) -> Vec<(String, String)> {
+    schema.fields().iter().map(|field| (field.name().clone(), field.data_type().to_string())).collect()
 }
 
 impl Get {
@@ -134,6 +186,45 @@ impl Get {
             println!("  {name:<24} {:<24} {}", plain(value), text(&answered["status"][0][i]));
         }
         Ok(Exit::Ok)
+    }
+}
+
+impl Vector {
+    async fn run(&self, global: &Global) -> Result<Exit> {
+        let asked = Asked::new(global).await?;
+        let service = asked.revision.service(&self.service)?.clone();
+        let schema = &service.set.spine.schema;
+        let mut row = Map::new();
+        for (name, value) in &self.value {
+            let field = schema.field_with_name(name).map_err(|_| {
+                let known: Vec<String> = fields(schema).into_iter().map(|(name, _)| name).collect();
+                Error::invalid("SW0894", format!("a request of {} has no {name:?}", service.service.id()))
+                    .hint(format!("it has {}", known.join(", ")))
+            })?;
+            row.insert(name.clone(), typed(field.data_type(), value));
+        }
+        let mut body = json!({"service": service.service.id(), "rows": [row]});
+        if let Some(at) = self.at {
+            body["at"] = json!(at.to_string());
+        }
+        let answered = asked.post("/v1/features", &body).await?;
+        if global.json() {
+            print_json(&answered)?;
+            return Ok(Exit::Ok);
+        }
+        println!("{} known at {}", service.service.id(), text(&answered["known_at"]));
+        for (i, (name, value)) in answered["rows"][0].as_object().into_iter().flatten().enumerate() {
+            println!("  {name:<24} {:<24} {}", plain(value), text(&answered["status"][0][i]));
+        }
+        Ok(Exit::Ok)
+    }
+}
+
+/// A value as a command line gives it, in the type of its column.
+fn typed(data_type: &arrow::datatypes::DataType, value: &str) -> Value {
+    match data_type {
+        arrow::datatypes::DataType::Utf8 => json!(value),
+        _ => serde_json::from_str(value).unwrap_or_else(|_| json!(value)),
     }
 }
 
@@ -172,6 +263,7 @@ fn plain(value: &Value) -> String {
 /// Whoever answers: the running server, or the same handlers in this process.
 struct Asked {
     views: Vec<(VersionedName, Vec<String>, seawall_base::Dataset)>,
+    revision: Arc<Revision>,
     by: By,
 }
 
@@ -195,13 +287,13 @@ impl Asked {
         };
         let revision = match &by {
             By::Here(app) => app.pipeline.revision(),
-            By::Server(_) => Arc::new(seawall_pipeline::revision::Revision::compile(&declared, &engine).await?),
+            By::Server(_) => Arc::new(Revision::compile(&declared, &engine).await?),
         };
         let mut views = Vec::new();
         for view in &revision.views {
             views.push((view.id(), view.entity.clone(), revision.dataset(&view.from)?.dataset.clone()));
         }
-        Ok(Asked { views, by })
+        Ok(Asked { views, revision, by })
     }
 
     fn view(&self, text: &str) -> Result<VersionedName> {
@@ -225,12 +317,7 @@ impl Asked {
                     entity.iter().map(|c| format!("{c}=VALUE")).collect::<Vec<_>>().join(" --entity ")
                 ))
             })?;
-            let data_type = dataset.schema.field_with_name(column)?.data_type();
-            let json = match data_type {
-                arrow::datatypes::DataType::Utf8 => json!(value),
-                _ => serde_json::from_str(value).unwrap_or_else(|_| json!(value)),
-            };
-            object.insert(column.clone(), json);
+            object.insert(column.clone(), typed(dataset.schema.field_with_name(column)?.data_type(), value));
         }
         if let Some((unknown, _)) = given.iter().find(|(name, _)| !entity.contains(name)) {
             return Err(Error::invalid("SW0894", format!("{view} has no entity column {unknown:?}"))

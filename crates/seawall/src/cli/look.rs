@@ -150,6 +150,10 @@ impl Status {
                 "quality": quality,
                 "transforms": transforms,
                 "feature_views": active.views.iter().map(|view| view.id().to_string()).collect::<Vec<_>>(),
+                "feature_services": match &server {
+                    Some(server) => server["feature_services"].clone(),
+                    None => active.services.iter().map(|service| json!({"service": service.id()})).collect(),
+                },
                 "training_sets": active.project.training_sets.iter().map(|set| set.name.clone()).collect::<Vec<_>>(),
             }))?;
             return Ok(Exit::Ok);
@@ -223,6 +227,10 @@ impl Status {
         }
         let views: Vec<String> = active.views.iter().map(|view| view.id().to_string()).collect();
         println!("feature views: {}", if views.is_empty() { "none".to_owned() } else { views.join(", ") });
+        if !active.services.is_empty() {
+            let services: Vec<String> = active.services.iter().map(|service| service.id().to_string()).collect();
+            println!("feature services: {}", services.join(", "));
+        }
         Ok(Exit::Ok)
     }
 }

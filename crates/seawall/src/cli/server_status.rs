@@ -15,6 +15,8 @@ pub(super) fn lines(status: &Value) -> Vec<String> {
     for (stage, what) in [("tables", "tables"), ("features", "features")] {
         lines.extend(lag(&status[stage]).map(|lag| format!("{what} {lag}")));
     }
+    let services = status["feature_services"].as_array().map(Vec::as_slice).unwrap_or_default();
+    lines.extend(services.iter().filter_map(service));
     let dependencies = status["dependencies"].as_array().map(Vec::as_slice).unwrap_or_default();
     let unwell: Vec<String> = dependencies.iter().filter_map(unwell).collect();
     match unwell.is_empty() {
@@ -22,6 +24,22 @@ pub(super) fn lines(status: &Value) -> Vec<String> {
         false => lines.extend(unwell),
     }
     lines
+}
+
+/// A feature service that is too slow, or whose vectors could not all be recorded.
+fn service(service: &Value) -> Option<String> {
+    let name = service["service"].as_str()?;
+    let count = |key: &str| service["counts"][key].as_u64().unwrap_or_default();
+    let (over, lost) = (count("over_budget"), count("shed") + count("failed"));
+    let mut told = Vec::new();
+    if over > 0 {
+        let budget = service["budget"].as_str().unwrap_or_default();
+        told.push(format!("{over} of {} answers took longer than {budget}", count("answers")));
+    }
+    if lost > 0 {
+        told.push(format!("{lost} vectors could not be recorded"));
+    }
+    (!told.is_empty()).then(|| format!("feature service {name}: {}", told.join("; ")))
 }
 
 /// How far an answer lags, when that is more than it should.

@@ -21,9 +21,14 @@ use crate::output::{Exit, count, print_json, report};
 #[derive(Debug, Subcommand)]
 pub enum Verify {
     /// Refold every served vector from the lake and compare bits; compare with today's training rows
-    #[command(after_help = "Example:\n  seawall verify skew fraud --certificate fraud.certificate.json")]
+    #[command(after_help = "\
+Examples:
+  seawall verify skew fraud --certificate fraud.certificate.json
+  seawall verify skew fraud@1
+
+Of a feature service every recorded vector is refolded; there are no training rows to compare with.")]
     Skew {
-        /// The training set; every one when absent
+        /// The training set, or a feature service as NAME@VERSION; every one that records when absent
         training_set: Option<String>,
         /// Write the certificate to this file (with one training set)
         #[arg(long, value_name = "FILE", requires = "training_set")]
@@ -69,12 +74,20 @@ async fn skew(global: &Global, only: Option<&str>, file: Option<&PathBuf>, at: O
     let pipeline = installation.start(Arc::new(SystemClock), Options::default()).await?;
     let names = match only {
         Some(name) => vec![name.to_owned()],
-        None => pipeline.revision().training_set_names(),
+        None => {
+            let revision = pipeline.revision();
+            let services = revision.services.values().filter(|service| !service.service.log.is_none());
+            let services = services.map(|service| service.service.id().to_string());
+            revision.training_set_names().into_iter().chain(services).collect()
+        }
     };
     let mut total = SkewReport::default();
     let mut certificates = Vec::new();
     for name in names {
-        let verified = pipeline.verify_skew_as_of(&permit, &name, at).await?;
+        let verified = match name.contains('@') {
+            true => pipeline.verify_service(&permit, &name).await?,
+            false => pipeline.verify_skew_as_of(&permit, &name, at).await?,
+        };
         total.add(&verified.total);
         certificates.push(verified.certificate);
     }

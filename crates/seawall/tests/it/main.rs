@@ -27,6 +27,7 @@ mod recovery;
 mod repair;
 mod rollback;
 mod serve;
+mod services;
 mod support;
 mod tables;
 mod trainers;

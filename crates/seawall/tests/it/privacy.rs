@@ -45,9 +45,9 @@ features:
 ";
 
 /// What must not be found: part of every personal value that the tests send.
-const SECRET: &str = "zanzibar";
+pub const SECRET: &str = "zanzibar";
 
-fn project() -> Project {
+pub fn project() -> Project {
     let project = Project::with(&[
         ("seawall.yaml", "kind: project\nname: visits\n"),
         ("contracts/visits.odcs.yaml", CONTRACT),
@@ -65,7 +65,7 @@ fn visit(server: &Server, id: &str, person: &str, pages: i64) -> String {
 }
 
 /// Files below `folder` that hold the secret.
-fn holding(folder: &Path) -> Vec<PathBuf> {
+pub fn holding(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     let mut folders = vec![folder.to_owned()];
     while let Some(folder) = folders.pop() {

@@ -11,14 +11,15 @@ use super::super::source::Place;
 use super::super::sql::mentions;
 use super::super::words::{listed, suggest};
 use super::super::yaml::{Entry, Node};
+use super::feature_service::VectorColumns;
 use super::{Found, Resolver};
 
 /// What a training set offers to a model.
 struct SetColumns<'a> {
     name: &'a str,
     context: Vec<&'a str>,
-    /// View and feature, in declared order.
-    features: Vec<(&'a str, &'a str)>,
+    /// Features of views, and what is derived from them.
+    vector: VectorColumns<'a>,
 }
 
 /// What a name means in a training set.
@@ -33,8 +34,7 @@ enum Meaning {
 impl SetColumns<'_> {
     /// The columns, by the names that they have in the table.
     fn names(&self) -> Vec<String> {
-        let features = self.features.iter().map(|(view, feature)| format!("{view}__{feature}"));
-        self.context.iter().map(|name| (*name).to_owned()).chain(features).collect()
+        self.context.iter().map(|name| (*name).to_owned()).chain(self.vector.names()).collect()
     }
 
     /// The column called `name`, or the one feature of that name.
@@ -43,7 +43,7 @@ impl SetColumns<'_> {
         if names.iter().any(|known| known == name) {
             return Meaning::Column(name.to_owned());
         }
-        let same = self.features.iter().filter(|(_, feature)| *feature == name);
+        let same = self.vector.features.iter().filter(|(_, feature)| *feature == name);
         let mut columns: Vec<String> = same.map(|(view, feature)| format!("{view}__{feature}")).collect();
         match columns.len() {
             0 => Meaning::Nothing,
@@ -100,18 +100,8 @@ impl<'a> Resolver<'a> {
     /// What the training set offers; none when one of its views is not known.
     fn set_columns(&self, set: &'a Declaration) -> Option<SetColumns<'a>> {
         let context = set.node.get("context").map(Node::entries).unwrap_or_default();
-        let mut columns = SetColumns {
-            name: &set.name,
-            context: context.iter().map(|entry| entry.key.as_str()).collect(),
-            features: Vec::new(),
-        };
-        for reference in set.node.get("features")?.items() {
-            let view = super::read::view_of(reference)?.text()?.split('@').next()?;
-            let found = self.declarations.iter().find(|d| d.kind == "feature_view" && d.name == view)?;
-            let features = found.node.get("features")?.entries();
-            columns.features.extend(features.iter().map(|feature| (view, feature.key.as_str())));
-        }
-        Some(columns)
+        let context = context.iter().map(|entry| entry.key.as_str()).collect();
+        Some(SetColumns { name: &set.name, context, vector: self.vector_columns(&set.node)? })
     }
 
     /// A classifier needs to know which labels are the positive ones.
@@ -254,7 +244,7 @@ impl<'a> Resolver<'a> {
 
     fn report_missing(&mut self, name: &str, place: Place, columns: &SetColumns<'_>, more: &[&str]) {
         let names = columns.names();
-        let plain = columns.features.iter().map(|(_, feature)| *feature);
+        let plain = columns.vector.features.iter().map(|(_, feature)| *feature);
         let all = names.iter().map(String::as_str).chain(more.iter().copied());
         let help = match suggest(name, all.clone().chain(plain)) {
             Some(near) => format!("did you mean `{near}`?"),

@@ -17,7 +17,7 @@ use super::Resolver;
 const OWN_COLUMNS: [&str; 2] = ["label", "_at"];
 
 impl<'a> Resolver<'a> {
-    pub(super) fn training_set(&mut self, declaration: &Declaration) -> Option<TrainingSet> {
+    pub(super) fn training_set(&mut self, declaration: &'a Declaration) -> Option<TrainingSet> {
         let node = &declaration.node;
         let mut set = self.read(declaration, read::training_set);
         let rows = node.get("rows")?;
@@ -30,18 +30,19 @@ impl<'a> Resolver<'a> {
         if let Some(label) = node.get("label") {
             self.label(label, spine);
         }
-        let references = node.get("features")?.items();
-        let mut features = Vec::new();
-        for (i, reference) in references.iter().enumerate() {
-            features.extend(self.feature_reference(reference, spine));
-            self.listed_once(reference, &references[..i]);
-        }
+        self.service_of(node);
+        let references = node.get("features").map(Node::items).unwrap_or_default();
+        let features = self.feature_references(references, spine);
+        let context: Vec<String> =
+            node.get("context").map(Node::entries).unwrap_or_default().iter().map(|entry| entry.key.clone()).collect();
+        let derived = if node.get("service").is_some() { Vec::new() } else { self.derived(node, &context) };
         if let Some(contract) = node.get("contract") {
             let name = node.get("name").and_then(Node::text).unwrap_or_default();
             self.own_contract(name, contract, &self.columns(node, spine));
         }
         if let Some(set) = &mut set {
             set.features = features;
+            set.derived = derived;
         }
         set
     }
@@ -70,18 +71,12 @@ impl<'a> Resolver<'a> {
     }
 
     /// The columns of a training set, as far as its declaration and its views tell them.
-    fn columns(&self, node: &Node, spine: Option<&'a DatasetEntry>) -> Vec<String> {
+    fn columns(&self, node: &'a Node, spine: Option<&'a DatasetEntry>) -> Vec<String> {
         let dataset = spine.and_then(|spine| spine.dataset.as_ref());
         let mut columns = dataset.map(|dataset| dataset.primary_key.clone()).unwrap_or_default();
         columns
             .extend(node.get("context").map(Node::entries).unwrap_or_default().iter().map(|entry| entry.key.clone()));
-        for reference in node.get("features").map(Node::items).unwrap_or_default() {
-            let id = read::view_of(reference).and_then(Node::text).and_then(|id| id.parse().ok());
-            let Some(seawall_base::VersionedName { name, .. }) = id else { continue };
-            let view = self.declarations.iter().find(|one| one.kind == "feature_view" && one.name == name);
-            let features = view.and_then(|view| view.node.get("features")).map(Node::entries).unwrap_or_default();
-            columns.extend(features.iter().map(|feature| format!("{name}__{}", feature.key)));
-        }
+        columns.extend(self.vector_columns(node).unwrap_or_default().names());
         columns.extend(node.get("label").map(|_| "label".to_owned()));
         columns
     }
@@ -129,8 +124,12 @@ impl<'a> Resolver<'a> {
         }
     }
 
-    /// A reference to a view, with the columns of the rows that give its entity.
-    fn feature_reference(&mut self, reference: &Node, spine: Option<&'a DatasetEntry>) -> Option<FeatureRef> {
+    /// A reference to a view, with the columns of the rows, or of a request, that give its entity.
+    pub(super) fn feature_reference(
+        &mut self,
+        reference: &Node,
+        spine: Option<&'a DatasetEntry>,
+    ) -> Option<FeatureRef> {
         let named = read::view_of(reference)?;
         let id: seawall_base::VersionedName = named.text()?.parse().ok()?;
         let view = self.view(&id.name, named.place)?;
@@ -163,7 +162,8 @@ impl<'a> Resolver<'a> {
             }
             entity.push(name);
         }
-        Some(FeatureRef { view: id, entity })
+        let only = self.only(reference, view);
+        Some(FeatureRef { view: id, entity, only })
     }
 
     /// Whether the rows have the column that gives an entity, and with the type that the view has.
@@ -205,7 +205,7 @@ impl<'a> Resolver<'a> {
     }
 
     /// Two references to one view would give two columns one name.
-    fn listed_once(&mut self, reference: &Node, earlier: &[Node]) {
+    pub(super) fn listed_once(&mut self, reference: &Node, earlier: &[Node]) {
         let name_of = |node: &Node| {
             let text = read::view_of(node).and_then(Node::text).unwrap_or_default();
             text.split('@').next().unwrap_or_default().to_owned()

@@ -6,7 +6,7 @@ use seawall_base::{Span, VersionedName};
 
 use super::super::diagnostic::{Draft, Report};
 use super::super::source::Place;
-use super::super::words::{bytes, identifier, listed, name_problem, nearest_span, suggest};
+use super::super::words::{bytes, identifier, listed, name_problem, nearest_span, share, suggest};
 use super::super::yaml::{Entry, Node, Scalar, ScalarKind, Value, shorten};
 use super::{
     Keys, LIFETIME, Least, Record, Shape, Unknown, Variants, WINDOW_MAX, WINDOW_MIN, head, reference_reads,
@@ -49,6 +49,7 @@ impl Checker<'_> {
             Shape::Span(least) => self.span(node, *least, what),
             Shape::Window => self.window(node, what),
             Shape::Size => self.size(node, what),
+            Shape::Share => self.share(node, what),
             Shape::Bool | Shape::OnlyBool(_) => self.boolean(node, shape, what),
             Shape::Integer { .. } | Shape::Number { .. } => self.number(node, shape, what),
             Shape::List(item) => self.list(node, item, what),
@@ -190,6 +191,13 @@ impl Checker<'_> {
         if bytes(&scalar.text).is_none() {
             let message = format!("{what}: {:?} is not a size", shorten(&scalar.text));
             self.report.error("SW0177", message, node.place).help(SIZE_HELP);
+        }
+    }
+
+    fn share(&mut self, node: &Node, what: &str) {
+        if node.scalar().is_none_or(|scalar| share(&scalar.text).is_none()) {
+            let help = "write `all`, `none`, or a percentage from 0.0001% to 100%, for example 1%";
+            self.wrong(node, what, &Shape::Share).help(help);
         }
     }
 

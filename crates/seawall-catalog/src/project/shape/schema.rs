@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use super::super::words::{NAME_BYTES_MAX, NAME_PATTERN, SIZE_PATTERN};
+use super::super::words::{NAME_BYTES_MAX, NAME_PATTERN, SHARE_PATTERN, SIZE_PATTERN};
 use super::{FULL_REFERENCE_PATTERN, Keys, Least, Record, SHORT_REFERENCE_PATTERN, STABLE_ID_PATTERN, Shape, Unknown};
 
 /// JSON Schema (draft-07) of `record`, with the records that it refers to as definitions.
@@ -88,6 +88,7 @@ impl Shape {
             }
             Shape::Window => json!({"type": "string", "pattern": "^(lifetime|0*[1-9][0-9]*(us|ms|s|m|h|d|w))$"}),
             Shape::Size => json!({"type": "string", "pattern": SIZE_PATTERN}),
+            Shape::Share => json!({"type": "string", "pattern": SHARE_PATTERN}),
             Shape::Bool => json!({"type": "boolean"}),
             Shape::OnlyBool(value) => json!({"const": value}),
             Shape::Integer { min, max } => json!({"type": "integer", "minimum": min, "maximum": max}),

@@ -51,6 +51,25 @@ fn kinds_names_and_their_files() {
 }
 
 #[test]
+fn feature_services() {
+    let service = |rest: &str| format!("kind: feature_service\nname: s\n{rest}\n");
+    check("x.yaml", &service("features: [card@1]"), &[]);
+    check("x.yaml", &service("features: [card@1]\nlog: none"), &[]);
+    check("x.yaml", &service(""), &["SW0124 1:1"]);
+    check("x.yaml", &service("features: [card]"), &["SW0106 3:12"]);
+    check("x.yaml", &service("features: [card@1]\nservice: s@1"), &["SW0123 4:1"]);
+    check("x.yaml", &service("features: [card@1]\nservice: s@1\nderived: {a: \"b\"}"), &["SW0123 4:1", "SW0187 5:14"]);
+    for log in ["0%", "0.00001%", "100.1%", "1", "some", "-1%", "1.%", ""] {
+        let found = problems("x.yaml", &service(&format!("features: [card@1]\nlog: \"{log}\"")));
+        assert_eq!(found.len(), 1, "{log}: {found:?}");
+    }
+    check("x.yaml", &service("features: [card@1]\nderived: {label: card__n_1h}"), &["SW0129 4:11"]);
+    check("x.yaml", &service("features: [card@1]\nrequest: {card_id: string}"), &["SW0129 4:11"]);
+    check("x.yaml", &service("features: [card@1]\nderived: {a: \"(select 1)\"}"), &["SW0185 4:14"]);
+    check("x.yaml", &service("features: [card@1]\nderived: {a: a + 1}"), &["SW0188 4:11"]);
+}
+
+#[test]
 fn sources() {
     check("x.yaml", &source("contract: payments@1"), &[]);
     check("x.yaml", &source(""), &["SW0124 1:1"]);

@@ -148,3 +148,43 @@ async fn a_batch_of_another_shape_is_refused() {
     let other = RecordBatch::try_from_iter([("id", Arc::new(StringArray::from(vec!["1"])) as _)]).unwrap();
     assert_eq!(map.apply(&other).await.unwrap_err().code(), codes::MAP_INPUT);
 }
+
+/// Expressions are evaluated without a plan, and give what the plan gives: values, types and failures.
+#[tokio::test]
+async fn expressions_give_what_their_plan_gives() {
+    let maps = Maps::new();
+    let batch = input(&[(1, Some("7")), (2, None), (0, Some("x")), (-5, Some("")), (9, Some("SEA"))]);
+    let selects = [
+        "select id + 1 as a, id * id as b, id * id + (id + 1) as c from input",
+        "select case when id = 0 then null else 10 / id end as a from input",
+        "select coalesce(code, '-') || cast(id as varchar) as a, code is null as b from input",
+        "select try_cast(code as bigint) as a, cast(id as double) / 3 as b, true as c from input",
+        "select date_part('year', to_timestamp_micros(id)) as a, id in (1, 9) as b from input",
+        "select x + 1 as a from (select id + 1 as x, code from input) as inner_rows",
+        "select code like 'S%' as a, length(code) as b, substr(code, 1, 1) as c from input",
+        "select 10 / id as a from input",
+        "select cast(code as bigint) as a from input",
+    ];
+    for sql in selects {
+        let map = maps.compile(sql).await.unwrap();
+        let direct = map.expressions.as_ref().unwrap_or_else(|| panic!("{sql} needs a plan"));
+        for rows in [batch.clone(), batch.slice(1, 1), batch.slice(2, 1), batch.slice(0, 0)] {
+            let planned = run(&map.state, &map.plan, rows.clone(), &map.output).await;
+            let evaluated = direct.evaluate(rows).and_then(|rows| normal_rows(&rows, &map.output));
+            match (planned, evaluated) {
+                (Ok(planned), Ok(evaluated)) => assert_eq!(planned, evaluated, "{sql}"),
+                (Err(planned), Err(evaluated)) => {
+                    assert_eq!((planned.kind(), planned.code()), (evaluated.kind(), evaluated.code()), "{sql}");
+                }
+                (planned, evaluated) => panic!("{sql}: {planned:?} and {evaluated:?}"),
+            }
+        }
+    }
+    for sql in [
+        "select id from input where id > 1",
+        "select max(id) as a from input",
+        "select city from input join airports using (code)",
+    ] {
+        assert!(maps.compile(sql).await.unwrap().expressions.is_none(), "{sql} is more than expressions");
+    }
+}

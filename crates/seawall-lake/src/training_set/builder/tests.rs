@@ -1,7 +1,10 @@
 use arrow::array::{Float64Array, Int32Array, Int64Array, StringArray, TimestampMicrosecondArray};
 use arrow::datatypes::DataType;
 use arrow::util::pretty::pretty_format_batches;
-use seawall_base::declare::{Aggregation, Feature, Label, LabelValue, OwnRow, Spine as DeclaredSpine, WindowEdge};
+use seawall_base::declare::{
+    Aggregation, DerivedFeature, Feature, Label, LabelValue, OwnRow, RequestValue, Spine as DeclaredSpine, ValueType,
+    WindowEdge,
+};
 use seawall_base::error::ErrorKind;
 use seawall_base::table::Append;
 use seawall_base::{Cut, Offset, Partition, Span};
@@ -118,8 +121,11 @@ fn plan(label: LabelValue, built_at: i64) -> TrainingSetPlan {
         name: "fraud".into(),
         rows: DeclaredSpine { from: "payments".into(), at: "paid_at".into(), own_row: OwnRow::Exclude },
         label: Some(Label { from: "chargebacks".into(), join: vec!["payment_id".into()], value: label }),
-        features: vec![FeatureRef { view: "card@1".parse().unwrap(), entity: vec!["card_id".into()] }],
+        service: None,
+        features: vec![FeatureRef { view: "card@1".parse().unwrap(), entity: vec!["card_id".into()], only: vec![] }],
         context: vec![("big".into(), "amount > 3".into()), ("who".into(), "coalesce(card_id, '-') || '!'".into())],
+        request: vec![],
+        derived: vec![],
         visibility_lag: Span::ZERO,
         known: seawall_base::declare::Known::InTime,
         contract: None,
@@ -265,6 +271,69 @@ async fn equal_inputs_give_equal_fingerprints_in_every_store() {
     let newest = build(&files, &plan(present(), 520)).await.unwrap();
     assert_eq!(newest.fingerprint.rows, 7);
     assert_ne!(newest.fingerprint.content, in_files.fingerprint.content);
+}
+
+fn derived(name: &str, sql: &str, reads: &[&str]) -> DerivedFeature {
+    let reads = reads.iter().map(|read| (*read).to_owned()).collect();
+    DerivedFeature { name: name.to_owned(), sql: sql.to_owned(), reads }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_derived_reads_features_context_and_each_other() {
+    let memory = MemoryStore::new();
+    fill(&memory).await;
+    let mut plan = plan(present(), 520);
+    plan.training_set.derived = vec![
+        derived("later", "coalesce(per_row, -1.0) + 1", &["per_row"]),
+        derived("per_row", "card__sum / (card__n - 1)", &["card__n", "card__sum"]),
+        derived("shouted", "upper(who) || cast(card__n as varchar)", &["card__n", "who"]),
+        derived("failing", "10 / (card__n - 1)", &["card__n"]),
+    ];
+    let built = build(&memory, &plan).await.unwrap();
+    let names: Vec<String> = built.rows.schema().fields().iter().map(|field| field.name().clone()).collect();
+    assert_eq!(names[7..], ["later", "per_row", "shouted", "failing", "label"]);
+    // card__n is 0, 0, 1, 1, null, 3 and card__sum null, null, 1, 1, null, null.
+    let infinite = Some(f64::INFINITY);
+    assert_eq!(floats(&built, "per_row"), [None, None, infinite, infinite, None, None]);
+    let filled = Some(0.0);
+    assert_eq!(floats(&built, "later"), [filled, filled, infinite, infinite, filled, filled]);
+    let shouted: Vec<Option<String>> =
+        ["A!0", "B!0", "A!1", "A!1", "", "A!3"].map(|text| (!text.is_empty()).then(|| text.to_owned())).to_vec();
+    assert_eq!(texts(&built, "shouted"), shouted);
+    let failing: Vec<Option<i64>> =
+        column(&built, "failing").as_primitive::<arrow::datatypes::Int64Type>().iter().collect();
+    assert_eq!(failing, [Some(-10), Some(-10), None, None, None, Some(5)], "rows that fail have no value");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_service_takes_its_request_from_the_context_or_else_from_the_rows() {
+    let memory = MemoryStore::new();
+    fill(&memory).await;
+    let plain = build(&memory, &plan(present(), 520)).await.unwrap();
+    let mut bound = plan(present(), 520);
+    let set = &mut bound.training_set;
+    set.service = Some("fraud@1".parse().unwrap());
+    set.features[0].entity = vec!["payer".into()];
+    set.features[0].only = vec!["sum".into(), "n".into()];
+    set.context = vec![("payer".into(), "card_id".into())];
+    set.request = vec![RequestValue { name: "amount".into(), of: ValueType::Double }];
+    set.derived = vec![derived("with_this", "card__sum + amount", &["amount", "card__sum"])];
+    bound.views = vec![bound.training_set.features[0].narrow(&card())];
+    let built = build(&memory, &bound).await.unwrap();
+    let names: Vec<String> = built.rows.schema().fields().iter().map(|field| field.name().clone()).collect();
+    assert_eq!(names, ["payment_id", "_at", "payer", "card__sum", "card__n", "with_this", "label"]);
+    for name in ["card__sum", "card__n"] {
+        assert_eq!(column(&built, name), column(&plain, name));
+    }
+    // p3 paid 4.0 when 1.0 was known, p4 paid an unknown amount.
+    assert_eq!(floats(&built, "with_this")[2..4], [Some(5.0), None]);
+
+    let missing = |plan: &mut TrainingSetPlan| {
+        plan.training_set.service = Some("fraud@1".parse().unwrap());
+        plan.training_set.request = vec![RequestValue { name: "amont".into(), of: ValueType::Double }];
+        plan.training_set.derived = vec![derived("more", "amont + 1", &["amont"])];
+    };
+    check_refused(missing, codes::SPINE, "amont").await;
 }
 
 async fn check_refused(change: impl FnOnce(&mut TrainingSetPlan), code: &str, part: &str) {

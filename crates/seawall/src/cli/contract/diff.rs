@@ -4,6 +4,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use clap::Args;
+use seawall_base::declare::FeatureService;
 use seawall_base::error::Result;
 use seawall_base::{Engine, Error};
 use seawall_catalog::LineageEdge;
@@ -102,7 +103,17 @@ async fn downstream(global: &Global) -> Result<Option<Downstream>> {
     let engine = DataFusionEngine::over(Arc::new(MemoryStore::default()), EngineOptions::default())?;
     let engine: Arc<dyn Engine> = Arc::new(engine);
     let views = loaded.project.feature_views.clone();
-    let edges = crate::lineage::edges(&loaded, &views, &global.project, &engine).await?;
+    let mut project = loaded.project.clone();
+    // Versions are given by `apply`; what is downstream is told by what is declared.
+    let bound = project.training_sets.iter().filter_map(|set| set.service.as_ref());
+    let services: Vec<FeatureService> = bound
+        .filter_map(|id| {
+            let declared = loaded.project.feature_services.iter().find(|service| service.name == id.name)?;
+            Some(FeatureService { version: id.version, ..declared.clone() })
+        })
+        .collect();
+    project.bind_training_sets(&services)?;
+    let edges = crate::lineage::edges(&project, &loaded.datasets, &views, &global.project, &engine).await?;
     Ok(Some(Downstream { loaded, edges }))
 }
 
@@ -180,6 +191,7 @@ fn names(effect: &Effect) -> Option<String> {
     };
     let parts = [
         part("features", &effect.features),
+        part("feature services", &effect.feature_services),
         part("training sets", &effect.training_sets),
         part("models", &effect.models),
     ];

@@ -49,6 +49,7 @@ impl World {
             contracts: project.contracts.clone(),
             sources: project.sources.clone(),
             views: Vec::new(),
+            services: Vec::new(),
             training_sets: Vec::new(),
             models: Vec::new(),
             monitors: Vec::new(),
