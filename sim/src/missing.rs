@@ -5,7 +5,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use bytes::Bytes;
-use seawall_base::engine::{TrainingSetPlan, TrainingSetRows};
+use seawall_base::engine::{BatchRows, TrainingSetPlan, TrainingSetRows, TransformPlan, TransformRead};
 use seawall_base::error::Result;
 use seawall_base::upkeep::{
     Compaction, CompactionTargets, Deletion, RowsToDelete, TableFiles, Vacuum, VacuumOptions, VersionInfo,
@@ -30,6 +30,14 @@ impl Engine for Missing {
 
     async fn query(&self, _: &Permit, _: Query) -> Result<QueryResult> {
         missing("SQL")
+    }
+
+    async fn plan_transform(&self, _: &str, _: &[(String, SchemaRef)]) -> Result<TransformPlan> {
+        missing("transforms")
+    }
+
+    async fn transform(&self, _: &Permit, _: &TransformRead) -> Result<Box<dyn BatchRows>> {
+        missing("transforms")
     }
 
     async fn training_set(&self, _: &Permit, _: &TrainingSetPlan) -> Result<TrainingSetRows> {

@@ -155,6 +155,7 @@ impl World {
             monitors: Vec::new(),
             corrections: Vec::new(),
             queries: Vec::new(),
+            transforms: Vec::new(),
             owners: std::collections::BTreeMap::default(),
             log_retention: None,
             tables: project.tables.unwrap_or_default(),

@@ -80,6 +80,56 @@ pub struct QueryResult {
     pub truncated: bool,
 }
 
+/// What the SQL of a transform would give, without reading a row.
+#[derive(Debug, Clone, PartialEq)]
+pub struct TransformPlan {
+    /// Columns that it makes, without those that Seawall adds to every table.
+    pub schema: SchemaRef,
+    /// Tables that it reads, ordered.
+    pub inputs: Vec<String>,
+    /// What each column is computed from.
+    pub lineage: Vec<ColumnEdge>,
+    /// The columns that hold values of an input's column unchanged.
+    pub copies: Vec<ColumnEdge>,
+    /// Whether each row is made of one row of the only input, by projection and filter alone.
+    pub is_row_wise: bool,
+}
+
+/// One run of a transform's SQL.
+#[derive(Debug, Clone)]
+pub struct TransformRead {
+    /// The select.
+    pub sql: String,
+    /// The version of each input to read.
+    pub versions: Vec<(String, TableVersion)>,
+    /// Reads only these rows of the only input, of SQL that is row-wise.
+    pub new: Option<NewRows>,
+}
+
+/// Rows of a table beyond a cut.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct NewRows {
+    /// The table.
+    pub table: String,
+    /// Rows before it were read already.
+    pub after: Cut,
+    /// The cut of the version that is read.
+    pub until: Cut,
+}
+
+/// Rows on their way out of the engine.
+///
+/// The rows have the columns of [`TransformPlan::schema`]. Of a [`TransformRead`] with new rows they are ordered by the
+/// identity of the input's row, which stands in three columns behind the others: `_partition`, `_lsn`, `_available_at`.
+#[async_trait]
+pub trait BatchRows: Send {
+    /// The next batch; none after the last.
+    async fn next(&mut self) -> Result<Option<RecordBatch>>;
+
+    /// Rows that were read of tables so far; all of them after the last batch.
+    fn rows_read(&self) -> u64;
+}
+
 /// A table as pinned by a fingerprint.
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, serde::Deserialize)]
 pub struct PinnedInput {
@@ -210,6 +260,12 @@ pub trait Engine: Send + Sync {
 
     /// Runs one read-only statement for the holder of `permit`.
     async fn query(&self, permit: &Permit, query: Query) -> Result<QueryResult>;
+
+    /// Plans the SQL of a transform over tables with these columns.
+    async fn plan_transform(&self, sql: &str, tables: &[(String, SchemaRef)]) -> Result<TransformPlan>;
+
+    /// Begins to run the SQL of a transform. Nothing is computed that nobody asks for.
+    async fn transform(&self, permit: &Permit, read: &TransformRead) -> Result<Box<dyn BatchRows>>;
 
     /// Builds a training set by the rule of features: exactly one row per spine row.
     async fn training_set(&self, permit: &Permit, plan: &TrainingSetPlan) -> Result<TrainingSetRows>;

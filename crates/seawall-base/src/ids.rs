@@ -206,7 +206,15 @@ pub struct Dataset {
     pub personal: Vec<String>,
     /// Column that tells whom the personal data of a row is about; absent when the contract names none.
     pub subject: Option<String>,
+    /// Column that says what a row does to the row of its key, [`UPSERT`] or [`DELETE`]: then the newest row of a key
+    /// stands. Absent for a dataset whose rows stand for ever.
+    pub changelog: Option<String>,
 }
+
+/// The word of a changelog for a row that takes the place of the one before.
+pub const UPSERT: &str = "upsert";
+/// The word of a changelog for a row that takes the one before away.
+pub const DELETE: &str = "delete";
 
 impl Dataset {
     /// The schema of the dataset's table: the contract's columns, then [`crate::column::SYSTEM`]. The contract's columns

@@ -26,6 +26,7 @@ pub mod signing;
 mod system_tables;
 pub mod token;
 pub mod training;
+pub mod transforms;
 
 pub use audit::{AuditCheckpoint, AuditEntry};
 pub use catalog::Catalog;
@@ -45,3 +46,4 @@ pub use revision::{AccessLine, ActiveProject, Affected, Applied, Change, ChangeK
 pub use signing::{SigningKey, verify_signature};
 pub use token::{NewToken, Token, TokenId};
 pub use training::{CertificateRecord, TrainingSetBuild};
+pub use transforms::{TransformOutcome, TransformRun};

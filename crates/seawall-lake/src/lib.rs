@@ -13,6 +13,7 @@ pub mod query;
 pub mod store;
 pub mod table;
 pub mod training_set;
+mod transform;
 pub mod types;
 
 #[cfg(test)]

@@ -40,15 +40,18 @@ impl OnlineStore for ComputingStore {
         let computed = Computed::compile(self.engine.as_ref(), dataset, &[view]).await?;
         let extended = computed.extended(dataset);
         let mut datasets = self.datasets.write().await;
-        let over: Vec<FeatureView> = {
-            let mut views = self.views.lock();
-            views.insert(view.id(), (view.clone(), computed));
-            views.values().filter(|(kept, _)| kept.from == dataset.name).map(|(kept, _)| kept.clone()).collect()
+        let mut over: Vec<FeatureView> = {
+            let views = self.views.lock();
+            let others = views.values().map(|(kept, _)| kept).filter(|kept| kept.id() != view.id());
+            others.filter(|kept| kept.from == dataset.name).cloned().collect()
         };
-        let over: Vec<&FeatureView> = over.iter().collect();
-        let all = Computed::compile(self.engine.as_ref(), dataset, &over).await?;
+        over.push(view.clone());
+        let all = Computed::compile(self.engine.as_ref(), dataset, &over.iter().collect::<Vec<_>>()).await?;
+        // A definition that the store refuses leaves everything as it was.
+        self.inner.define(view, &extended).await?;
+        self.views.lock().insert(view.id(), (view.clone(), computed));
         datasets.insert(dataset.name.clone(), all);
-        self.inner.define(view, &extended).await
+        Ok(())
     }
 
     fn forget(&self, view: &VersionedName) -> Result<()> {

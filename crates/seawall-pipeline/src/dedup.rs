@@ -109,6 +109,11 @@ impl DedupIndex {
         Seen::New
     }
 
+    /// The row takes the place of the one that its key had, as in a changelog.
+    pub fn supersede(&mut self, row: Keyed) {
+        self.insert(row);
+    }
+
     /// Takes rows that were new when they came in, whatever the horizon is now: of each key the newest row stands. Tells of
     /// each row whether it stood when it came.
     ///

@@ -112,6 +112,7 @@ impl Pipeline {
                 (dataset, whole_dataset(ring, dataset))
             }
         };
+        let _nothing_is_derived = self.deriving.lock().await;
         // What was acknowledged before is in tables afterwards, so that it goes from there too.
         self.catch_up().await?;
         let subject_mark = format!("{name}:{}", KeyRing::mark(subject));
@@ -126,6 +127,7 @@ impl Pipeline {
             Whom::Subject { column, id } => self.erase_rows(permit, column, id.trim()).await?,
             Whom::Unnamed { .. } => Vec::new(),
         };
+        self.forget_derived(&tables).await?;
         self.rebuild_features(&tables).await?;
         let not_reached = NOT_REACHED.map(str::to_owned).to_vec();
         let (subject, intent_id) = (subject_mark, intent.to_string());
@@ -134,6 +136,21 @@ impl Pipeline {
         self.parts.catalog.resolve_intent(permit, &intent, &json!({"done": true, "erasure": erasure})).await?;
         info!(subject = erasure.subject, tables = erasure.tables.len(), "a subject was erased");
         Ok(erasure)
+    }
+
+    /// What transforms make is compared with what deduplication knows, which must not be what went: a person who comes back
+    /// with the same values would be missing.
+    async fn forget_derived(&self, erased: &[ErasedTable]) -> Result<()> {
+        let revision = self.revision();
+        let lost_rows = |dataset: &&String| erased.iter().any(|table| table.rows > 0 && table.table == **dataset);
+        let derived = revision.transforms.iter().map(|one| &one.transform.to).filter(lost_rows);
+        let names: BTreeSet<String> = derived.cloned().collect();
+        if !names.is_empty() {
+            let mut order = self.order.lock().await;
+            self.rebuild_keys(&revision, &names, &mut order).await?;
+        }
+        self.attempts.look_again();
+        Ok(())
     }
 
     /// Folds the features of tables that lost rows anew, from what the tables still show.

@@ -21,6 +21,7 @@ use serde::{Deserialize, Serialize};
 use crate::receipt::RowVerdict;
 use crate::revision::with_one_time;
 use crate::sealing::{Erased, SealedRows};
+use crate::transform::progress::Step;
 
 #[cfg(test)]
 mod tests;
@@ -70,6 +71,9 @@ pub struct Header {
     /// The answer that is given again to a repeat of this request.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub answer: Option<Answer>,
+    /// Set when a transform made this frame: how far it has come with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub derived: Option<Step>,
     /// What could not be opened any more. Never written to the log: only frames that were opened have it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub erased: Option<Erased>,
@@ -92,6 +96,7 @@ impl Header {
             departure: None,
             arrival: None,
             answer: None,
+            derived: None,
             erased: None,
         }
     }

@@ -9,12 +9,13 @@ use std::ops::DerefMut;
 use std::pin::Pin;
 use std::sync::Arc;
 
-use arrow::array::{ArrayRef, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::take_record_batch;
+use arrow::datatypes::{Int32Type, Int64Type};
 use bytes::Bytes;
 use seawall_base::error::Result;
 use seawall_base::sabotage::{self, Bug};
-use seawall_base::{Appended, Cut, Error, Hash, Instant, Log, Offset, Partition, Permit};
+use seawall_base::{Appended, Cut, Error, Hash, Instant, Log, Offset, Partition, Permit, column};
 use seawall_catalog::{Counts, RuleFailures};
 use seawall_kernel::contract::{self, Input, Quarantined, Reason};
 use seawall_kernel::feature::key_hashes;
@@ -26,6 +27,7 @@ use crate::idempotency::RequestKey;
 use crate::receipt::{Outcome, RowVerdict, VERDICTS_MAX, Verdicts};
 use crate::revision::{DatasetGate, SourceMap, with_times};
 use crate::sealing::{RowKeys, Seal, SealedRows};
+use crate::transform::progress::Step;
 
 mod order;
 
@@ -56,6 +58,10 @@ pub struct Incoming {
     pub key: Option<RequestKey>,
     /// Which verdicts the producer wants to be told.
     pub verdicts: Verdicts,
+    /// When each row was known, for rows that a transform made of others.
+    pub available: Option<Vec<Instant>>,
+    /// How far a transform has come with these.
+    pub derived: Option<Step>,
 }
 
 impl Incoming {
@@ -73,6 +79,8 @@ impl Incoming {
             files: Vec::new(),
             key: None,
             verdicts: Verdicts::Stopped,
+            available: None,
+            derived: None,
         }
     }
 }
@@ -162,12 +170,18 @@ pub(crate) async fn check(
     if incoming.arrivals.as_ref().is_some_and(|arrivals| arrivals.len() != mapped.num_rows()) {
         return Err(Error::internal("SW0820", "each row that enters in driven time needs its arrival"));
     }
+    if incoming.available.as_ref().is_some_and(|available| available.len() != mapped.num_rows()) {
+        return Err(Error::internal("SW0820", "each row of a row-wise transform needs its availability"));
+    }
     let verdict = dataset.gate.check(&mapped, incoming.input, now);
-    let declared = source.declared_availability(&verdict.accepted).await?;
+    let declared = match &incoming.available {
+        Some(known) => Some(verdict.accepted_rows.iter().map(|row| Some(known[*row as usize].0)).collect()),
+        None => source.declared_availability(&verdict.accepted).await?.map(|instants| instants.iter().collect()),
+    };
     let mut checked = Checked {
         accepted: verdict.accepted,
         accepted_rows: verdict.accepted_rows,
-        declared: declared.map(|instants| instants.iter().collect()),
+        declared,
         raw: mapped,
         quarantined: verdict.quarantined,
         broken: incoming.broken.clone(),
@@ -317,6 +331,21 @@ impl Admitted {
 
 /// The keys of rows with their arrival; nothing for a dataset without a primary key.
 pub(crate) fn keyed_rows(dataset: &DatasetGate, rows: &RecordBatch) -> Result<Vec<Keyed>> {
+    Ok(keyed_at(dataset, rows)?.into_iter().map(|(keyed, _)| keyed).collect())
+}
+
+/// The same of rows of a table, with their identity.
+pub(crate) fn keyed_rows_numbered(dataset: &DatasetGate, rows: &RecordBatch) -> Result<Vec<(Keyed, (i32, i64))>> {
+    let missing = || Error::internal("SW0820", "rows of a table have their identity");
+    let partitions = rows.column_by_name(column::PARTITION).and_then(|c| c.as_primitive_opt::<Int32Type>());
+    let offsets = rows.column_by_name(column::LSN).and_then(|c| c.as_primitive_opt::<Int64Type>());
+    let (partitions, offsets) = (partitions.ok_or_else(missing)?, offsets.ok_or_else(missing)?);
+    let id = |at: usize| (partitions.value(at), offsets.value(at));
+    Ok(keyed_at(dataset, rows)?.into_iter().map(|(keyed, at)| (keyed, id(at))).collect())
+}
+
+/// The rows that have a key, each with its place.
+pub(crate) fn keyed_at(dataset: &DatasetGate, rows: &RecordBatch) -> Result<Vec<(Keyed, usize)>> {
     let key = &dataset.dataset.primary_key;
     if key.is_empty() {
         return Ok(Vec::new());
@@ -324,11 +353,12 @@ pub(crate) fn keyed_rows(dataset: &DatasetGate, rows: &RecordBatch) -> Result<Ve
     let own: Vec<String> = dataset.dataset.schema.fields().iter().map(|f| f.name().clone()).collect();
     let present: Vec<String> = own.into_iter().filter(|name| rows.column_by_name(name).is_some()).collect();
     let own_rows = crate::revision::project(rows, &present)?;
-    let arrivals = crate::revision::instants(rows, seawall_base::column::ARRIVAL)?;
+    let arrivals = crate::revision::instants(rows, column::ARRIVAL)?;
     let contents = contract::content_hashes(&own_rows);
     let mut keyed = Vec::with_capacity(rows.num_rows());
     for (i, row_key) in key_hashes(&own_rows, key)?.into_iter().enumerate() {
-        keyed.extend(row_key.map(|key| Keyed { arrival: Instant(arrivals.value(i)), key, content: contents[i] }));
+        let of = |key| (Keyed { arrival: Instant(arrivals.value(i)), key, content: contents[i] }, i);
+        keyed.extend(row_key.map(of));
     }
     Ok(keyed)
 }
@@ -524,6 +554,7 @@ fn header(
         rules: std::mem::take(&mut checked.rules),
         position: incoming.position.clone(),
         files: incoming.files.clone(),
+        derived: incoming.derived.clone(),
         ..Header::new(&dataset.dataset.name, &source.source.name, permit, counts)
     }
 }

@@ -40,6 +40,7 @@ use crate::scoring::Champions;
 use crate::sealing::OpenLog;
 use crate::service::ServedService;
 use crate::table_writer::{self, TableWriter};
+use crate::transform::Attempts;
 use crate::upkeep::Upkeep;
 use crate::vector_log::{self, ServiceCounts, VectorLog};
 
@@ -147,6 +148,9 @@ pub struct Pipeline {
     pub(crate) leaving: tokio::sync::Mutex<()>,
     /// Held while views are defined and filled.
     pub(crate) filling: tokio::sync::Mutex<()>,
+    /// Held while transforms run, and while a person is erased: what is made must not bring back what goes.
+    pub(crate) deriving: tokio::sync::Mutex<()>,
+    pub(crate) attempts: Attempts,
     /// What restores withdrew; a restore never comes while a pipeline runs.
     pub(crate) withdrawn: Arc<Withdrawn>,
     /// Records what feature services answered.
@@ -242,6 +246,8 @@ impl Pipeline {
             control: tokio::sync::Mutex::new(Control::default()),
             leaving: tokio::sync::Mutex::default(),
             filling: tokio::sync::Mutex::default(),
+            deriving: tokio::sync::Mutex::default(),
+            attempts: Attempts::default(),
             revision: running,
             order,
             table_writer,
@@ -334,9 +340,19 @@ impl Pipeline {
                 changed.insert(name.clone());
             }
         }
+        self.rebuild_keys(revision, &changed, order).await
+    }
+
+    /// Makes the keys of these datasets anew, from their tables and the log.
+    pub(crate) async fn rebuild_keys(
+        &self,
+        revision: &Revision,
+        names: &BTreeSet<String>,
+        order: &mut Order,
+    ) -> Result<()> {
         let sources =
             Sources { log: self.parts.log.as_ref(), tables: self.parts.tables.as_ref(), permit: &self.permit };
-        let rebuilt = recovery::rebuild_keys(&sources, &revision.datasets, &changed, &self.withdrawn).await?;
+        let rebuilt = recovery::rebuild_keys(&sources, &revision.datasets, names, &self.withdrawn).await?;
         order.dedup.extend(rebuilt);
         Ok(())
     }

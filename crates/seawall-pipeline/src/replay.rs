@@ -11,7 +11,7 @@ mod stream;
 use std::collections::BTreeMap;
 
 use seawall_base::error::Result;
-use seawall_base::{DrivenClock, Error, Instant, Permit, Span};
+use seawall_base::{DrivenClock, Error, ErrorKind, Instant, Permit, Span};
 use seawall_catalog::Counts;
 use serde::Serialize;
 
@@ -111,6 +111,7 @@ pub async fn replay(
     for (number, slice) in boundaries.windows(2).enumerate() {
         clock.advance_to(slice[0]);
         driver.enter(slice[1]).await?;
+        driver.derive().await?;
         driver.decide(slice[1]).await?;
         clock.advance_to(slice[1]);
         if slice[1].floor(tick) == slice[1] {
@@ -142,6 +143,7 @@ pub async fn slice(
     let mut driver = Driver::resume(pipeline, permit, streams, &decisions).await?;
     clock.advance_to(from);
     driver.enter(until).await?;
+    driver.derive().await?;
     driver.decide(until).await?;
     clock.advance_to(until);
     pipeline.control(until, approvers).await?;
@@ -279,6 +281,18 @@ impl<'a> Driver<'a> {
         }
         settle(&mut pending).await?;
         self.pipeline.catch_up_features().await
+    }
+
+    /// Makes what transforms make of the rows that entered. One that fails stops the replay, which goes on from there once
+    /// it is repaired: decisions would be served without rows that were known.
+    async fn derive(&self) -> Result<()> {
+        let looked = self.pipeline.derive_all().await?;
+        let Some(name) = looked.failed.first() else { return self.pipeline.catch_up_features().await };
+        let statuses = self.pipeline.transforms().await?;
+        let failure = statuses.into_iter().find(|one| one.transform == *name).and_then(|one| one.failure);
+        let (code, why) = failure.map(|failure| (failure.code, failure.message)).unwrap_or_default();
+        Err(Error::new(ErrorKind::Invalid, "SW1915", format!("transform {name} failed: [{code}] {why}"))
+            .hint("repair it, apply, and replay again: it goes on where it stopped"))
     }
 
     /// The stream whose next row enters first, and the position up to which its rows enter before any other stream's.

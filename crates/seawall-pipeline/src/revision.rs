@@ -8,7 +8,8 @@ use arrow::array::{Array, ArrayRef, RecordBatch, TimestampMicrosecondArray};
 use arrow::datatypes::{Field, FieldRef, Schema, SchemaRef};
 use parking_lot::Mutex;
 use seawall_base::declare::{
-    Available, Correction, FeatureService, FeatureView, Known, Model, Monitor, Source, TableSettings, TrainingSet, View,
+    Available, Correction, FeatureService, FeatureView, Known, Model, Monitor, Source, TableSettings, TrainingSet,
+    Transform, View,
 };
 use seawall_base::error::Result;
 use seawall_base::{
@@ -21,6 +22,7 @@ pub use crate::served_set::ServedSet;
 pub(crate) use crate::served_set::all_nullable;
 use crate::service::ServedService;
 use crate::source::files;
+use crate::transform::{self, Compiled};
 
 /// Compiled maps that a source keeps, one per schema of its input.
 const MAPS_MAX: usize = 64;
@@ -51,6 +53,8 @@ pub struct Revision {
     pub tick: Span,
     /// Named queries.
     pub views_sql: Vec<(String, String)>,
+    /// Transforms, those first that others read.
+    pub transforms: Vec<Arc<Compiled>>,
     /// Owners of datasets, as far as contracts or monitors name them.
     pub owners: BTreeMap<String, String>,
     /// How long the log keeps what nobody needs.
@@ -125,6 +129,8 @@ pub struct Declared {
     pub corrections: Vec<Correction>,
     /// Named queries.
     pub queries: Vec<View>,
+    /// SQL that makes datasets of others.
+    pub transforms: Vec<Transform>,
     /// Owners of datasets.
     pub owners: BTreeMap<String, String>,
     /// How long the log keeps what nobody needs, when the project says so.
@@ -139,6 +145,7 @@ impl Revision {
     /// Compiles a project. Fails on the first declaration that does not compile; `check` reports all of them.
     pub async fn compile(declared: &Declared, engine: &Arc<dyn Engine>) -> Result<Revision> {
         let datasets = compile_gates(&declared.contracts)?;
+        let transforms = transform::compile(declared, &datasets, engine).await?;
         let mut sources = BTreeMap::new();
         for source in &declared.sources {
             let dataset = datasets.get(&source.dataset).ok_or_else(|| unknown_dataset(&source.dataset))?;
@@ -183,6 +190,7 @@ impl Revision {
             watched: declared.monitors.iter().map(|monitor| monitor.dataset.clone()).collect(),
             tick: if declared.monitors.is_empty() { Span::DAY } else { crate::monitor::TICK },
             views_sql: declared.queries.iter().map(|view| (view.name.clone(), view.sql.clone())).collect(),
+            transforms,
             owners: declared.owners.clone(),
             log_retention: declared.log_retention.unwrap_or(LOG_RETENTION_DEFAULT),
         })
@@ -200,6 +208,12 @@ impl Revision {
             Error::not_found("SW0810", format!("there is no source {name:?}"))
                 .hint(format!("declared sources: {}", known.join(", ")))
         })
+    }
+
+    /// What delivers rows under `name`: a source, or a transform by its [`Transform::source_name`].
+    pub fn deliverer(&self, name: &str) -> Option<&Arc<SourceMap>> {
+        let made = self.transforms.iter().map(|one| &one.source).find(|source| source.source.name == name);
+        self.sources.get(name).or(made)
     }
 
     /// The source that feeds `dataset` by push, or the only one that feeds it.
@@ -240,7 +254,7 @@ pub(crate) fn unknown_dataset(name: &str) -> Error {
         .hint("datasets are the schema objects of the project's contracts; `seawall status` lists them")
 }
 
-fn compile_gates(contracts: &[Contract]) -> Result<BTreeMap<String, Arc<DatasetGate>>> {
+pub(crate) fn compile_gates(contracts: &[Contract]) -> Result<BTreeMap<String, Arc<DatasetGate>>> {
     let mut datasets = BTreeMap::new();
     for contract in contracts {
         for object in contract.object_names() {
@@ -258,7 +272,7 @@ fn compile_gates(contracts: &[Contract]) -> Result<BTreeMap<String, Arc<DatasetG
 }
 
 impl SourceMap {
-    async fn compile(
+    pub(crate) async fn compile(
         source: &Source,
         dataset: &Dataset,
         declared: &Declared,

@@ -12,11 +12,12 @@ use axum::extract::{DefaultBodyLimit, State};
 use axum::http::HeaderMap;
 use axum::response::Response;
 use axum::routing::post;
-use seawall_base::Engine;
+use seawall_base::{Engine, ErrorKind};
 use seawall_catalog::Catalog;
 use seawall_pipeline::dependency;
 
 use crate::Access;
+use crate::front::starting;
 use crate::http::error::Failure;
 use crate::http::look::Asked;
 use crate::ingest::BODY_BYTES_MAX;
@@ -51,5 +52,9 @@ async fn query(
 ) -> Result<Response, Failure> {
     let Tables { catalog, engine, views } = tables;
     let asked = Asked { access: &access, catalog: &catalog, engine: engine.as_ref(), views };
-    asked.answer(&headers, &body, None).await
+    asked.answer(&headers, &body, None).await.map_err(|Failure(error)| match error.kind() {
+        // A start makes the tables of datasets that have none yet: nobody knows now what will be there.
+        ErrorKind::NotFound => Failure(starting().because(error)),
+        _ => Failure(error),
+    })
 }

@@ -78,7 +78,8 @@ async fn lead(State(front): State<Front>, request: Request) -> Response {
     }
 }
 
-fn starting() -> Error {
+/// The refusal of what only a started server can answer.
+pub(crate) fn starting() -> Error {
     Error::new(
         ErrorKind::Unavailable,
         "SW1212",

@@ -60,6 +60,10 @@ impl Metrics {
         for dataset in accounting.halted.keys() {
             line(&mut out, "seawall_dataset_halted", &[("dataset", dataset)], 1);
         }
+        header(&mut out, "seawall_transform_failed", "gauge", "1 while the last attempt of a transform failed.");
+        for (transform, failed) in pipeline.failing_transforms() {
+            line(&mut out, "seawall_transform_failed", &[("transform", &transform)], u64::from(failed));
+        }
         let progress = pipeline.progress();
         header(&mut out, "seawall_log_entries", "gauge", "Log entries by stage.");
         let stages = [

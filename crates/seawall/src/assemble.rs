@@ -116,8 +116,8 @@ impl Installation {
         let base = self.catalog.active_revision().await?;
         self.refuse_breaking_changes(loaded).await?;
         let After { project, views } = self.after(loaded).await?;
-        let policies = crate::governance::compiled(&project, &views)?;
         let edges = self.edges(loaded, &project, &views).await?;
+        let policies = crate::governance::compiled(&project, &views, &edges)?;
         expect_permitted(&project, &views, &edges)?;
         let applied = self.catalog.apply(&permit, &loaded.project, base, &edges).await?;
         self.catalog.install_policies(policies);
@@ -127,12 +127,8 @@ impl Installation {
     /// Who gains and who loses access when the declarations become active.
     pub async fn access_lines(&self, loaded: &Loaded) -> Result<Vec<AccessLine>> {
         let After { project, views } = self.after(loaded).await?;
-        crate::governance::access_lines(&self.catalog, &project, &views).await
-    }
-
-    async fn edges(&self, loaded: &Loaded, project: &Project, views: &[FeatureView]) -> Result<Vec<LineageEdge>> {
-        let engine: Arc<dyn Engine> = self.engine.clone();
-        crate::lineage::edges(project, &loaded.datasets, views, &self.settings.project, &engine).await
+        let edges = self.edges(loaded, &project, &views).await?;
+        crate::governance::access_lines(&self.catalog, &project, &views, &edges).await
     }
 
     /// Makes an earlier revision active again.
@@ -152,6 +148,11 @@ impl Installation {
         let edges = self.edges(loaded, &project, &views).await?;
         expect_permitted(&project, &views, &edges)?;
         self.catalog.plan(&loaded.project, &edges).await
+    }
+
+    async fn edges(&self, loaded: &Loaded, project: &Project, views: &[FeatureView]) -> Result<Vec<LineageEdge>> {
+        let engine: Arc<dyn Engine> = self.engine.clone();
+        crate::lineage::edges(project, &loaded.datasets, views, &self.settings.project, &engine).await
     }
 
     /// Refuses contracts that break with what is applied: producers, readers or the tables could not follow.
@@ -205,7 +206,7 @@ impl Installation {
         log: seawall_storage::log::Options,
     ) -> Result<Pipeline> {
         let active = self.active().await?;
-        Pipeline::start(self.parts(clock, log)?, &declared(&active, &self.settings.project), options).await
+        Pipeline::start(self.parts(clock, log)?, &declared(&active, &self.settings.project)?, options).await
     }
 
     /// Opens what a pipeline runs on.
@@ -280,8 +281,8 @@ pub fn local_principal() -> Principal {
 }
 
 /// What the pipeline compiles, of the applied project.
-pub fn declared(active: &ActiveProject, folder: &Path) -> Declared {
-    Declared {
+pub fn declared(active: &ActiveProject, folder: &Path) -> Result<Declared> {
+    Ok(Declared {
         revision: active.revision,
         contracts: active.project.contracts.clone(),
         sources: active.project.sources.clone(),
@@ -292,11 +293,12 @@ pub fn declared(active: &ActiveProject, folder: &Path) -> Declared {
         monitors: active.project.monitors.clone(),
         corrections: active.project.corrections.clone(),
         queries: active.project.views.clone(),
+        transforms: project::keep::transforms(&active.project)?,
         owners: owners(&active.project.contracts),
         log_retention: active.project.log_retention,
         tables: active.project.tables.unwrap_or_default(),
         folder: folder.to_owned(),
-    }
+    })
 }
 
 /// Loads the declarations of a project; the diagnostics are the error.

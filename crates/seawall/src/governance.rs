@@ -3,6 +3,7 @@
 use seawall_base::declare::{Aggregation, DerivedFeature, FeatureRef, FeatureService, FeatureView, TrainingSet};
 use seawall_base::error::Result;
 use seawall_base::{Dataset, Error, TableName};
+use seawall_catalog::lineage::{LineageEdge, via};
 use seawall_catalog::policy::{ColumnShape, Shape, TableKind, TableShape};
 use seawall_catalog::policy::{PolicyProblem, PolicySet, Principal, Role, access_diff};
 use seawall_catalog::project::{Project, column_labels, owner_of};
@@ -12,15 +13,19 @@ use seawall_kernel::contract;
 use arrow::datatypes::DataType;
 
 /// Compiles the policies of a project.
-pub fn compile(project: &Project, views: &[FeatureView]) -> std::result::Result<PolicySet, Vec<PolicyProblem>> {
+pub fn compile(
+    project: &Project,
+    views: &[FeatureView],
+    edges: &[LineageEdge],
+) -> std::result::Result<PolicySet, Vec<PolicyProblem>> {
     let files: Vec<(String, String)> =
         project.policies.iter().map(|file| (file.path.clone(), file.text.clone())).collect();
-    PolicySet::compile(&files, &shape(project, views))
+    PolicySet::compile(&files, &shape(project, views, edges))
 }
 
 /// Like [`compile`]; the first problem is the error, with the number of the others.
-pub fn compiled(project: &Project, views: &[FeatureView]) -> Result<PolicySet> {
-    compile(project, views).map_err(|problems| {
+pub fn compiled(project: &Project, views: &[FeatureView], edges: &[LineageEdge]) -> Result<PolicySet> {
+    compile(project, views, edges).map_err(|problems| {
         let more = problems.len().saturating_sub(1);
         match problems.into_iter().next() {
             Some(first) if more > 0 => {
@@ -36,7 +41,7 @@ pub fn compiled(project: &Project, views: &[FeatureView]) -> Result<PolicySet> {
 /// Puts the policies of the active project in force.
 pub async fn install(catalog: &Catalog) -> Result<()> {
     if let Some(active) = catalog.active().await? {
-        catalog.install_policies(compiled(&in_force(&active), &active.views)?);
+        catalog.install_policies(of_active(catalog, &active).await?);
     }
     Ok(())
 }
@@ -46,10 +51,21 @@ pub fn in_force(active: &ActiveProject) -> Project {
     Project { feature_services: active.services.clone(), ..active.project.clone() }
 }
 
+/// The policies of an applied project, compiled.
+pub async fn of_active(catalog: &Catalog, active: &ActiveProject) -> Result<PolicySet> {
+    let edges = catalog.lineage_of(active.revision).await?;
+    compiled(&in_force(active), &active.views, &edges)
+}
+
 /// Who gains and who loses access when `project` takes the place of what is active: roles and everybody with a token.
-pub async fn access_lines(catalog: &Catalog, project: &Project, views: &[FeatureView]) -> Result<Vec<AccessLine>> {
+pub async fn access_lines(
+    catalog: &Catalog,
+    project: &Project,
+    views: &[FeatureView],
+    edges: &[LineageEdge],
+) -> Result<Vec<AccessLine>> {
     let Some(active) = catalog.active().await? else { return Ok(Vec::new()) };
-    let (old, new) = (compiled(&in_force(&active), &active.views)?, compiled(project, views)?);
+    let (old, new) = (of_active(catalog, &active).await?, compiled(project, views, edges)?);
     let role = |role: Role| Principal { name: format!("any {role}"), role, groups: Vec::new() };
     let mut principals: Vec<Principal> = Role::ALL.into_iter().map(role).collect();
     for token in catalog.tokens().await?.into_iter().filter(|token| token.revoked_at.is_none()) {
@@ -65,14 +81,14 @@ pub async fn access_lines(catalog: &Catalog, project: &Project, views: &[Feature
 }
 
 /// The tables that policies speak about.
-fn shape(project: &Project, views: &[FeatureView]) -> Shape {
+fn shape(project: &Project, views: &[FeatureView], edges: &[LineageEdge]) -> Shape {
     let mut tables = Vec::new();
     for contract in &project.contracts {
         let owner = owner_of(contract);
         for object in &contract.schema {
             let name = object.name.as_str();
             let Ok(gate) = contract::compile(contract, Some(name)) else { continue };
-            tables.extend(dataset_tables(gate.dataset(), &column_labels(object), owner.as_deref()));
+            tables.extend(dataset_tables(gate.dataset(), &column_labels(object), owner.as_deref(), edges));
         }
     }
     let datasets: Vec<TableShape> = tables.iter().filter(|table| table.kind == TableKind::Dataset).cloned().collect();
@@ -108,6 +124,7 @@ fn dataset_tables(
     dataset: &Dataset,
     labels: &[seawall_catalog::project::ColumnLabels],
     owner: Option<&str>,
+    edges: &[LineageEdge],
 ) -> Vec<TableShape> {
     let column = |field: &std::sync::Arc<arrow::datatypes::Field>| {
         let label = labels.iter().find(|label| label.column == *field.name());
@@ -116,7 +133,7 @@ fn dataset_tables(
             data_type: field.data_type().clone(),
             classification: label.and_then(|label| label.classification.clone()),
             tags: label.map(|label| label.tags.clone()).unwrap_or_default(),
-            derived_from: Vec::new(),
+            derived_from: taken_over(&dataset.name, field.name(), edges),
         }
     };
     let columns: Vec<ColumnShape> = dataset.schema.fields().iter().map(column).collect();
@@ -133,6 +150,12 @@ fn dataset_tables(
         tables.push(table(quarantine.as_str().to_owned(), TableKind::Quarantine, Vec::new()));
     }
     tables
+}
+
+/// The columns whose values a transform took over, unchanged, into a column of a derived dataset.
+fn taken_over(dataset: &str, column: &str, edges: &[LineageEdge]) -> Vec<(String, String)> {
+    let is_copy = |edge: &&LineageEdge| edge.via == via::COPY && edge.to_object == dataset && edge.to_column == column;
+    edges.iter().filter(is_copy).map(|edge| (edge.from_object.clone(), edge.from_column.clone())).collect()
 }
 
 /// A column whose values are those of `column` of `table`.

@@ -9,12 +9,13 @@ use seawall_base::declare::{
     Connector, Correction, FeatureRef, FeatureService, FeatureView, LabelValue, Model, Source, TrainingSet,
 };
 use seawall_base::error::Result;
-use seawall_base::{Computed, Dataset, Engine};
-use seawall_catalog::lineage::{LineageEdge, SCORE, via};
+use seawall_base::{ColumnEdge, Computed, Dataset, Engine};
+use seawall_catalog::lineage::{LineageEdge, ROWS, SCORE, via};
 use seawall_catalog::project::Project;
 use seawall_kernel::feature::ViewPlan;
 use seawall_pipeline::revision::{Declared, Revision};
 use seawall_pipeline::source::files;
+use seawall_pipeline::transform::{self, Compiled};
 
 /// Rows read of a file to learn its columns.
 const SAMPLE_ROWS: usize = 16;
@@ -28,7 +29,8 @@ pub async fn edges(
     folder: &Path,
     engine: &Arc<dyn Engine>,
 ) -> Result<Vec<LineageEdge>> {
-    let mut edges = Vec::new();
+    let planned = transform::plan(project, views, folder, engine).await?;
+    let mut edges: Vec<LineageEdge> = planned.iter().flat_map(|transform| of_transform(transform)).collect();
     for source in &project.sources {
         let Some(dataset) = datasets.iter().find(|dataset| dataset.name == source.dataset) else { continue };
         let mut of_rows = Vec::new();
@@ -80,6 +82,7 @@ async fn check_vectors(project: &Project, views: &[FeatureView], engine: &Arc<dy
         monitors: Vec::new(),
         corrections: Vec::new(),
         queries: Vec::new(),
+        transforms: Vec::new(),
         owners: Default::default(),
         log_retention: None,
         tables: Default::default(),
@@ -124,6 +127,24 @@ async fn of_source(
         edges.push(edge((from, &used.column), (&dataset.name, &used.output), via::MAP));
     }
     Ok(())
+}
+
+/// A column that counts rows is made of those of every input.
+fn of_transform(transform: &Compiled) -> Vec<LineageEdge> {
+    let Compiled { transform, plan, .. } = transform;
+    let mut edges = Vec::new();
+    for field in plan.schema.fields() {
+        let made = (transform.to.as_str(), field.name().as_str());
+        let used: Vec<&ColumnEdge> = plan.lineage.iter().filter(|used| used.output == *field.name()).collect();
+        if used.is_empty() {
+            edges.extend(plan.inputs.iter().map(|input| edge((input, ROWS), made, via::TRANSFORM)));
+        }
+        for used in used {
+            let how = if plan.copies.contains(used) { via::COPY } else { via::TRANSFORM };
+            edges.push(edge((&used.table, &used.column), made, how));
+        }
+    }
+    edges
 }
 
 /// A corrected column is made of what it was made of before, and of what decides whether a row is mended; `of_source`

@@ -105,6 +105,7 @@ pub(super) fn dataset() -> Dataset {
         event_time: Some("paid_at".to_owned()),
         personal: Vec::new(),
         subject: None,
+        changelog: None,
     }
 }
 

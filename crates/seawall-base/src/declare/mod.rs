@@ -9,6 +9,7 @@ mod monitor;
 mod source;
 mod tables;
 mod training_set;
+mod transform;
 
 pub use feature_service::{DerivedFeature, FeatureService, LogShare, RequestValue, ValueType};
 pub use feature_view::{Aggregation, Expression, Feature, FeatureView, Measure, Part, WindowEdge};
@@ -20,3 +21,4 @@ pub use monitor::{Correction, Monitor, View};
 pub use source::{Available, Connector, FileFormat, Files, ReferenceFile, Simulator, Source};
 pub use tables::TableSettings;
 pub use training_set::{FeatureRef, Known, Label, LabelValue, OwnRow, Spine, TrainingSet};
+pub use transform::Transform;

@@ -5,7 +5,7 @@ use seawall_base::{Error, Instant, Result};
 use super::{Connection, DuringResult, Fields, execute_all};
 
 /// Every migration, in order; the schema version is the number of those that ran.
-const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7];
+const MIGRATIONS: &[&str] = &[V1, V2, V3, V4, V5, V6, V7, V8];
 
 /// Everything the first release keeps.
 ///
@@ -310,8 +310,29 @@ INSERT INTO quality_hour (dataset, hour, rule, column_name, mode, failed, update
 DROP TABLE quality;
 ";
 
-/// Versions of feature services, kept like those of feature views.
+/// Runs of transforms.
 const V7: &str = "
+CREATE TABLE transform_run (
+    seq BIGINT PRIMARY KEY,
+    transform TEXT NOT NULL,
+    dataset TEXT NOT NULL,
+    revision TEXT NOT NULL,
+    started_at BIGINT NOT NULL,
+    ended_at BIGINT NOT NULL,
+    outcome TEXT NOT NULL,
+    code TEXT,
+    message TEXT,
+    hint TEXT,
+    attempts BIGINT NOT NULL,
+    detail TEXT NOT NULL,
+    permit TEXT NOT NULL,
+    UNIQUE (transform, started_at, outcome)
+);
+CREATE INDEX transform_run_newest ON transform_run (transform, seq);
+";
+
+/// Versions of feature services, kept like those of feature views.
+const V8: &str = "
 CREATE TABLE service_version (
     name TEXT NOT NULL,
     version BIGINT NOT NULL,

@@ -22,6 +22,10 @@ pub const ROWS: &str = "*";
 pub mod via {
     /// A dataset's column of a source's, by the source's SQL.
     pub const MAP: &str = "map";
+    /// A derived dataset's column of those that its transform reads, computed.
+    pub const TRANSFORM: &str = "transform";
+    /// The same, with its values as they are.
+    pub const COPY: &str = "transform, copied";
     /// A dataset's column of a source's, as it comes.
     pub const GATE: &str = "gate";
     /// A dataset's column of a source's, mended by a correction; the correction's name follows.
@@ -86,6 +90,14 @@ impl Catalog {
         let Some(revision) = crate::revision::active_hash(&mut reader).await? else { return Ok(Vec::new()) };
         let edges = of_revision(&mut reader, revision).await?;
         Ok(walk(&edges, object, column, direction, depth))
+    }
+}
+
+impl Catalog {
+    /// Every edge of a revision, ordered.
+    pub async fn lineage_of(&self, revision: Hash) -> Result<Vec<LineageEdge>> {
+        let mut reader = self.read().await?;
+        of_revision(&mut reader, revision).await
     }
 }
 

@@ -19,6 +19,7 @@ const PAGES: &[&str] = &[
     include_str!("../../../../docs/errors/SW15.md"),
     include_str!("../../../../docs/errors/SW16.md"),
     include_str!("../../../../docs/errors/SW17.md"),
+    include_str!("../../../../docs/errors/SW19.md"),
 ];
 
 /// The explanation of `code` (`SW0123`, in any case), as Markdown with its heading; `None` for an unknown code.

@@ -4,6 +4,7 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 
+use seawall_base::declare::Transform;
 use seawall_base::{Error, Result, Span};
 use serde_json::Value;
 
@@ -153,6 +154,24 @@ impl Lifecycle {
     }
 }
 
+/// The transforms of `project`, ordered by name.
+pub fn transforms(project: &Project) -> Result<Vec<Transform>> {
+    let declared = project.other.iter().filter(|other| other.kind == "transform");
+    declared.map(|declared| transform(&declared.name, &declared.body)).collect()
+}
+
+fn transform(name: &str, body: &Value) -> Result<Transform> {
+    let text = |key: &str| body.get(key).and_then(Value::as_str).map(str::to_owned);
+    let available_at = text("available_at").filter(|word| word != "arrival");
+    Ok(Transform {
+        name: name.to_owned(),
+        sql: text("sql").ok_or_else(unreadable)?,
+        to: text("to").ok_or_else(unreadable)?,
+        available_at,
+        history: body.get("history").and_then(Value::as_bool).unwrap_or(false),
+    })
+}
+
 /// The datasets that the transforms of `project` make.
 pub fn derived_datasets(project: &Project) -> BTreeSet<String> {
     let transforms = project.other.iter().filter(|other| other.kind == "transform");
@@ -164,5 +183,6 @@ fn span(body: &Value, key: &str) -> Result<Option<Span>> {
 }
 
 fn unreadable() -> Error {
-    Error::corrupt("SW1443", "a declaration of recovery or lifecycle cannot be read").hint("run `seawall check`")
+    Error::corrupt("SW1443", "a declaration of recovery, lifecycle or a transform cannot be read")
+        .hint("run `seawall check`")
 }

@@ -191,6 +191,7 @@ impl<'a> Resolver<'a> {
         let node = &declaration.node;
         let mut view = self.read(declaration, read::feature_view);
         let entry = self.dataset(node.get("from")?)?;
+        self.not_a_changelog(node.get("from")?, entry, "features");
         let before = self.report.error_count();
         let entities = node.get("entity").map(Node::one_or_many).unwrap_or_default();
         for (i, column) in entities.iter().enumerate() {
@@ -217,6 +218,20 @@ impl<'a> Resolver<'a> {
             }
         }
         view
+    }
+
+    /// Features and training sets do not follow rows that others replace or delete.
+    fn not_a_changelog(&mut self, from: &Node, entry: &DatasetEntry, what: &str) {
+        if entry.dataset.as_ref().is_some_and(|dataset| dataset.changelog.is_some()) {
+            let message = format!(
+                "`{}` is a changelog, whose rows replace each other, and {what} would count all of them",
+                entry.name
+            );
+            self.report
+                .error("SW1906", message, from.place)
+                .label(entry.place, "described here")
+                .help("read the dataset that the changelog is made of");
+        }
     }
 
     /// The dataset that a source feeds, without a report when it cannot be found.

@@ -394,6 +394,13 @@ static TRANSFORM: Record = Record::new(
         optional("sql", Shape::Text, "The SQL."),
         optional("file", Shape::Text, "A .sql file of the project."),
         required("to", Shape::Name, "The dataset that it makes; a contract describes it."),
+        optional(
+            "available_at",
+            Shape::Text,
+            "When a row could first be known: a column or an SQL expression over the row. SQL that only projects and \
+             filters one dataset hands on what its rows knew, and needs none.",
+        ),
+        optional("history", Shape::Bool, "Whether `available_at` may lie before the row was made; no by default."),
     ],
 )
 .exactly_one(&["sql", "file"]);

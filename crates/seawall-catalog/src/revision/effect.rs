@@ -116,6 +116,12 @@ impl<'a> Reach<'a> {
                     let sources = project.sources.iter().filter(|source| source.name == change.name);
                     touched.extend(sources.map(|source| (source.dataset.clone(), ROWS.to_owned())));
                 }
+                "transform" => {
+                    let declared =
+                        project.other.iter().filter(|one| one.kind == "transform" && one.name == change.name);
+                    let made = declared.filter_map(|one| one.body.get("to")?.as_str());
+                    touched.extend(made.map(|dataset| (dataset.to_owned(), ROWS.to_owned())));
+                }
                 "correction" => {
                     for correction in project.corrections.iter().filter(|one| one.name == change.name) {
                         let source = project.sources.iter().find(|source| source.name == correction.source);

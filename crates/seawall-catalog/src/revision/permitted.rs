@@ -100,7 +100,20 @@ fn uses(project: &Project, views: &[FeatureView], edges: &[LineageEdge], dataset
     for set in &project.training_sets {
         of_training_set(set, edges, dataset, column, &mut uses);
     }
+    uses.extend(edges.iter().filter_map(|edge| of_transform(edge, dataset, column)));
     uses
+}
+
+/// What a transform takes over as it is is copied; anything else that it makes is computed.
+fn of_transform(edge: &LineageEdge, dataset: &str, column: &str) -> Option<Use> {
+    let what = match edge.via.as_str() {
+        via::COPY => "copy",
+        via::TRANSFORM => "expression",
+        _ => return None,
+    };
+    let made = (edge.to_object.clone(), edge.to_column.clone());
+    let by = format!("the transform that makes {}.{}", edge.to_object, edge.to_column);
+    (edge.from_object == dataset && edge.from_column == column).then_some(Use { what, by, made: Some(made) })
 }
 
 fn of_view(view: &FeatureView, column: &str, uses: &mut Vec<Use>) {

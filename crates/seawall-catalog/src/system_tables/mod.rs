@@ -16,6 +16,7 @@ use crate::policy::{Action, Principal};
 use crate::revision::{self, ChangeKind};
 use crate::token::Token;
 use crate::training;
+use crate::transforms::{TransformOutcome, TransformRun};
 
 mod columns;
 mod models;
@@ -27,6 +28,8 @@ use columns::Columns;
 
 /// Entries of the audit ledger that the table `audit` shows: the newest ones.
 const AUDIT_ENTRIES_MAX: u64 = 100_000;
+/// Runs that the table `transform_runs` shows: the newest ones.
+const TRANSFORM_RUNS_MAX: u64 = 10_000;
 /// Runs that the table `maintenance` shows: the newest ones.
 const MAINTENANCE_RUNS_MAX: u64 = 10_000;
 
@@ -60,6 +63,7 @@ impl Catalog {
             ("certificates", certificates(&mut reader).await?),
             ("tokens", tokens(&mut reader).await?),
             ("maintenance", maintenance_runs(&mut reader).await?),
+            ("transform_runs", transform_runs(&mut reader).await?),
             ("models", models::models(&mut reader).await?),
             ("model_aliases", models::model_aliases(&mut reader).await?),
             ("decisions", models::decisions(&mut reader).await?),
@@ -114,6 +118,31 @@ async fn maintenance_runs(connection: &mut Connection) -> Result<RecordBatch> {
         .instant("at", |run| run.at)
         .text("body", |run| run.body.to_string())
         .text("permit", |run| run.permit.clone())
+        .finish()
+}
+
+async fn transform_runs(connection: &mut Connection) -> Result<RecordBatch> {
+    let runs = crate::transforms::newest(connection, TRANSFORM_RUNS_MAX).await?;
+    let failed = |run: &TransformRun| match &run.outcome {
+        TransformOutcome::Done => (None, None),
+        TransformOutcome::Failed { code, message, .. } => (Some(code.clone()), Some(message.clone())),
+    };
+    let detail = |run: &TransformRun, key: &str| run.detail.get(key).and_then(serde_json::Value::as_u64);
+    Columns::of(&runs)
+        .text("transform", |run| run.transform.clone())
+        .text("dataset", |run| run.dataset.clone())
+        .text("revision", |run| run.revision.clone())
+        .instant("started_at", |run| run.started_at)
+        .instant("ended_at", |run| run.ended_at)
+        .text("outcome", |run| run.outcome.as_str().to_owned())
+        .text_maybe("code", |run| failed(run).0)
+        .text_maybe("message", |run| failed(run).1)
+        .count("attempts", |run| run.attempts)
+        .text("inputs", |run| run.detail.get("inputs").map(ToString::to_string).unwrap_or_default())
+        .count_maybe("rows_read", |run| detail(run, "rows_read"))
+        .count_maybe("rows_made", |run| detail(run, "rows_made"))
+        .count_maybe("vanished", |run| detail(run, "vanished"))
+        .text("detail", |run| run.detail.to_string())
         .finish()
 }
 

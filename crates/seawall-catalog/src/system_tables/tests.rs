@@ -13,7 +13,7 @@ use crate::lineage::LineageEdge;
 use crate::models::fixtures::{binds, hour, person, signal};
 use crate::policy::{Action, Principal, Role};
 
-const NAMES: [&str; 20] = [
+const NAMES: [&str; 21] = [
     "revisions",
     "declarations",
     "table_versions",
@@ -28,6 +28,7 @@ const NAMES: [&str; 20] = [
     "certificates",
     "tokens",
     "maintenance",
+    "transform_runs",
     "models",
     "model_aliases",
     "decisions",

@@ -112,7 +112,7 @@ impl Gate {
     /// Whether rules count or compare the rows of the whole table. The primary key does not: that was decided when the
     /// rows came in.
     pub fn tallies_table(&self) -> bool {
-        let of_key = usize::from(!self.dataset.primary_key.is_empty());
+        let of_key = usize::from(!self.dataset.primary_key.is_empty() && self.dataset.changelog.is_none());
         !self.limits.is_empty() || self.uniqueness.len() > of_key
     }
 

@@ -1,24 +1,21 @@
-//! The entities of a view. One of which a single row matters is packed into one piece of memory, because a view that only
-//! has latest values keeps little more than that of millions of entities.
+//! The entities of a view: those of which a single row matters packed, all others whole.
 //!
-//! Packing changes nothing: an entity is unpacked before anything is asked of it or folded into it, so there is one
-//! implementation of both, and a state encodes to the same bytes whether its entities are packed or not.
-//!
-//! A packed entity: where its row stands `u8`, the row's order as 28 bytes, its key (`u8` present, 16 bytes) and its values.
+//! Packing changes nothing: an answer is the same, and a state encodes to the same bytes, whether its entities are packed or
+//! not.
 
 use std::borrow::Cow;
 use std::collections::HashMap;
 
 use foldhash::quality::RandomState;
 use seawall_base::error::Result;
+use seawall_base::{FeatureStatus, Instant};
 
 use super::entity::EntityState;
 use super::key::EntityKey;
 use super::plan::{Horizon, ViewPlan};
-use super::row::{RowBody, RowRef};
-use crate::aggregate::RowOrder;
-use crate::aggregate::bytes::{Reader, Writer};
-use crate::window::Level;
+use super::row::RowRef;
+use super::single::Single;
+use crate::aggregate::{RowOrder, Value};
 
 /// Entities by key.
 #[derive(Debug, Clone, Default)]
@@ -29,15 +26,27 @@ pub(crate) struct Entities {
     whole: HashMap<EntityKey, EntityState, RandomState>,
 }
 
-/// Where the only row of a packed entity stands.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// Among the rows that are kept themselves.
-    Kept = 0,
-    /// It is the newest before the horizon.
-    Carried = 1,
-    /// The same, and its key is still remembered.
-    CarriedWithKey = 2,
+/// An entity, however it is kept.
+pub(crate) enum Found<'a> {
+    Single(Single<'a>),
+    Whole(&'a EntityState),
+}
+
+impl Found<'_> {
+    /// Tells the value of every feature for a decision at `at` that must not see the row with key hash `own`.
+    pub fn tell(
+        &self,
+        plan: &ViewPlan,
+        horizon: &Horizon,
+        at: Instant,
+        own: Option<u128>,
+        told: impl FnMut(Value<'_>, FeatureStatus) -> Result<()>,
+    ) -> Result<()> {
+        match self {
+            Found::Single(entity) => entity.tell(plan, horizon, at, own, told),
+            Found::Whole(entity) => entity.tell(plan, horizon, at, own, told),
+        }
+    }
 }
 
 impl Entities {
@@ -47,10 +56,10 @@ impl Entities {
     }
 
     /// The entity `key`; none when no row of it was folded.
-    pub fn get(&self, key: &EntityKey) -> Option<Cow<'_, EntityState>> {
+    pub fn get(&self, key: &EntityKey) -> Option<Found<'_>> {
         match self.packed.get(key) {
-            Some(packed) => Some(Cow::Owned(unpack(packed))),
-            None => self.whole.get(key).map(Cow::Borrowed),
+            Some(packed) => Some(Found::Single(Single::unpack(packed))),
+            None => self.whole.get(key).map(Found::Whole),
         }
     }
 
@@ -66,10 +75,14 @@ impl Entities {
         if let Some(entity) = self.whole.get_mut(key) {
             return entity.fold(plan, horizon, order, row);
         }
-        let mut entity = match self.packed.get(key) {
-            Some(packed) => unpack(packed),
-            None => EntityState::default(),
+        if !packs(plan) {
+            return self.whole.entry(key.clone()).or_default().fold(plan, horizon, order, row);
+        }
+        let Some(packed) = self.packed.get(key) else {
+            self.packed.insert(key.clone(), Single::first(horizon, order, row).pack());
+            return Ok(());
         };
+        let mut entity = Single::unpack(packed).to_state();
         entity.fold(plan, horizon, order, row)?;
         self.insert(plan, key.clone(), entity);
         Ok(())
@@ -77,7 +90,7 @@ impl Entities {
 
     /// Puts an entity in the place of the one so far.
     pub fn insert(&mut self, plan: &ViewPlan, key: EntityKey, entity: EntityState) {
-        match packs(plan).then(|| pack(&entity)).flatten() {
+        match packs(plan).then(|| Single::of(&entity).map(|single| single.pack())).flatten() {
             Some(packed) => {
                 self.packed.insert(key, packed);
             }
@@ -91,19 +104,17 @@ impl Entities {
     /// Drops what no decision can need any more.
     pub fn trim(&mut self, plan: &ViewPlan, horizon: &Horizon) {
         for packed in self.packed.values_mut() {
-            if packed[0] == Place::Carried as u8 {
-                continue;
-            }
-            let mut entity = unpack(packed);
-            if entity.needs_trim(horizon) {
+            let single = Single::unpack(packed);
+            if single.needs_trim(horizon) {
+                let mut entity = single.to_state();
                 entity.trim(horizon);
-                *packed = pack(&entity).expect("an entity of one row stays one");
+                *packed = Single::of(&entity).expect("an entity of one row stays one").pack();
             }
         }
         let mut settled = Vec::new();
         self.whole.retain(|key, entity| {
             entity.trim(horizon);
-            let packed = packs(plan).then(|| pack(entity)).flatten();
+            let packed = packs(plan).then(|| Single::of(entity).map(|single| single.pack())).flatten();
             let stays = packed.is_none();
             settled.extend(packed.map(|packed| (key.clone(), packed)));
             stays
@@ -115,7 +126,12 @@ impl Entities {
     pub fn ordered(&self) -> impl Iterator<Item = (&EntityKey, Cow<'_, EntityState>)> {
         let mut keys: Vec<&EntityKey> = self.packed.keys().chain(self.whole.keys()).collect();
         keys.sort_unstable();
-        keys.into_iter().filter_map(|key| self.get(key).map(|entity| (key, entity)))
+        keys.into_iter().filter_map(|key| {
+            self.get(key).map(|found| match found {
+                Found::Single(entity) => (key, Cow::Owned(entity.to_state())),
+                Found::Whole(entity) => (key, Cow::Borrowed(entity)),
+            })
+        })
     }
 
     /// Estimated bytes.
@@ -133,54 +149,4 @@ impl Entities {
 /// Whether entities of this view can be packed: it has no tiles.
 fn packs(plan: &ViewPlan) -> bool {
     plan.slots().is_empty()
-}
-
-/// The entity in one piece; none when more than one row of it matters.
-fn pack(entity: &EntityState) -> Option<Box<[u8]>> {
-    if entity.tiles.iter().any(|tiles| !tiles.is_empty()) {
-        return None;
-    }
-    let (place, order, row) = match &entity.carry {
-        None if entity.old_keys.is_empty() && entity.rows.len() == 1 => {
-            let (order, row) = entity.rows.first()?;
-            (Place::Kept, order, row)
-        }
-        Some((order, body)) if entity.rows.is_empty() => {
-            let its_own = body.own.map(|own| (Level::Day.tile(order.event_time), own as u64));
-            let place = match entity.old_keys.only() {
-                None if entity.old_keys.is_empty() => Place::Carried,
-                Some(only) if Some(only) == its_own => Place::CarriedWithKey,
-                _ => return None,
-            };
-            (place, *order, body.as_ref())
-        }
-        _ => return None,
-    };
-    let mut out = Writer(Vec::with_capacity(1 + 28 + 17 + row.bytes().len()));
-    out.u8(place as u8);
-    order.encode(&mut out);
-    row.pack(&mut out);
-    Some(out.0.into())
-}
-
-fn unpack(packed: &[u8]) -> EntityState {
-    try_unpack(packed).expect("what was packed in this process can be unpacked in it")
-}
-
-fn try_unpack(packed: &[u8]) -> Result<EntityState> {
-    let mut from = Reader(packed);
-    let place = from.u8()?;
-    let order = RowOrder::decode(&mut from)?;
-    let body = RowBody::unpack(&mut from)?;
-    let mut entity = EntityState::default();
-    if place == Place::Kept as u8 {
-        entity.rows.insert(order, body.as_ref());
-        return Ok(entity);
-    }
-    if place == Place::CarriedWithKey as u8 {
-        let day = Level::Day.tile(order.event_time);
-        body.own.into_iter().for_each(|own| entity.old_keys.insert(day, own as u64));
-    }
-    entity.carry = Some((order, body));
-    Ok(entity)
 }

@@ -25,7 +25,7 @@ pub(crate) type Tile = Box<[Accumulator]>;
 pub(crate) const TRUE: Value<'static> = Value::Int(1);
 
 /// Columns and slots that most views have at most.
-const FEW: usize = 12;
+pub(crate) const FEW: usize = 12;
 
 /// A feature's value and what it is.
 pub(crate) type Answer = (Option<Scalar>, FeatureStatus);
@@ -146,13 +146,7 @@ impl EntityState {
         mut told: impl FnMut(Value<'_>, FeatureStatus) -> Result<()>,
     ) -> Result<()> {
         let asking = self.asking(plan, horizon, own)?;
-        let Some(newest) = self.newest(at, own) else {
-            for compute in plan.features() {
-                let (value, status) = unknown(plan, compute);
-                told(value.as_ref().map_or(Value::Null, Scalar::as_value), status)?;
-            }
-            return Ok(());
-        };
+        let Some(newest) = self.newest(at, own) else { return tell_unknown(plan, told) };
         let latest: SmallVec<[Value<'_>; FEW]> = newest.1.values(plan.columns().len())?;
         for (feature, compute) in plan.view().features.iter().zip(plan.features()) {
             let answer = self.feature(plan, compute, (newest.0, &latest), at, &asking);
@@ -173,10 +167,7 @@ impl EntityState {
         let kept_old = self.rows.range(RowOrder::before(Instant::MIN), before).next_back();
         let carried = newer(kept_old, self.carried()).is_some_and(|(_, row)| row.own == own);
         if merged_row || merged_key || carried {
-            let message = format!("the asking row of {} happened before {}", plan.view().id(), horizon.head);
-            return Err(Error::invalid("SW0321", message).hint(
-                "online, a row can only be left out for an hour after it happened; use a training set for older rows",
-            ));
+            return Err(happened_too_long_ago(plan, horizon));
         }
         let mut minutes: Vec<i64> = times.into_iter().map(|time| Level::Minute.tile(time)).collect();
         minutes.dedup();
@@ -222,15 +213,12 @@ impl EntityState {
                 let slot = &plan.slots()[*slot];
                 return Ok(of_one_row(self.accumulate(slot, Instant::MIN, at, asking)?, *is_age, first, at));
             }
-            Compute::Latest { .. } | Compute::TimeSince { .. } if !inside => None,
-            Compute::Latest { column, .. } => newest.1[*column].to_scalar(),
-            Compute::TimeSince { .. } => Some(Scalar::Float(seconds_between(newest.0.event_time, at))),
+            Compute::Latest { .. } | Compute::TimeSince { .. } => {
+                let (value, status) = of_newest(compute, newest, at);
+                return Ok((value.to_scalar(), status));
+            }
         };
-        let status = match (&value, inside) {
-            (Some(_), _) => FeatureStatus::Present,
-            (None, true) => FeatureStatus::Null,
-            (None, false) => FeatureStatus::OutsideTtl,
-        };
+        let status = status_of(value.is_some(), inside);
         Ok((value, status))
     }
 
@@ -315,6 +303,48 @@ pub(crate) fn unknown(plan: &ViewPlan, compute: &Compute) -> Answer {
         Compute::Latest { .. } | Compute::TimeSince { .. } | Compute::OneRow { .. } => None,
     };
     (value, FeatureStatus::NotFound)
+}
+
+/// Tells every feature of an entity that has no visible row.
+pub(crate) fn tell_unknown(
+    plan: &ViewPlan,
+    mut told: impl FnMut(Value<'_>, FeatureStatus) -> Result<()>,
+) -> Result<()> {
+    for compute in plan.features() {
+        let (value, status) = unknown(plan, compute);
+        told(value.as_ref().map_or(Value::Null, Scalar::as_value), status)?;
+    }
+    Ok(())
+}
+
+/// The answer of a feature about the newest visible row, of which its place and its values are given.
+pub(crate) fn of_newest<'a>(
+    compute: &Compute,
+    newest: (RowOrder, &[Value<'a>]),
+    at: Instant,
+) -> (Value<'a>, FeatureStatus) {
+    let inside = compute.first_inside(at).is_none_or(|first| newest.0.event_time >= first);
+    let value = match compute {
+        Compute::Latest { column, .. } if inside => newest.1[*column],
+        Compute::TimeSince { .. } if inside => Value::Float(seconds_between(newest.0.event_time, at)),
+        _ => Value::Null,
+    };
+    (value, status_of(value != Value::Null, inside))
+}
+
+fn status_of(is_there: bool, inside: bool) -> FeatureStatus {
+    match (is_there, inside) {
+        (true, _) => FeatureStatus::Present,
+        (false, true) => FeatureStatus::Null,
+        (false, false) => FeatureStatus::OutsideTtl,
+    }
+}
+
+/// The refusal of an own row that cannot be told apart from others any more.
+pub(crate) fn happened_too_long_ago(plan: &ViewPlan, horizon: &Horizon) -> Error {
+    let message = format!("the asking row of {} happened before {}", plan.view().id(), horizon.head);
+    Error::invalid("SW0321", message)
+        .hint("online, a row can only be left out for an hour after it happened; use a training set for older rows")
 }
 
 /// The answer of a feature about one row among those that pass a filter; `first` is where its time to live begins.

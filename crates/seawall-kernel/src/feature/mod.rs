@@ -20,6 +20,7 @@ mod old_keys;
 mod plan;
 mod row;
 mod rows;
+mod single;
 mod state;
 mod sweep;
 #[cfg(test)]

@@ -66,6 +66,11 @@ impl<'a> RowRef<'a> {
         (0..count).map(|_| Value::decode(&mut from)).collect()
     }
 
+    /// Reads what [`RowRef::pack`] wrote, to the end.
+    pub fn unpack(from: &mut Reader<'a>) -> Result<Self> {
+        Ok(RowRef { own: decode_own(from)?, data: from.0 })
+    }
+
     /// The row for itself.
     pub fn to_body(self) -> RowBody {
         RowBody { own: self.own, data: self.data.into() }
@@ -92,12 +97,6 @@ impl RowBody {
     /// Heap bytes.
     pub fn heap_bytes(&self) -> usize {
         self.data.len()
-    }
-
-    /// Reads what [`RowRef::pack`] wrote, to the end.
-    pub fn unpack(from: &mut Reader<'_>) -> Result<Self> {
-        let own = decode_own(from)?;
-        Ok(RowBody { own, data: from.0.into() })
     }
 
     pub fn decode(plan: &ViewPlan, from: &mut Reader<'_>) -> Result<Self> {

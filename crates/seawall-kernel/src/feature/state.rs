@@ -9,7 +9,7 @@ use seawall_base::{Error, FeatureStatus, Instant, Offset, Partition};
 
 use super::columns::Columns;
 use super::entities::Entities;
-use super::entity::Answer;
+use super::entity::{Answer, tell_unknown};
 use super::key::EntityKey;
 use super::plan::{DECISION_LAG_MAX, Horizon, ViewPlan};
 use super::row::{Read, Row, RowRef};
@@ -183,9 +183,12 @@ impl ViewState {
                     nobody(&self.plan).into_iter().try_for_each(|(_, status)| told(Value::Null, status))?;
                     continue;
                 }
-                Some(key) => self.entities.get(key).unwrap_or_default(),
+                Some(key) => self.entities.get(key),
             };
-            entity.tell(&self.plan, &horizon, at[index], own[index], told)?;
+            match entity {
+                Some(entity) => entity.tell(&self.plan, &horizon, at[index], own[index], told)?,
+                None => tell_unknown(&self.plan, told)?,
+            }
         }
         columns.finish()
     }

@@ -7,5 +7,6 @@ mod named;
 mod oracle;
 mod random;
 mod rows;
+mod single;
 mod stepwise;
 mod timing;

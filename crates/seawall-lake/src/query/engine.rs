@@ -12,7 +12,9 @@ use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder};
 use datafusion::physical_plan::execute_stream;
 use datafusion::prelude::SessionContext;
 use futures::StreamExt;
-use seawall_base::engine::{Query, QueryResult, TrainingSetPlan, TrainingSetRows};
+use seawall_base::engine::{
+    BatchRows, Query, QueryResult, TrainingSetPlan, TrainingSetRows, TransformPlan, TransformRead,
+};
 use seawall_base::error::Result;
 use seawall_base::table::TableStore;
 use seawall_base::{BatchMap, Engine, Permit, Reference};
@@ -26,7 +28,7 @@ use super::{errors, explain};
 use crate::policy::Salt;
 use crate::table::DeltaStore;
 use crate::training_set::{Budget, Builder};
-use crate::types;
+use crate::{transform, types};
 
 /// Settings of a [`DataFusionEngine`].
 #[derive(Debug, Clone)]
@@ -79,21 +81,7 @@ impl DataFusionEngine {
     }
 
     async fn run_query(self, permit: Permit, query: Query) -> Result<QueryResult> {
-        let views: BTreeMap<String, String> = query.views.into_iter().collect();
-        let lists = lists_tables(&query.sql) || views.values().any(|sql| lists_tables(sql));
-        let listed = if lists { Some(self.table_names(&permit).await?) } else { None };
-        let scope = Scope {
-            tables: self.tables.clone(),
-            salt: Salt::of_query(&permit, &query.sql),
-            permit: permit.clone(),
-            versions: query.versions.into_iter().collect(),
-            views,
-            sessions: self.sessions.clone(),
-            partitions: self.threads,
-        };
-        let catalog = QueryCatalog::open(scope, query.system, listed).await.map_err(errors::planning)?;
-        let context = SessionContext::new_with_state(self.sessions.session(self.threads));
-        context.register_catalog(session::CATALOG, Arc::new(catalog));
+        let context = self.context(&permit, &query).await?;
         let state = context.state();
         let plan = match session::plan_read_only(&state, &query.sql).await {
             Ok(plan) => plan,
@@ -108,6 +96,26 @@ impl DataFusionEngine {
             return Ok(explained);
         }
         run(&state, plan, query.rows_max).await
+    }
+
+    /// A session whose catalog has what the holder of `permit` may see.
+    async fn context(&self, permit: &Permit, query: &Query) -> Result<SessionContext> {
+        let views: BTreeMap<String, String> = query.views.iter().cloned().collect();
+        let lists = lists_tables(&query.sql) || views.values().any(|sql| lists_tables(sql));
+        let listed = if lists { Some(self.table_names(permit).await?) } else { None };
+        let scope = Scope {
+            tables: self.tables.clone(),
+            salt: Salt::of_query(permit, &query.sql),
+            permit: permit.clone(),
+            versions: query.versions.iter().cloned().collect(),
+            views,
+            sessions: self.sessions.clone(),
+            partitions: self.threads,
+        };
+        let catalog = QueryCatalog::open(scope, query.system.clone(), listed).await.map_err(errors::planning)?;
+        let context = SessionContext::new_with_state(self.sessions.session(self.threads));
+        context.register_catalog(session::CATALOG, Arc::new(catalog));
+        Ok(context)
     }
 
     /// The tables that there are for the holder of `permit`.
@@ -167,6 +175,21 @@ impl Engine for DataFusionEngine {
     async fn compile_map(&self, sql: &str, input: SchemaRef, references: &[Reference]) -> Result<Arc<dyn BatchMap>> {
         let map = Box::pin(SqlMap::compile(&self.sessions, &self.runtime, sql, input, references)).await?;
         Ok(Arc::new(map))
+    }
+
+    async fn plan_transform(&self, sql: &str, tables: &[(String, SchemaRef)]) -> Result<TransformPlan> {
+        let (sessions, sql, tables) = (self.sessions.clone(), sql.to_owned(), tables.to_vec());
+        self.runtime.run(Box::pin(async move { transform::plan(&sessions, &sql, &tables).await })).await
+    }
+
+    async fn transform(&self, permit: &Permit, read: &TransformRead) -> Result<Box<dyn BatchRows>> {
+        let (engine, permit, read) = (self.clone(), permit.clone(), read.clone());
+        let begin = async move {
+            let query = Query { sql: read.sql.clone(), versions: read.versions.clone(), ..Query::default() };
+            let context = engine.context(&permit, &query).await?;
+            transform::Rows::begin(&context.state(), &read, &engine.runtime).await
+        };
+        Ok(Box::new(self.runtime.run(Box::pin(begin)).await?))
     }
 
     async fn query(&self, permit: &Permit, query: Query) -> Result<QueryResult> {

@@ -18,7 +18,17 @@ type Origins = Vec<BTreeSet<Origin>>;
 
 /// The edges of `plan`, ordered and without repetition.
 pub(crate) fn edges(plan: &LogicalPlan) -> Result<Vec<ColumnEdge>> {
-    let origins = Walk::default().origins(plan)?;
+    edges_of(plan, Walk::default())
+}
+
+/// Of these edges, those whose output has values of the input column as they are: columns that are only renamed, and the
+/// least, greatest, first and last value of one.
+pub(crate) fn copies(plan: &LogicalPlan) -> Result<Vec<ColumnEdge>> {
+    edges_of(plan, Walk { only_copies: true, ..Walk::default() })
+}
+
+fn edges_of(plan: &LogicalPlan, mut walk: Walk) -> Result<Vec<ColumnEdge>> {
+    let origins = walk.origins(plan)?;
     let mut edges = BTreeSet::new();
     for (field, from) in plan.schema().fields().iter().zip(origins) {
         for (table, column) in from {
@@ -32,6 +42,36 @@ pub(crate) fn edges(plan: &LogicalPlan) -> Result<Vec<ColumnEdge>> {
 #[derive(Default)]
 struct Walk {
     recursive: BTreeMap<String, Origins>,
+    /// Whether only columns count that an expression hands on as they are.
+    only_copies: bool,
+}
+
+/// Functions that answer with a value of their argument.
+const COPYING: [&str; 10] =
+    ["min", "max", "first_value", "last_value", "nth_value", "lag", "lead", "array_agg", "any_value", "coalesce"];
+
+/// The part of an expression whose values it hands on as they are; none when it computes others.
+fn copied(expression: &Expr) -> Vec<&Expr> {
+    match expression {
+        Expr::Alias(alias) => copied(&alias.expr),
+        Expr::Column(_) | Expr::ScalarSubquery(_) => vec![expression],
+        Expr::Case(case) => {
+            let results = case.when_then_expr.iter().map(|(_, then)| then).chain(&case.else_expr);
+            results.flat_map(|result| copied(result)).collect()
+        }
+        Expr::Cast(cast) => copied(&cast.expr),
+        Expr::TryCast(cast) => copied(&cast.expr),
+        Expr::AggregateFunction(call) if COPYING.contains(&call.func.name()) => {
+            call.params.args.first().map(copied).unwrap_or_default()
+        }
+        Expr::WindowFunction(call) if COPYING.contains(&call.fun.name()) => {
+            call.params.args.first().map(copied).unwrap_or_default()
+        }
+        Expr::ScalarFunction(call) if COPYING.contains(&call.func.name()) => {
+            call.args.iter().flat_map(copied).collect()
+        }
+        _ => Vec::new(),
+    }
 }
 
 impl Walk {
@@ -172,6 +212,18 @@ impl Walk {
     }
 
     fn expression(&mut self, expression: &Expr, schema: &DFSchema, below: &Origins) -> Result<BTreeSet<Origin>> {
+        if !self.only_copies {
+            return self.used(expression, schema, below);
+        }
+        let mut from = BTreeSet::new();
+        for part in copied(expression) {
+            from.extend(self.used(part, schema, below)?);
+        }
+        Ok(from)
+    }
+
+    /// Everything that an expression is computed from.
+    fn used(&mut self, expression: &Expr, schema: &DFSchema, below: &Origins) -> Result<BTreeSet<Origin>> {
         let mut columns: Vec<Column> = Vec::new();
         let mut from = BTreeSet::new();
         let mut subqueries: Vec<LogicalPlan> = Vec::new();

@@ -7,19 +7,19 @@
 mod catalog;
 mod ddl;
 mod engine;
-mod errors;
+pub(crate) mod errors;
 mod explain;
 mod expressions;
 mod functions;
 mod governed;
-mod lineage;
+pub(crate) mod lineage;
 mod map;
 mod provider;
 mod runtime;
-mod session;
+pub(crate) mod session;
 
 pub use ddl::contract_of_ddl;
 pub use engine::{DataFusionEngine, EngineOptions};
-pub(crate) use map::SqlMap;
-pub(crate) use runtime::QueryRuntime;
+pub(crate) use map::{SqlMap, normal_rows};
+pub(crate) use runtime::{QueryRuntime, StopOnDrop};
 pub(crate) use session::SessionFactory;

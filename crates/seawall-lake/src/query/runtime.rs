@@ -26,7 +26,7 @@ impl Drop for Owned {
 }
 
 /// Stops its task when the caller stops waiting.
-struct StopOnDrop<T>(JoinHandle<T>);
+pub(crate) struct StopOnDrop<T>(JoinHandle<T>);
 
 impl<T> Drop for StopOnDrop<T> {
     fn drop(&mut self) {
@@ -44,6 +44,12 @@ impl QueryRuntime {
             .build()
             .map_err(|e| Error::internal(codes::ENGINE_STOPPED, "starting the query threads").because(e))?;
         Ok(QueryRuntime(Arc::new(Owned(Some(runtime)))))
+    }
+
+    /// Begins `work` on the query threads; it is stopped when what is returned is dropped.
+    pub(crate) fn spawn(&self, work: impl Future<Output = ()> + Send + 'static) -> Result<StopOnDrop<()>> {
+        let stopped = || Error::new(ErrorKind::Unavailable, codes::ENGINE_STOPPED, "the query threads have stopped");
+        Ok(StopOnDrop(self.0.0.as_ref().ok_or_else(stopped)?.spawn(work)))
     }
 
     /// Runs `work` on the query threads; it is stopped when the returned future is dropped.

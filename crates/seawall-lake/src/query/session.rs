@@ -172,3 +172,21 @@ pub(crate) fn is_row_wise(plan: &LogicalPlan) -> bool {
     });
     walked.is_ok() && only_projects
 }
+
+/// Whether a plan makes each row of one row of one table, by projection and filter alone.
+pub(crate) fn is_of_single_rows(plan: &LogicalPlan) -> bool {
+    let mut scans = 0;
+    let mut only_these = true;
+    let walked = plan.apply_with_subqueries(|node| {
+        scans += usize::from(matches!(node, LogicalPlan::TableScan(_)));
+        only_these &= matches!(
+            node,
+            LogicalPlan::Projection(_)
+                | LogicalPlan::Filter(_)
+                | LogicalPlan::TableScan(_)
+                | LogicalPlan::SubqueryAlias(_)
+        );
+        Ok(if only_these { TreeNodeRecursion::Continue } else { TreeNodeRecursion::Stop })
+    });
+    walked.is_ok() && only_these && scans == 1
+}

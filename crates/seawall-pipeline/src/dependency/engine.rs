@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use seawall_base::error::Result;
@@ -9,10 +10,13 @@ use seawall_base::{BatchMap, Engine, Permit, Query, QueryResult, Reference, Span
 
 use super::call::{Dependency, Idempotent, Operation};
 use super::set::Dependencies;
-use seawall_base::engine::{TrainingSetPlan, TrainingSetRows};
+use seawall_base::engine::{BatchRows, TrainingSetPlan, TrainingSetRows, TransformPlan, TransformRead};
 
 const QUERY: Operation =
     Operation { name: "query", deadline: Span(10 * Span::MINUTE.0), slow_after: Span(10 * Span::MINUTE.0) };
+/// One batch of a transform: an aggregation gives its first one after it has read everything.
+const TRANSFORM: Operation =
+    Operation { name: "transform", deadline: Span(Span::HOUR.0), slow_after: Span(Span::HOUR.0) };
 const TRAINING_SET: Operation =
     Operation { name: "training_set", deadline: Span(6 * Span::HOUR.0), slow_after: Span(6 * Span::HOUR.0) };
 
@@ -21,6 +25,24 @@ pub(crate) struct GuardedEngine {
     pub(crate) inner: Arc<dyn Engine>,
     pub(crate) queries: Arc<Dependency>,
     pub(crate) training_sets: Arc<Dependency>,
+}
+
+/// A run of a transform whose batches are waited for with a deadline.
+struct GuardedRows {
+    inner: Box<dyn BatchRows>,
+    queries: Arc<Dependency>,
+}
+
+#[async_trait]
+impl BatchRows for GuardedRows {
+    /// Not repeated: the batches before are gone.
+    async fn next(&mut self) -> Result<Option<RecordBatch>> {
+        self.queries.once(TRANSFORM, self.inner.next()).await
+    }
+
+    fn rows_read(&self) -> u64 {
+        self.inner.rows_read()
+    }
 }
 
 /// `engine` with its calls guarded as a pipeline guards them, for whoever asks before one runs.
@@ -34,6 +56,17 @@ impl Engine for GuardedEngine {
     /// Compiling reads no table: there is nothing that could be away.
     async fn compile_map(&self, sql: &str, input: SchemaRef, references: &[Reference]) -> Result<Arc<dyn BatchMap>> {
         self.inner.compile_map(sql, input, references).await
+    }
+
+    /// Planning reads no table either.
+    async fn plan_transform(&self, sql: &str, tables: &[(String, SchemaRef)]) -> Result<TransformPlan> {
+        self.inner.plan_transform(sql, tables).await
+    }
+
+    async fn transform(&self, permit: &Permit, read: &TransformRead) -> Result<Box<dyn BatchRows>> {
+        let call = || self.inner.transform(permit, read);
+        let begun = self.queries.repeat(TRANSFORM, Idempotent::because("nothing is handed out yet", call)).await?;
+        Ok(Box::new(GuardedRows { inner: begun, queries: self.queries.clone() }))
     }
 
     async fn query(&self, permit: &Permit, query: Query) -> Result<QueryResult> {

@@ -23,6 +23,7 @@ fn header(counts: Counts) -> Header {
         departure: None,
         arrival: None,
         answer: None,
+        derived: None,
         erased: None,
     }
 }

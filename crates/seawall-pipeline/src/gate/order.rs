@@ -22,6 +22,7 @@ use crate::frame::{Draft, Frame, Halt, Header};
 use crate::idempotency::Answers;
 use crate::receipt::{Outcome, RowVerdict};
 use crate::revision::{DatasetGate, SourceMap};
+use crate::transform::progress::Progress;
 
 /// What must happen in log order, owned by whoever holds its lock. A checkpoint writes it down as JSON, but for the
 /// fields that are skipped, which it keeps in its own way.
@@ -57,6 +58,9 @@ pub struct Order {
     /// Requests that were answered, by idempotency key.
     #[serde(default)]
     pub answers: Answers,
+    /// How far derived datasets are.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub derived: BTreeMap<String, Progress>,
 }
 
 /// What became of the keys of a batch.
@@ -225,6 +229,11 @@ impl Order {
                     let row = Some(checked.line(row));
                     verdicts.push(RowVerdict { row, verdict: Outcome::Deduplicated, reasons: Vec::new() });
                 }
+                Seen::Different if dataset.dataset.changelog.is_some() => {
+                    index.supersede(keyed);
+                    keep.push(i as u32);
+                    uniqueness.fresh.push(keyed);
+                }
                 Seen::Different => checked.quarantined.push(Quarantined { row, reasons: vec![key_conflict(key)] }),
             }
         }
@@ -311,6 +320,10 @@ impl Order {
         if let Some(restore) = &header.restore {
             // Rows that a restore withdrew may be sent again.
             restore.tables.iter().for_each(|(name, table)| self.answers.withdraw(name, table.kept_end));
+            self.derived.iter_mut().for_each(|(name, progress)| progress.withdraw(name, restore));
+        }
+        if let Some(step) = &header.derived {
+            self.derived.entry(header.dataset.clone()).or_default().note(step, end);
         }
         self.entries += 1;
         self.end = end;

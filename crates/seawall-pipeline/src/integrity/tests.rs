@@ -44,6 +44,7 @@ fn header(dataset: &str, counts: Counts) -> Header {
         departure: None,
         arrival: None,
         answer: None,
+        derived: None,
         erased: None,
     }
 }

@@ -6,7 +6,7 @@ use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch};
 use async_trait::async_trait;
 use proptest::prelude::*;
 use seawall_base::declare::{Available, Connector, Source};
-use seawall_base::engine::{TrainingSetPlan, TrainingSetRows};
+use seawall_base::engine::{BatchRows, TrainingSetPlan, TrainingSetRows, TransformPlan, TransformRead};
 use seawall_base::permit::PermitRecord;
 use seawall_base::{BatchMap, Hash, Instant, LogEntry, Query, QueryResult, Reference};
 use seawall_storage::log::MemoryLog;
@@ -37,6 +37,14 @@ impl Engine for NoEngine {
 
     async fn query(&self, _: &Permit, _: Query) -> Result<QueryResult> {
         panic!("nothing is queried")
+    }
+
+    async fn plan_transform(&self, sql: &str, _: &[(String, arrow::datatypes::SchemaRef)]) -> Result<TransformPlan> {
+        panic!("no transform is declared: {sql}")
+    }
+
+    async fn transform(&self, _: &Permit, _: &TransformRead) -> Result<Box<dyn BatchRows>> {
+        panic!("nothing is transformed")
     }
 
     async fn training_set(&self, _: &Permit, _: &TrainingSetPlan) -> Result<TrainingSetRows> {
@@ -74,6 +82,7 @@ impl Installation {
             monitors: Vec::new(),
             corrections: Vec::new(),
             queries: Vec::new(),
+            transforms: Vec::new(),
             owners: Default::default(),
             log_retention: None,
             tables: Default::default(),

@@ -355,7 +355,7 @@ impl Course<'_> {
         }
         for (name, rows) in by_source {
             let revision = self.revision.clone();
-            let source = revision.sources.get(name).filter(|source| source.source.dataset == self.dataset);
+            let source = revision.deliverer(name).filter(|source| source.source.dataset == self.dataset);
             match source {
                 Some(source) => self.release_of(source, &rows, fates).await?,
                 None => {

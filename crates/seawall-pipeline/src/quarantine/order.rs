@@ -71,6 +71,7 @@ impl Order {
             match seen {
                 None | Some(Seen::New) => passes.push(*row),
                 Some(Seen::Same) => stays.push((*row, is_there(key))),
+                Some(Seen::Different) if dataset.dataset.changelog.is_some() => passes.push(*row),
                 Some(Seen::Different) => stays.push((*row, gate::key_conflict(key))),
             }
         }

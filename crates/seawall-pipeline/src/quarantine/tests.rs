@@ -20,6 +20,7 @@ fn dataset() -> Dataset {
         event_time: None,
         personal: Vec::new(),
         subject: None,
+        changelog: None,
     }
 }
 

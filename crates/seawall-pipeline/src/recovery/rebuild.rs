@@ -8,9 +8,9 @@ use seawall_base::{ErrorKind, Extent, Partition, TableName};
 use tracing::info;
 
 use super::{Datasets, ENTRIES_PER_READ, Sources};
-use crate::dedup::DedupIndex;
+use crate::dedup::{DedupIndex, Keyed};
 use crate::frame::Frame;
-use crate::gate::keyed_rows;
+use crate::gate::{keyed_rows, keyed_rows_numbered};
 use crate::restore::{Withdrawn, keep_where};
 use crate::revision::DatasetGate;
 
@@ -71,12 +71,15 @@ async fn read_table(
         Err(error) if error.kind() == ErrorKind::NotFound => return Ok(()),
         Err(error) => return Err(error),
     };
-    let mut keyed = Vec::new();
+    let mut numbered = Vec::new();
     for rows in sources.tables.scan(sources.permit, &table, snapshot.version, None).await? {
         let before = |partition, offset| partition != Partition::LIVE || offset < extent.first.0;
-        keyed.extend(keyed_rows(dataset, &keep_where(&rows, before)?)?);
+        let rows = keep_where(&rows, before)?;
+        numbered.extend(keyed_rows_numbered(dataset, &rows)?);
     }
-    keyed.sort_unstable();
+    // Rows of a changelog that arrived at once stand in the order of the log.
+    numbered.sort_unstable_by_key(|(keyed, id)| (keyed.arrival, *id));
+    let keyed: Vec<Keyed> = numbered.into_iter().map(|(keyed, _)| keyed).collect();
     info!(%table, keys = keyed.len(), "keys read from the table: the log does not reach back that far");
     index.replay(&keyed);
     Ok(())

@@ -382,6 +382,7 @@ fn header(dataset: &str) -> Header {
         departure: None,
         arrival: None,
         answer: None,
+        derived: None,
         erased: None,
     }
 }

@@ -29,6 +29,7 @@ fn dataset(schema: &SchemaRef, personal: &[&str], subject: Option<&str>) -> Data
         event_time: Some("at".into()),
         personal: personal.iter().map(|name| (*name).to_owned()).collect(),
         subject: subject.map(str::to_owned),
+        changelog: None,
     }
 }
 

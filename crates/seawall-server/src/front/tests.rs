@@ -5,8 +5,8 @@ use arrow::datatypes::SchemaRef;
 use async_trait::async_trait;
 use axum::body::{Body, to_bytes};
 use axum::http::{StatusCode, header};
-use seawall_base::engine::{TrainingSetPlan, TrainingSetRows};
-use seawall_base::{BatchMap, Engine, Permit, Query, QueryResult, Reference, SystemClock};
+use seawall_base::engine::{BatchRows, TrainingSetPlan, TrainingSetRows, TransformPlan, TransformRead};
+use seawall_base::{BatchMap, Engine, Error, Permit, Query, QueryResult, Reference, SystemClock};
 use seawall_catalog::Catalog;
 use seawall_catalog::policy::{Principal, Role};
 use serde_json::Value;
@@ -44,9 +44,20 @@ impl Engine for Lengths {
     }
 
     async fn query(&self, _: &Permit, query: Query) -> seawall_base::Result<QueryResult> {
+        if query.sql.contains("payments") {
+            return Err(Error::not_found("SW0523", "table payments not found"));
+        }
         let column: ArrayRef = Arc::new(Int64Array::from(vec![query.sql.len() as i64]));
         let batch = RecordBatch::try_from_iter([("length", column)])?;
         Ok(QueryResult { schema: batch.schema(), batches: vec![batch], truncated: false })
+    }
+
+    async fn plan_transform(&self, _: &str, _: &[(String, SchemaRef)]) -> seawall_base::Result<TransformPlan> {
+        unreachable!("a server that is being started transforms nothing")
+    }
+
+    async fn transform(&self, _: &Permit, _: &TransformRead) -> seawall_base::Result<Box<dyn BatchRows>> {
+        unreachable!("a server that is being started transforms nothing")
     }
 
     async fn training_set(&self, _: &Permit, _: &TrainingSetPlan) -> seawall_base::Result<TrainingSetRows> {
@@ -73,6 +84,9 @@ async fn statements_are_answered_from_tables_while_the_server_is_being_started()
         "rows": [{"length": 8}], "truncated": false, "degraded": true, "staleness_ms": null, "cut": null
     });
     assert_eq!((status, answer), (StatusCode::OK, expected));
+    // The start may yet make that table.
+    let (status, answer) = query(&front, "select * from payments").await;
+    assert_eq!((status, &answer["error"]["code"]), (StatusCode::SERVICE_UNAVAILABLE, &"SW1212".into()));
     // Whoever may not read tables may not do it now either.
     let service = Front::new(Access::Open(Principal::new("somebody", Role::Service)));
     service.open_tables(early::Tables::of(catalog, Arc::new(Lengths), Vec::new()));

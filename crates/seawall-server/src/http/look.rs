@@ -63,6 +63,7 @@ async fn status_json(app: &App) -> Value {
         "tables": app.pipeline.table_freshness(),
         "features": app.pipeline.feature_freshness(),
         "filling": app.pipeline.parts().online.filling(),
+        "transforms": app.pipeline.transforms().await.ok(),
         "dependencies": app.pipeline.dependencies().health(),
     })
 }

@@ -16,6 +16,7 @@ mod served;
 mod services;
 mod tables;
 mod training;
+mod transforms;
 
 use axum::Router;
 use axum::extract::{DefaultBodyLimit, MatchedPath, Request, State};
@@ -74,6 +75,7 @@ pub fn router(app: App) -> Router {
         .route("/v1/incidents", get(incidents::list))
         .route("/v1/incidents/{id}", get(incidents::show))
         .route("/v1/incidents/{id}/close", post(incidents::close))
+        .route("/v1/transforms", get(transforms::list))
         .route("/v1/erasures", post(erasures::erase))
         .fallback(error::unknown_route)
         .layer(DefaultBodyLimit::max(BODY_BYTES_MAX))

@@ -17,6 +17,8 @@ use serde_json::{Value, json};
 
 use super::{Installation, Settings, declared, load, local_principal};
 
+mod derived;
+
 const CONTRACT: &str = "\
 apiVersion: v3.2.0
 kind: DataContract
@@ -92,7 +94,7 @@ impl World {
         let tables = table_writer::Options { commit_rows: COMMIT_ROWS, ..Default::default() };
         let upkeep_interval = Duration::from_secs(86_400);
         let options = Options { tables, upkeep_interval, ..Options::default() };
-        let declared = declared(&installation.active().await.unwrap(), &settings.project);
+        let declared = declared(&installation.active().await.unwrap(), &settings.project).unwrap();
         let parts = installation.parts(clock.clone(), Default::default()).unwrap();
         let pipeline = Pipeline::start_with(parts, &declared, options, dependencies).await.unwrap();
         let app = App::new(Arc::new(pipeline), Access::Open(local_principal()));

@@ -108,7 +108,7 @@ impl Check {
         for warning in &loaded.warnings {
             println!("warning[{}]: {}", warning.code, warning.message);
         }
-        for other in project.other.iter().filter(|other| other.kind != "test") {
+        for other in project.other.iter().filter(|other| other.kind == "live_view") {
             println!("note: {} {:?} is kept, but nothing runs this kind yet", other.kind, other.name);
         }
         Ok(Exit::Ok)

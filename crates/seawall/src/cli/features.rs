@@ -99,7 +99,7 @@ impl Features {
 async fn list(global: &Global) -> Result<Exit> {
     let installation = global.open().await?;
     let active = installation.active().await?;
-    let settings = crate::assemble::declared(&active, &installation.settings.project);
+    let settings = crate::assemble::declared(&active, &installation.settings.project)?;
     let engine: Arc<dyn seawall_base::Engine> = installation.engine.clone();
     let revision = Revision::compile(&settings, &engine).await?;
     let mut views = Vec::new();
@@ -276,7 +276,7 @@ impl Asked {
     async fn new(global: &Global) -> Result<Asked> {
         let installation = global.open().await?;
         let active = installation.active().await?;
-        let declared = crate::assemble::declared(&active, &installation.settings.project);
+        let declared = crate::assemble::declared(&active, &installation.settings.project)?;
         let engine: Arc<dyn seawall_base::Engine> = installation.engine.clone();
         let by = match crate::client::Running::find(&installation.settings.data) {
             Some(running) => By::Server(running),

@@ -5,10 +5,11 @@ use seawall_base::error::Result;
 use seawall_base::{Clock, Engine, Error, Query as Sql, SystemClock, TableVersion};
 use seawall_catalog::lineage::Direction;
 use seawall_catalog::policy::Action;
+use seawall_catalog::project::keep::transforms;
 use seawall_server::http::json_rows;
 use serde_json::json;
 
-use crate::cli::{Global, server_status};
+use crate::cli::{Global, derived, server_status};
 use crate::client::Running;
 use crate::output::{Exit, count, print_json, table};
 
@@ -128,6 +129,8 @@ impl Status {
             }
             Err(_) => true,
         };
+        let transforms: Vec<String> = transforms(&active.project)?.into_iter().map(|one| one.name).collect();
+        let transforms = derived::state(&installation.catalog, &transforms, server.as_ref()).await?;
         let recovery = crate::keeper::state(&installation.catalog, SystemClock.now()).await?;
         if global.json() {
             print_json(&json!({
@@ -145,6 +148,7 @@ impl Status {
                 "table_files": table_files.as_ref().ok().map(|tables| super::table::overview_json(tables)),
                 "table_files_error": table_files.as_ref().err().map(ToString::to_string),
                 "quality": quality,
+                "transforms": transforms,
                 "feature_views": active.views.iter().map(|view| view.id().to_string()).collect::<Vec<_>>(),
                 "feature_services": match &server {
                     Some(server) => server["feature_services"].clone(),
@@ -192,6 +196,12 @@ impl Status {
                     count(c.in_quarantine())
                 );
             }
+        }
+        if !transforms.is_empty() {
+            println!();
+        }
+        for line in transforms.iter().flat_map(derived::lines) {
+            println!("{line}");
         }
         if !quality.is_empty() {
             println!("\n{:<28} {:<24} {:<24} {:<12} {:>10}", "dataset", "rule", "column", "mode", "rows");

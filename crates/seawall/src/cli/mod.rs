@@ -6,6 +6,7 @@ mod bench;
 mod check;
 mod contract;
 mod demo;
+mod derived;
 mod erase;
 mod explain;
 mod features;

@@ -16,17 +16,17 @@ use seawall_pipeline::{Pipeline, table_writer};
 use serde_json::json;
 
 use crate::assemble::Installation;
-use crate::cli::Global;
 use crate::cli::check::load_or_print;
+use crate::cli::{Global, derived};
 use crate::output::{Exit, count, print_json};
 use crate::progress::Bar;
 
 /// Online checkpoints in driven time are made by the replay itself, between slices.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
 
-/// One pass over batch sources.
+/// One pass over batch sources, then over transforms until nothing is new.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  seawall -C shop run")]
+#[command(after_help = "Example:\n  seawall -C shop run\n\nExits with 1 when a transform failed.")]
 pub struct Run {
     /// Only this source
     #[arg(long)]
@@ -74,10 +74,13 @@ impl Run {
             }
         }
         bar.done();
+        pipeline.derive_all().await?;
+        let transforms = pipeline.transforms().await?;
         pipeline.stop().await?;
+        let exit = if derived::has_failed(&transforms) { Exit::Breach } else { Exit::Ok };
         if global.json() {
-            print_json(&json!({"sources": loaded, "skipped": skipped}))?;
-            return Ok(Exit::Ok);
+            print_json(&json!({"sources": loaded, "skipped": skipped, "transforms": transforms}))?;
+            return Ok(exit);
         }
         for (source, loaded) in &loaded {
             println!(
@@ -97,7 +100,10 @@ impl Run {
         for (source, why) in skipped {
             println!("{source}: skipped, it {why}");
         }
-        Ok(Exit::Ok)
+        for line in transforms.iter().flat_map(|transform| derived::lines(&json!(transform))) {
+            println!("{line}");
+        }
+        Ok(exit)
     }
 }
 

@@ -44,8 +44,9 @@ impl Quality {
         let installation = global.open().await?;
         let of = self.dataset.as_deref();
         installation.permit(Action::ReadMetadata, of.unwrap_or("quality")).await?;
+        let active = installation.active().await?;
         if let Some(name) = of {
-            let datasets = datasets_of(&installation.active().await?.project.contracts);
+            let datasets = datasets_of(&active.project.contracts);
             if !datasets.iter().any(|dataset| dataset.name == name) {
                 let known: Vec<String> = datasets.into_iter().map(|dataset| dataset.name).collect();
                 return Err(Error::not_found("SW0813", format!("there is no dataset {name:?}"))

@@ -25,6 +25,8 @@ use crate::output::Exit;
 
 /// How often a server looks for incidents and asks the retraining policies.
 const CONTROL_INTERVAL: Duration = Duration::from_secs(10);
+/// How often a server looks whether the inputs of transforms have new rows.
+const DERIVE_INTERVAL: Duration = Duration::from_secs(1);
 /// How long a start waits for features before it listens without them.
 const FEATURES_PATIENCE: Duration = Duration::from_secs(1);
 /// How long an end in order waits for requests that take their rows in without a client.
@@ -46,6 +48,7 @@ Endpoints:
   GET  /v1/training-sets/NAME         its builds with their fingerprints
   POST /v1/erasures                   {\"whom\": {\"subject\": {\"column\": ..., \"id\": ...}}, \"reason\": ...}
   GET  /v1/tables /v1/tables/NAME/versions
+  GET  /v1/transforms                 how derived datasets stand
   POST /v1/datasets/NAME/quarantine/release   and /fix, /discard
   GET  /v1/datasets/NAME/quarantine           and /ROW, /departures
   GET  /v1/status /v1/datasets /v1/lineage /metrics /health
@@ -114,7 +117,7 @@ impl Serve {
         };
         let work = |pipeline: &Arc<Pipeline>| {
             let keeper = crate::keeper::keep(installation.clone(), Arc::new(SystemClock));
-            vec![tokio::spawn(control(pipeline.clone())), tokio::spawn(keeper)]
+            vec![tokio::spawn(control(pipeline.clone())), tokio::spawn(derive(pipeline.clone())), tokio::spawn(keeper)]
         };
         let site = Site { access, ports, encrypted: listen.tls.is_some() };
         let served = serve_until_told(&installation, Starting::Under(starting), site, announce, work).await;
@@ -265,6 +268,25 @@ async fn control(pipeline: Arc<Pipeline>) {
     }
 }
 
+/// Runs transforms whose inputs have new rows. What is wrong with one transform is its own state; what keeps all of them
+/// from being looked at is logged, and the next look tries again.
+async fn derive(pipeline: Arc<Pipeline>) {
+    let mut failing = Failing::default();
+    let mut tick = tokio::time::interval(DERIVE_INTERVAL);
+    tick.set_missed_tick_behavior(tokio::time::MissedTickBehavior::Delay);
+    loop {
+        tick.tick().await;
+        match pipeline.derive().await {
+            Err(error) if failing.is_new(&error) => {
+                tracing::warn!(code = error.code(), %error, "cannot look at transforms");
+            }
+            Err(_) => {}
+            Ok(_) if failing.is_over() => tracing::info!("looks at transforms again"),
+            Ok(_) => {}
+        }
+    }
+}
+
 /// Whether a failure that comes again and again was told already.
 #[derive(Default)]
 struct Failing(Option<&'static str>);
@@ -290,9 +312,8 @@ async fn follow_revisions(catalog: Arc<seawall_catalog::Catalog>, pipeline: Arc<
             if active.revision == pipeline.revision().hash {
                 return Ok(());
             }
-            catalog
-                .install_policies(crate::governance::compiled(&crate::governance::in_force(&active), &active.views)?);
-            pipeline.switch(&declared(&active, &folder)).await
+            catalog.install_policies(crate::governance::of_active(&catalog, &active).await?);
+            pipeline.switch(&declared(&active, &folder)?).await
         };
         let outcome: Result<()> = switched.await;
         match outcome {

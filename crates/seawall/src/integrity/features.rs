@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::array::RecordBatch;
+use arrow::datatypes::{Schema, SchemaRef};
 use seawall_base::declare::FeatureView;
 use seawall_base::error::Result;
 use seawall_base::{Checked, Cut, Dataset, Offset, OsRng, Partition, TableName, TableStore, TableVersion};
@@ -114,10 +115,9 @@ impl Wanted {
                     continue;
                 }
             };
-            match rows.first().map(RecordBatch::schema) {
-                Some(schema) => rows.extend(in_schema(&tail.rows, &schema)?),
-                None => rows.extend(tail.rows.iter().cloned()),
-            }
+            // Rows of the log may be of an older contract, without the columns that were added since.
+            let schema = rows.first().map_or_else(|| of_columns(&view.dataset, &columns), RecordBatch::schema);
+            rows.extend(in_schema(&tail.rows, &schema)?);
             let rows = computed.apply_all(rows).await?;
             let kept = view.kept;
             checked.findings.extend(blocking(move || check_view(&plan, &kept.cut, &kept.state, &rows)).await?);
@@ -125,4 +125,11 @@ impl Wanted {
         report.take("features", format!("{count} states folded anew"), checked);
         Ok(())
     }
+}
+
+/// The schema of a scan of these columns.
+fn of_columns(dataset: &Dataset, columns: &[String]) -> SchemaRef {
+    let table = dataset.table_schema();
+    let fields = table.fields().iter().filter(|field| columns.contains(field.name())).cloned();
+    Arc::new(Schema::new(fields.collect::<Vec<_>>()))
 }

@@ -31,3 +31,4 @@ mod services;
 mod support;
 mod tables;
 mod trainers;
+mod transforms;

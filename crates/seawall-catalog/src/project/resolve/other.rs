@@ -1,5 +1,6 @@
 //! References of the declarations that the catalog keeps: transforms, live views, tests, recovery and lifecycle.
 
+use super::super::contract::DatasetEntry;
 use super::super::model::OtherDeclaration;
 use super::super::parse::Declaration;
 use super::super::yaml::Node;
@@ -11,7 +12,7 @@ impl<'a> Resolver<'a> {
         match declaration.kind {
             "transform" => {
                 // The revision covers the SQL itself, not only the name of its file.
-                let sql = self.transform(&declaration.node)?;
+                let sql = self.transform(declaration)?;
                 body["sql"] = sql.into();
                 body.sort_all_objects();
             }
@@ -27,9 +28,44 @@ impl<'a> Resolver<'a> {
         Some(kept(declaration, body))
     }
 
-    fn transform(&mut self, node: &Node) -> Option<String> {
-        self.dataset(node.get("to")?);
+    fn transform(&mut self, declaration: &Declaration) -> Option<String> {
+        let node = &declaration.node;
+        let to = node.get("to")?;
+        if let Some(entry) = self.dataset(to) {
+            self.only_maker(declaration, to, entry);
+            self.available_at(node, entry);
+        }
+        if let (Some(history), None) = (node.entry("history"), node.get("available_at")) {
+            self.report
+                .error(
+                    "SW1908",
+                    "`history` says that `available_at` may lie in the past, and there is none",
+                    history.key_place,
+                )
+                .help("add `available_at: COLUMN`, or leave `history` out");
+        }
         self.declared_sql(node)
+    }
+
+    /// What a dataset holds is compared with what its transform makes, so nothing else may feed it.
+    fn only_maker(&mut self, declaration: &Declaration, to: &Node, entry: &DatasetEntry) {
+        let declarations = self.declarations;
+        let is_earlier = |other: &&Declaration| std::ptr::addr_eq(*other, declaration);
+        let earlier = declarations.iter().take_while(|other| !is_earlier(other));
+        let makes = |other: &&Declaration| {
+            other.kind == "transform" && other.node.get("to").and_then(Node::text) == Some(&entry.name)
+        };
+        let feeds = |other: &&Declaration| {
+            other.kind == "source" && self.dataset_of(&other.node).is_some_and(|fed| fed.name == entry.name)
+        };
+        let other = earlier.filter(makes).chain(declarations.iter().filter(feeds)).next();
+        if let Some(other) = other {
+            let message = format!("the {} `{}` makes `{}` already", other.kind, other.name, entry.name);
+            self.report
+                .error("SW1907", message, to.place)
+                .label(other.name_place(), "declared here")
+                .help("let the transform make a dataset of its own, described by another contract");
+        }
     }
 
     fn live_view(&mut self, node: &Node) {

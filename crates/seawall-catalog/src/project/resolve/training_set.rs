@@ -23,6 +23,7 @@ impl<'a> Resolver<'a> {
         let rows = node.get("rows")?;
         let spine = self.dataset(rows.get("from")?);
         if let Some(spine) = spine {
+            self.not_a_changelog(rows.get("from")?, spine, "decisions");
             self.spine(rows, spine);
             self.context(node, spine);
         }
@@ -108,7 +109,9 @@ impl<'a> Resolver<'a> {
     }
 
     fn label(&mut self, label: &Node, spine: Option<&'a DatasetEntry>) {
-        let Some(outcomes) = label.get("from").and_then(|from| self.dataset(from)) else { return };
+        let Some(from) = label.get("from") else { return };
+        let Some(outcomes) = self.dataset(from) else { return };
+        self.not_a_changelog(from, outcomes, "labels");
         for join in label.get("join").map(Node::one_or_many).unwrap_or_default() {
             let of_outcome = self.column(join, outcomes);
             let of_row = spine.and_then(|spine| self.column(join, spine));

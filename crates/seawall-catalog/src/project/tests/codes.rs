@@ -354,13 +354,31 @@ fn transforms_cannot_need_each_other() {
     let transform =
         |name: &str, sql: &str, to: &str| format!("---\nkind: transform\nname: {name}\nsql: {sql}\nto: {to}\n");
     let chain = transform("a", "select * from payments", "chargebacks");
-    check("x.yaml", &chain, &[]);
+    check("x.yaml", &chain, &["SW1907 5:5"]);
     let itself = transform("a", "select * from payments", "payments");
-    check("x.yaml", &itself, &["SW0140 3:7"]);
+    check("x.yaml", &itself, &["SW0140 3:7", "SW1907 5:5"]);
     let ring = transform("a", "select * from refunds", "chargebacks")
         + &transform("b", "select * from chargebacks, x", "payments");
     // The sound project makes refunds of payments.
-    check("x.yaml", &ring, &["SW0140 22:7"]);
+    check("x.yaml", &ring, &["SW0140 22:7", "SW1907 5:5", "SW1907 10:5"]);
+}
+
+#[test]
+fn a_derived_dataset_has_one_maker_and_a_changelog_no_features() {
+    let transform =
+        |name: &str, rest: &str| format!("---\nkind: transform\nname: {name}\nsql: select * from payments\n{rest}\n");
+    // The sound project makes refunds of payments.
+    check("x.yaml", &transform("a", "to: refunds"), &["SW1907 5:5"]);
+    check("x.yaml", &transform("a", "to: chargebacks\nhistory: true"), &["SW1907 5:5", "SW1908 6:1"]);
+    check("x.yaml", &transform("a", "to: chargebacks\navailable_at: nothing"), &["SW1907 5:5", "SW0135 6:15"]);
+    let columns = "    properties:\n      - {name: a, logicalType: string, primaryKey: true}\n      - {name: at, logicalType: timestamp}\n      - {name: op, logicalType: string}\n    customProperties: [{property: seawall.changelog, value: op}]\n";
+    let mut files = base();
+    files.push(("log.odcs.yaml".into(), contract(&format!("  - name: log\n{columns}"))));
+    let readers = "kind: feature_view\nname: v\nentity: a\nfrom: log\ntime: at\nfeatures: {n: {count: \"*\", window: 1h}}\n---\nkind: training_set\nname: s\nrows: {from: log, at: at}\nlabel: {from: log, join: a, column: op}\nfeatures: []\n";
+    files.push(("x.yaml".into(), readers.into()));
+    let found = parse_sources(&files, LoadOptions::default()).unwrap_err();
+    let of_changelogs = found.iter().filter(|found| found.code == "SW1906").count();
+    assert_eq!(of_changelogs, 3, "one for the view, the decisions and the label: {found}");
 }
 
 #[test]

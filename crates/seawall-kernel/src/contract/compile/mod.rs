@@ -242,8 +242,15 @@ impl Compiler {
         self.read_zone(&settings, &path);
         self.read_compat(&settings, &path);
         let mode = settings.get("seawall.mode").and_then(|value| self.read_mode(value, &path));
-        let columns = self.columns(object, &path, mode);
-        let primary_key = self.primary_key(object, &columns, &path, mode);
+        let mut columns = self.columns(object, &path, mode);
+        let changelog = self.changelog(&settings, &mut columns, &path);
+        let primary_key = self.primary_key(object, &columns, &path);
+        if !primary_key.is_empty() && changelog.is_none() {
+            self.key_conflict(&primary_key, &columns, mode);
+        }
+        if changelog.is_some() {
+            self.check_changelog(&primary_key, &settings, &path);
+        }
         self.object_quality(object, &columns, &path, mode);
         self.relationships(contract, object, &path);
         self.service_levels(contract, object, &columns);
@@ -259,6 +266,7 @@ impl Compiler {
             event_time,
             personal: personal.collect(),
             subject: self.subject(&settings, &columns, &path),
+            changelog,
         };
         Compiled { dataset, columns, zone: self.zone.clone(), dedup_horizon, breaker }
     }
@@ -344,6 +352,44 @@ impl Compiler {
         None
     }
 
+    /// The column that says whether a row takes the place of the one before or takes it away.
+    fn changelog(&mut self, settings: &Settings<'_>, columns: &mut [Column], path: &str) -> Option<String> {
+        let value = settings.get("seawall.changelog")?;
+        let named = columns.iter_mut().find(|column| Some(column.name.as_str()) == value.as_str());
+        let Some(column) = named.filter(|column| matches!(column.kind.data_type(), DataType::Utf8)) else {
+            let message = format!("seawall.changelog names {value}, which is no column of text");
+            let hint = "describe a column, such as op, with logicalType: string; it says upsert or delete";
+            self.problem(&format!("{path}/customProperties"), "SW0208", message, hint);
+            return None;
+        };
+        let words = [Value::from(seawall_base::ids::UPSERT), Value::from(seawall_base::ids::DELETE)];
+        let words: Vec<&Value> = words.iter().collect();
+        let known = options::allowed(&words, &column.kind, &self.zone).expect("words are text, as the column is");
+        let name = column.name.clone();
+        let description = format!("must be one of {}", options::listed(&words));
+        let mut rule = |description: &str| {
+            self.rule("changelog", Some(&name), Mode::Quarantine, Level::Row, description.to_owned())
+        };
+        if !column.checks.iter().any(|(_, check)| matches!(check, Check::NotNull)) {
+            column.checks.push((rule("must say what the row does"), Check::NotNull));
+        }
+        column.checks.push((rule(&description), Check::OneOf(known)));
+        Some(name)
+    }
+
+    /// The newest row of a key stands in a changelog, so there must be a key, and none may be forgotten.
+    fn check_changelog(&mut self, primary_key: &[String], settings: &Settings<'_>, path: &str) {
+        if primary_key.is_empty() {
+            let hint = "give the columns that tell which row another one replaces primaryKey: true";
+            let message = "seawall.changelog needs a primary key";
+            self.problem(&format!("{path}/customProperties"), "SW0208", message, hint);
+        }
+        if settings.get("seawall.dedupHorizon").is_some() {
+            let message = "seawall.dedupHorizon forgets keys, which a changelog cannot";
+            self.problem(&format!("{path}/customProperties"), "SW0208", message, "remove one of the two");
+        }
+    }
+
     fn dedup_horizon(&mut self, settings: &Settings<'_>, path: &str) -> Option<Span> {
         let value = settings.get("seawall.dedupHorizon")?;
         let span = value.as_str().and_then(|text| text.parse().ok());
@@ -366,13 +412,7 @@ impl Compiler {
         breaker
     }
 
-    fn primary_key(
-        &mut self,
-        object: &SchemaObject,
-        columns: &[Column],
-        path: &str,
-        mode: Option<Mode>,
-    ) -> Vec<String> {
+    fn primary_key(&mut self, object: &SchemaObject, columns: &[Column], path: &str) -> Vec<String> {
         let mut parts: Vec<(i64, usize, &Property)> = Vec::new();
         for (i, property) in object.properties.iter().enumerate() {
             if property.primary_key == Some(true) {
@@ -397,8 +437,15 @@ impl Compiler {
                 self.problem(&format!("{path}/properties"), "SW0209", message, "use a string, an integer or a decimal");
             }
         }
+        names
+    }
+
+    /// Two rows of a batch with one key and different content. The newest row of a changelog stands instead.
+    fn key_conflict(&mut self, names: &[String], columns: &[Column], mode: Option<Mode>) {
+        let place = |name: &String| columns.iter().position(|column| column.name == *name);
+        let indices: Vec<usize> = names.iter().filter_map(place).collect();
         if indices.is_empty() {
-            return names;
+            return;
         }
         let only = (names.len() == 1).then(|| names[0].as_str());
         let description = match only {
@@ -408,7 +455,6 @@ impl Compiler {
         let mode = mode.unwrap_or(Mode::Quarantine);
         let rule = self.rule("key_conflict", only, mode, Level::Row, description);
         self.uniqueness.push(Uniqueness { rule, columns: indices });
-        names
     }
 }
 

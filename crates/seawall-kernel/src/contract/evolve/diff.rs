@@ -305,6 +305,7 @@ pub(super) fn custom_properties(place: &Place, old: &[CustomProperty], new: &[Cu
             continue;
         }
         let (breaks, why) = match name {
+            "seawall.changelog" => (Breaks::Both, "the newest row of a key stands, or no longer does"),
             "seawall.eventTime" => (Breaks::Both, "another column says when it happened"),
             "seawall.zone" => (Breaks::Both, "local times mean other instants"),
             "seawall.compat" => (Breaks::Both, "rules count differently"),

@@ -73,6 +73,15 @@ fn extensions_are_checked() {
     check(properties(), custom("seawall.subject", json!("at")), &[place]);
     check(properties(), custom("seawall.subject", json!("none")), &[place]);
     assert_eq!(gate_with(properties(), custom("seawall.subject", json!("a"))).dataset().subject.as_deref(), Some("a"));
+    let keyed =
+        || json!([{"name": "a", "logicalType": "string", "primaryKey": true}, {"name": "op", "logicalType": "string"}]);
+    check(keyed(), custom("seawall.changelog", json!("op")), &[]);
+    check(keyed(), custom("seawall.changelog", json!("none")), &[place]);
+    check(properties(), custom("seawall.changelog", json!("at")), &[place]);
+    check(properties(), custom("seawall.changelog", json!("a")), &[place]);
+    let log = gate_with(keyed(), custom("seawall.changelog", json!("op")));
+    assert_eq!(log.dataset().changelog.as_deref(), Some("op"));
+    assert!(!log.dataset().schema.field_with_name("op").unwrap().is_nullable());
     check(properties(), custom("seawall.zone", json!("Mars/Base")), &[place]);
     check(properties(), custom("seawall.mode", json!("explode")), &[place]);
     check(properties(), custom("seawall.dedupHorizon", json!("soon")), &[place]);

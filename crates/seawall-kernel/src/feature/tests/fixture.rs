@@ -89,6 +89,7 @@ pub fn dataset() -> Dataset {
         event_time: Some("paid_at".into()),
         personal: Vec::new(),
         subject: None,
+        changelog: None,
     }
 }
 

@@ -32,6 +32,7 @@ fn dataset(name: &str, fields: Vec<Field>, primary_key: &[&str], event_time: &st
         event_time: Some(event_time.into()),
         personal: Vec::new(),
         subject: None,
+        changelog: None,
     }
 }
 

@@ -24,6 +24,7 @@ fn plan() -> Arc<ViewPlan> {
         event_time: Some("t".into()),
         personal: Vec::new(),
         subject: None,
+        changelog: None,
     };
     let x = || "x".to_owned();
     let feature = |name: &str, aggregation, window: Option<Span>| Feature {

@@ -64,6 +64,7 @@ fn frame(hours: i64, amounts: &[f64]) -> Frame {
         departure: None,
         arrival: None,
         answer: None,
+        derived: None,
         erased: None,
     };
     Frame { header, accepted: (!amounts.is_empty()).then_some(rows), quarantined: None }

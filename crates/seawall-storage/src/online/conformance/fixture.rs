@@ -64,6 +64,7 @@ impl Fixture {
             event_time: Some("paid_at".to_owned()),
             personal: Vec::new(),
             subject: None,
+            changelog: None,
         };
         let amount = || "amount".to_owned();
         let country = || "country".to_owned();

@@ -100,8 +100,8 @@ async fn downstream(global: &Global) -> Result<Option<Downstream>> {
         eprintln!("note: the project has problems, so what the changes reach is not told; `seawall check` lists them");
         return Ok(None);
     };
-    let engine: Arc<dyn Engine> =
-        Arc::new(DataFusionEngine::over(Arc::new(MemoryStore::default()), EngineOptions::default())?);
+    let engine = DataFusionEngine::over(Arc::new(MemoryStore::default()), EngineOptions::default())?;
+    let engine: Arc<dyn Engine> = Arc::new(engine);
     let views = loaded.project.feature_views.clone();
     let mut project = loaded.project.clone();
     // Versions are given by `apply`; what is downstream is told by what is declared.

@@ -9,13 +9,15 @@ use arrow::array::{
 };
 use arrow::compute::{CastOptions, cast_with_options};
 use arrow::datatypes::{DataType, Field, Schema};
-use seawall_base::declare::{Connector, FeatureView, FileFormat};
+use seawall_base::declare::{Connector, FeatureView, FileFormat, Transform};
 use seawall_base::error::Result;
-use seawall_base::{Computed, Dataset, Engine, Error, Hash, Instant, Reference};
-use seawall_catalog::project::{Loaded, OtherDeclaration};
+use seawall_base::{Computed, Dataset, Engine, Error, Hash, Instant, Offset, Partition, Reference, column};
+use seawall_catalog::project::Loaded;
+use seawall_catalog::project::keep::transforms;
 use seawall_kernel::contract::{self, Gate, Input, Limits, Mode, Verdict};
 use seawall_kernel::feature::{Decisions, ViewPlan, entity_keys, sweep};
-use seawall_pipeline::revision::{Declared, Revision, instants};
+use seawall_pipeline::frame::number;
+use seawall_pipeline::revision::{Declared, Revision, instants, with_times};
 use serde_json::{Map, Value};
 
 use super::case::{Case, When};
@@ -25,7 +27,6 @@ use super::coverage::{Coverage, told};
 pub(super) struct World {
     revision: Revision,
     views: Vec<FeatureView>,
-    transforms: Vec<OtherDeclaration>,
     engine: Arc<dyn Engine>,
 }
 
@@ -54,14 +55,14 @@ impl World {
             monitors: Vec::new(),
             corrections: project.corrections.clone(),
             queries: Vec::new(),
+            transforms: transforms(project)?,
             owners: Default::default(),
             log_retention: None,
             tables: Default::default(),
             folder: folder.to_owned(),
         };
         let revision = Revision::compile(&declared, &engine).await?;
-        let transforms = project.other.iter().filter(|one| one.kind == "transform").cloned().collect();
-        Ok(World { revision, views: project.feature_views.clone(), transforms, engine })
+        Ok(World { revision, views: project.feature_views.clone(), engine })
     }
 
     /// Every dataset with its gate.
@@ -182,9 +183,9 @@ impl World {
     }
 
     async fn transformed(&self, name: &str, case: &Case, coverage: &mut Coverage) -> Result<Outcome> {
-        let transform = self.transforms.iter().find(|one| one.name == name);
-        let transform = transform.ok_or_else(|| case_error(format!("there is no transform {name:?}")))?;
-        let text = |key: &str| transform.body.get(key).and_then(Value::as_str).unwrap_or_default();
+        let compiled = self.revision.transforms.iter().find(|one| one.transform.name == name);
+        let compiled = compiled.ok_or_else(|| case_error(format!("there is no transform {name:?}")))?;
+        let Transform { sql, to, .. } = &compiled.transform;
         let mut tables = Vec::new();
         for (dataset, compiled) in &self.revision.datasets {
             let given = case.given.iter().find(|(name, _)| name == dataset);
@@ -192,16 +193,17 @@ impl World {
                 Some((_, rows)) => self.table(dataset, rows)?,
                 None => RecordBatch::new_empty(compiled.dataset.schema.clone()),
             };
+            let rows = as_table(&rows)?;
             tables.push(Reference { name: dataset.clone(), hash: Hash::of(b""), rows });
         }
         let nothing = RecordBatch::new_empty(Arc::new(Schema::empty()));
-        let map = self.engine.compile_map(text("sql"), nothing.schema(), &tables).await?;
-        let made = map.apply(&nothing).await?;
-        let gate = &self.revision.dataset(text("to"))?.gate;
+        let map = self.engine.compile_map(sql, nothing.schema(), &tables).await?;
+        let made = compiled.as_upserts(without_identity(&map.apply(&nothing).await?)?)?;
+        let gate = &self.revision.dataset(to)?.gate;
         let verdict = gate.check(&made, Input::Typed, latest(gate, &made));
         let mut outcome = Outcome::default();
         let numbers: Vec<u64> = (0..made.num_rows() as u64).collect();
-        self.judged(text("to"), &verdict, &numbers, &mut outcome, coverage)?;
+        self.judged(to, &verdict, &numbers, &mut outcome, coverage)?;
         Ok(outcome)
     }
 
@@ -230,6 +232,20 @@ impl World {
             .map_err(|e| Error::internal("SW0893", "values of features are no JSON").because(e))?;
         Ok(json.as_object().cloned().unwrap_or_default())
     }
+}
+
+/// Rows as they stand in a table, each with its identity; all of them came at once.
+fn as_table(rows: &RecordBatch) -> Result<RecordBatch> {
+    let at = vec![0; rows.num_rows()];
+    let rows = with_times(rows, at.clone(), at)?;
+    number(&rows, Partition::LIVE, Offset(0))
+}
+
+/// What is made of rows has an identity of its own.
+fn without_identity(rows: &RecordBatch) -> Result<RecordBatch> {
+    let schema = rows.schema();
+    let own = (0..rows.num_columns()).filter(|at| !column::SYSTEM.contains(&schema.field(*at).name().as_str()));
+    Ok(rows.project(&own.collect::<Vec<_>>())?)
 }
 
 fn case_error(message: String) -> Error {
