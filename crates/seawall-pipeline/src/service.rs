@@ -109,9 +109,9 @@ fn request_of(
         schema: Arc::new(Schema::new(fields)),
         primary_key: Vec::new(),
         event_time: None,
+        changelog: None,
         personal,
         subject: subjects.first().map(|(_, column)| (*column).clone()),
-        changelog: None,
     })
 }
 

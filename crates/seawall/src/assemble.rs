@@ -131,11 +131,6 @@ impl Installation {
         crate::governance::access_lines(&self.catalog, &project, &views, &edges).await
     }
 
-    async fn edges(&self, loaded: &Loaded, project: &Project, views: &[FeatureView]) -> Result<Vec<LineageEdge>> {
-        let engine: Arc<dyn Engine> = self.engine.clone();
-        crate::lineage::edges(project, &loaded.datasets, views, &self.settings.project, &engine).await
-    }
-
     /// Makes an earlier revision active again.
     pub async fn roll_back_revision(&self, prefix: &str, reason: &str) -> Result<Applied> {
         let to = self.catalog.find_revision(prefix).await?;
@@ -153,6 +148,11 @@ impl Installation {
         let edges = self.edges(loaded, &project, &views).await?;
         expect_permitted(&project, &views, &edges)?;
         self.catalog.plan(&loaded.project, &edges).await
+    }
+
+    async fn edges(&self, loaded: &Loaded, project: &Project, views: &[FeatureView]) -> Result<Vec<LineageEdge>> {
+        let engine: Arc<dyn Engine> = self.engine.clone();
+        crate::lineage::edges(project, &loaded.datasets, views, &self.settings.project, &engine).await
     }
 
     /// Refuses contracts that break with what is applied: producers, readers or the tables could not follow.

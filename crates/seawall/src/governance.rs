@@ -46,15 +46,15 @@ pub async fn install(catalog: &Catalog) -> Result<()> {
     Ok(())
 }
 
+/// The active project with every version of its services that is served, whose tables policies speak about.
+pub fn in_force(active: &ActiveProject) -> Project {
+    Project { feature_services: active.services.clone(), ..active.project.clone() }
+}
+
 /// The policies of an applied project, compiled.
 pub async fn of_active(catalog: &Catalog, active: &ActiveProject) -> Result<PolicySet> {
     let edges = catalog.lineage_of(active.revision).await?;
     compiled(&in_force(active), &active.views, &edges)
-}
-
-/// The active project with every version of its services that is served, whose tables policies speak about.
-fn in_force(active: &ActiveProject) -> Project {
-    Project { feature_services: active.services.clone(), ..active.project.clone() }
 }
 
 /// Who gains and who loses access when `project` takes the place of what is active: roles and everybody with a token.

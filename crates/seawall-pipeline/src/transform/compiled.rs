@@ -46,7 +46,7 @@ pub async fn plan(
         contracts: project.contracts.clone(),
         sources: Vec::new(),
         views: views.to_vec(),
-        services: project.feature_services.clone(),
+        services: Vec::new(),
         training_sets: project.training_sets.clone(),
         models: Vec::new(),
         monitors: Vec::new(),

@@ -39,7 +39,8 @@ const REVISION_INTERVAL: Duration = Duration::from_secs(1);
 #[command(after_help = "\
 Endpoints:
   POST /v1/datasets/NAME/events       NDJSON, a JSON array or an Arrow stream; gzip, zstd; answered when durable
-  POST /v1/features                   {\"training_set\": ..., \"rows\": [...]} or {\"views\": [...], \"rows\": [...]}
+  POST /v1/features                   {\"service\" or \"training_set\": ..., \"rows\": [...]} or {\"views\": [...], \"rows\": [...]}
+  GET  /v1/feature-services           what a request of each takes; POST /v1/feature-services/NAME/verify
                                       Arrow when accepted, for a training set or one view
   POST /v1/features/explain           the rows behind a number
   POST /v1/query                      {\"sql\": ..., \"rows_max\": ..., \"versions\": {...}}; Arrow when accepted
