@@ -126,7 +126,8 @@ pub trait BatchRows: Send {
     /// The next batch; none after the last.
     async fn next(&mut self) -> Result<Option<RecordBatch>>;
 
-    /// Rows that were read of tables so far; all of them after the last batch.
+    /// Rows that were read of tables so far; all of them after the last batch. Tables in memory do not tell, nor does what is
+    /// answered without reading.
     fn rows_read(&self) -> u64;
 }
 

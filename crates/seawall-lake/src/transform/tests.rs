@@ -130,7 +130,7 @@ async fn only_rows_beyond_a_cut_are_read_in_order_and_with_their_identity() {
     fill(memory.as_ref()).await;
     let engines =
         [DataFusionEngine::new(files, options()).unwrap(), DataFusionEngine::over(memory, options()).unwrap()];
-    for engine in &engines {
+    for (engine, is_on_disk) in engines.iter().zip([true, false]) {
         for (after, expected) in [
             (Cut::empty(), 65),
             (Cut::of(Partition::LIVE, Offset(10)), 55),
@@ -151,9 +151,10 @@ async fn only_rows_beyond_a_cut_are_read_in_order_and_with_their_identity() {
             assert_eq!(found.len(), expected, "{after}");
             assert!(found.is_sorted(), "{found:?}");
             assert!(found.iter().all(|(p, lsn)| *lsn as u64 >= after.end(Partition(*p as u32)).0));
-            assert!(rows_read >= expected as u64, "{rows_read}");
+            // A scan of memory does not tell.
+            assert!(!is_on_disk || rows_read >= expected as u64, "{rows_read}");
         }
         let (all, rows_read) = read(engine, "select count(*) as n from t where id >= 0", 3, None).await;
-        assert_eq!((all[0].column(0).as_primitive::<Int64Type>().value(0), rows_read > 0), (60, true));
+        assert_eq!((all[0].column(0).as_primitive::<Int64Type>().value(0), rows_read > 0), (60, is_on_disk));
     }
 }
