@@ -10,7 +10,9 @@ use crate::feature::old_keys::OldKeys;
 use crate::feature::row::RowRef;
 use crate::feature::rows::Rows;
 
-type Kept = BTreeMap<RowOrder, (Option<u128>, Vec<u8>)>;
+/// A key and values.
+type Body = (Option<u128>, Vec<u8>);
+type Kept = BTreeMap<RowOrder, Body>;
 
 #[derive(Debug, Clone)]
 enum Step {
@@ -50,7 +52,7 @@ fn put(rows: &mut Rows, kept: &mut Kept, order: RowOrder, salt: u64) {
     kept.entry(order).or_insert((own, values));
 }
 
-fn same(told: Vec<(RowOrder, RowRef<'_>)>, wanted: Vec<(&RowOrder, &(Option<u128>, Vec<u8>))>) -> bool {
+fn same(told: Vec<(RowOrder, RowRef<'_>)>, wanted: Vec<(&RowOrder, &Body)>) -> bool {
     let told: Vec<_> = told.into_iter().map(|(order, row)| (order, row.own, row.bytes().to_vec())).collect();
     let wanted: Vec<_> = wanted.into_iter().map(|(order, (own, values))| (*order, *own, values.clone())).collect();
     told == wanted
