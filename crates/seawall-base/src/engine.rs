@@ -1,5 +1,6 @@
 //! The engine ports: SQL compiled once and run per batch, and SQL over tables.
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
@@ -91,8 +92,18 @@ pub struct TransformPlan {
     pub lineage: Vec<ColumnEdge>,
     /// The columns that hold values of an input's column unchanged.
     pub copies: Vec<ColumnEdge>,
+    /// By input, the columns of which all of its rows that go into one row of the result have the same value; absent for
+    /// all of its columns. An input whose rows may meet otherwise, being read twice or in a subquery, is not there.
+    pub apart: BTreeMap<String, Option<BTreeSet<String>>>,
     /// Whether each row is made of one row of the only input, by projection and filter alone.
     pub is_row_wise: bool,
+}
+
+impl TransformPlan {
+    /// Whether rows of `table` that differ in `column` never meet in one row of the result.
+    pub fn keeps_apart(&self, table: &str, column: &str) -> bool {
+        self.apart.get(table).is_some_and(|columns| columns.as_ref().is_none_or(|columns| columns.contains(column)))
+    }
 }
 
 /// One run of a transform's SQL.

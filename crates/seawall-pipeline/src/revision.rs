@@ -41,6 +41,8 @@ pub struct Revision {
     pub training_sets: BTreeMap<String, Arc<ServedSet>>,
     /// Feature services, every bound version.
     pub services: BTreeMap<VersionedName, Arc<ServedService>>,
+    /// By name, the version that is declared.
+    current_services: BTreeMap<String, VersionedName>,
     /// Training sets that ignore what was known.
     pub leaking_sets: BTreeMap<String, Arc<ServedSet>>,
     /// Models by name.
@@ -117,7 +119,7 @@ pub struct Declared {
     pub sources: Vec<Source>,
     /// Feature views, every bound version.
     pub views: Vec<FeatureView>,
-    /// Feature services, every bound version.
+    /// Feature services, every bound version; of each name the declared one first.
     pub services: Vec<FeatureService>,
     /// Training sets, with the features of their services.
     pub training_sets: Vec<TrainingSet>,
@@ -153,7 +155,9 @@ impl Revision {
             sources.insert(source.name.clone(), Arc::new(compiled));
         }
         let mut services = BTreeMap::new();
+        let mut current_services = BTreeMap::new();
         for service in &declared.services {
+            current_services.entry(service.name.clone()).or_insert_with(|| service.id());
             let compiled = ServedService::compile(service, &declared.views, &datasets, engine).await?;
             services.insert(service.id(), Arc::new(compiled));
         }
@@ -183,6 +187,7 @@ impl Revision {
             sources,
             views: declared.views.clone(),
             services,
+            current_services,
             training_sets,
             leaking_sets,
             models,
@@ -226,11 +231,11 @@ impl Revision {
         })
     }
 
-    /// The feature service that `text` names, `NAME@VERSION`, or `NAME` for the version that was declared last.
+    /// The feature service that `text` names, `NAME@VERSION`, or `NAME` for the version that is declared.
     pub fn service(&self, text: &str) -> Result<&Arc<ServedService>> {
         let found = match text.split_once('@') {
             Some(_) => self.services.get(&text.parse()?),
-            None => self.services.iter().rev().find(|(id, _)| id.name == text).map(|(_, service)| service),
+            None => self.current_services.get(text).and_then(|id| self.services.get(id)),
         };
         found.ok_or_else(|| {
             let known: Vec<String> = self.services.keys().map(VersionedName::to_string).collect();

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arrow::datatypes::{Field, FieldRef, Schema};
-use seawall_base::declare::{FeatureService, FeatureView, Known, OwnRow, Spine, TrainingSet};
+use seawall_base::declare::{Feature, FeatureService, FeatureView, Known, OwnRow, Spine, TrainingSet};
 use seawall_base::error::Result;
 use seawall_base::{Dataset, Engine, Error, Span, TableName};
 
@@ -92,12 +92,19 @@ fn request_of(
     }
     for reference in &service.features {
         let Some(view) = views.iter().find(|view| view.id() == reference.view) else { continue };
-        let known = &datasets.get(&view.from).ok_or_else(|| unknown_dataset(&view.from))?.dataset.personal;
-        let is_personal = |name: &str| known.iter().any(|personal| personal == name);
+        let dataset = &datasets.get(&view.from).ok_or_else(|| unknown_dataset(&view.from))?.dataset;
+        let is_personal = |name: &str| dataset.personal.iter().any(|personal| personal == name);
         for feature in &reference.narrow(view).features {
             if view.reads(feature).into_iter().any(is_personal) {
+                check_named(service, view, feature, dataset)?;
                 personal.push(format!("{}__{}", view.name, feature.name));
             }
+        }
+    }
+    // They are ordered: each reads those before it.
+    for derived in &service.derived {
+        if derived.reads.iter().any(|read| personal.contains(read)) {
+            personal.push(derived.name.clone());
         }
     }
     check_subjects(service, &personal, &subjects)?;
@@ -113,6 +120,23 @@ fn request_of(
         personal,
         subject: subjects.first().map(|(_, column)| (*column).clone()),
     })
+}
+
+/// What is recorded of a person must be about somebody whom the request names, whose key seals it.
+fn check_named(service: &FeatureService, view: &FeatureView, feature: &Feature, dataset: &Dataset) -> Result<()> {
+    match &dataset.subject {
+        Some(subject) if !service.log.is_none() && !view.entity.contains(subject) => {
+            let (id, view, feature) = (service.id(), &view.name, &feature.name);
+            let message = format!(
+                "feature service {id} records {view}__{feature}, which is about the person in {subject} of {}, and is not asked by {subject}",
+                dataset.name
+            );
+            Err(Error::invalid("SW0855", message).hint(format!(
+                "write `log: none`, leave {feature} out with `only`, or make it a feature of a view whose entity has {subject}"
+            )))
+        }
+        Some(_) | None => Ok(()),
+    }
 }
 
 /// What is recorded of a person must be found when that person is erased: under the name that contracts give, and of one

@@ -28,8 +28,8 @@ mod tests;
 
 /// Answers that wait for their record.
 const ANSWERS_WAITING_MAX: usize = 8_192;
-/// Values of the vectors that wait: as many as one answer may have.
-const VALUES_WAITING_MAX: u64 = 5_000_000;
+/// Bytes of the vectors that wait, and so of a frame of them.
+const BYTES_WAITING_MAX: u64 = 64 << 20;
 /// Answers that are taken out of the queue at once.
 const ANSWERS_AT_ONCE_MAX: usize = 1_024;
 
@@ -109,7 +109,7 @@ pub(crate) struct Ends {
 /// The queue, with what is counted of services.
 pub(crate) struct VectorLog {
     waiting: mpsc::Sender<Message>,
-    values: Arc<AtomicU64>,
+    bytes: Arc<AtomicU64>,
     counters: Mutex<BTreeMap<VersionedName, Arc<ServiceCounters>>>,
     clock: MonotonicClock,
 }
@@ -128,8 +128,8 @@ struct Vectors {
 }
 
 impl Vectors {
-    fn values(&self) -> u64 {
-        self.rows.num_rows() as u64 * self.rows.num_columns() as u64
+    fn bytes(&self) -> u64 {
+        self.rows.get_array_memory_size() as u64
     }
 }
 
@@ -137,10 +137,10 @@ impl VectorLog {
     /// Starts the task; it ends when the queue is dropped, after everything in it is recorded.
     pub fn start(ends: Ends) -> (VectorLog, JoinHandle<Result<()>>) {
         let (waiting, queue) = mpsc::channel(ANSWERS_WAITING_MAX);
-        let values = Arc::new(AtomicU64::new(0));
-        let task = tokio::spawn(crate::reporting("vector log", run(ends, queue, values.clone())));
+        let bytes = Arc::new(AtomicU64::new(0));
+        let task = tokio::spawn(crate::reporting("vector log", run(ends, queue, bytes.clone())));
         let (counters, clock) = (Mutex::default(), MonotonicClock);
-        (VectorLog { waiting, values, counters, clock }, task)
+        (VectorLog { waiting, bytes, counters, clock }, task)
     }
 
     /// Takes what is to be recorded of an answer.
@@ -154,12 +154,12 @@ impl VectorLog {
         counters.left_out.fetch_add(answer.rows.num_rows() as u64 - count, Ordering::Relaxed);
         let Some(known_at) = answer.known_at.iter().max().copied().filter(|_| count > 0) else { return Ok(()) };
         let vectors = Vectors { service: service.clone(), rows, known_at, counters };
-        let values = vectors.values();
-        let (before, counters) = (self.values.fetch_add(values, Ordering::Relaxed), vectors.counters.clone());
+        let bytes = vectors.bytes();
+        let (before, counters) = (self.bytes.fetch_add(bytes, Ordering::Relaxed), vectors.counters.clone());
         // One answer is taken whatever its size; more only as long as they fit.
-        let fits = before == 0 || before + values <= VALUES_WAITING_MAX;
+        let fits = before == 0 || before + bytes <= BYTES_WAITING_MAX;
         if !fits || self.waiting.try_send(Message::Vectors(vectors)).is_err() {
-            self.values.fetch_sub(values, Ordering::Relaxed);
+            self.bytes.fetch_sub(bytes, Ordering::Relaxed);
             counters.shed.fetch_add(count, Ordering::Relaxed);
         }
         Ok(())
@@ -213,7 +213,7 @@ fn sampled(service: &ServedService, rows: &RecordBatch) -> Result<Option<RecordB
     Ok(Some(filter_record_batch(rows, &taken)?))
 }
 
-async fn run(ends: Ends, mut queue: mpsc::Receiver<Message>, values: Arc<AtomicU64>) -> Result<()> {
+async fn run(ends: Ends, mut queue: mpsc::Receiver<Message>, bytes: Arc<AtomicU64>) -> Result<()> {
     let mut messages = Vec::new();
     while queue.recv_many(&mut messages, ANSWERS_AT_ONCE_MAX).await > 0 {
         let (mut vectors, mut flushes) = (Vec::new(), Vec::new());
@@ -223,9 +223,9 @@ async fn run(ends: Ends, mut queue: mpsc::Receiver<Message>, values: Arc<AtomicU
                 Message::Flush(done) => flushes.push(done),
             }
         }
-        let waited: u64 = vectors.iter().map(Vectors::values).sum();
+        let waited: u64 = vectors.iter().map(Vectors::bytes).sum();
         record(&ends, vectors).await;
-        values.fetch_sub(waited, Ordering::Relaxed);
+        bytes.fetch_sub(waited, Ordering::Relaxed);
         for done in flushes {
             // Whoever asked may have gone.
             let _ = done.send(());

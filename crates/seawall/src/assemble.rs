@@ -11,9 +11,9 @@ use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
-use seawall_base::declare::FeatureView;
+use seawall_base::declare::{FeatureService, FeatureView};
 use seawall_base::error::Result;
-use seawall_base::{Clock, Dataset, Engine, Error, OsRng, Partition, Permit, Rng, SystemClock};
+use seawall_base::{Clock, Dataset, Engine, Error, OsRng, Partition, Permit, Rng, SystemClock, VersionedName};
 use seawall_catalog::policy::{Action, Principal, Role};
 use seawall_catalog::project::{self, LoadOptions, Loaded, Project};
 use seawall_catalog::revision::{expect_compatible, expect_permitted};
@@ -280,6 +280,14 @@ pub fn local_principal() -> Principal {
     Principal::new(name, Role::Owner)
 }
 
+/// The services that are served, those that are declared before earlier versions that something is bound to.
+fn declared_first(active: &ActiveProject) -> Vec<FeatureService> {
+    let declared: Vec<VersionedName> = active.project.feature_services.iter().map(FeatureService::id).collect();
+    let mut services = active.services.clone();
+    services.sort_by_key(|service| !declared.contains(&service.id()));
+    services
+}
+
 /// What the pipeline compiles, of the applied project.
 pub fn declared(active: &ActiveProject, folder: &Path) -> Result<Declared> {
     Ok(Declared {
@@ -287,7 +295,7 @@ pub fn declared(active: &ActiveProject, folder: &Path) -> Result<Declared> {
         contracts: active.project.contracts.clone(),
         sources: active.project.sources.clone(),
         views: active.views.clone(),
-        services: active.services.clone(),
+        services: declared_first(active),
         training_sets: active.project.training_sets.clone(),
         models: active.project.models.clone(),
         monitors: active.project.monitors.clone(),

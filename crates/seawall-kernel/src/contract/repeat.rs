@@ -7,7 +7,7 @@ use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
 use arrow::buffer::NullBuffer;
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
-use foldhash::quality::{FixedState, FoldHasher};
+use foldhash::quality::{FoldHasher, SeedableRandomState};
 
 use self::integers::Integers;
 use super::content;
@@ -85,11 +85,11 @@ pub(super) enum RowKeys {
 /// Hashes keys to twice 64 bits, each under a random seed of its own, so that nobody can craft keys that collide: that
 /// two of a billion keys share both is less likely than a fault of memory.
 #[derive(Debug, Clone)]
-pub(super) struct KeyHasher(FixedState, FixedState);
+pub(super) struct KeyHasher(SeedableRandomState, SeedableRandomState);
 
 impl KeyHasher {
     pub(super) fn random() -> Self {
-        KeyHasher(FixedState::with_seed(random_seed()), FixedState::with_seed(random_seed()))
+        KeyHasher(SeedableRandomState::random(), SeedableRandomState::random())
     }
 
     /// The keys of all rows.
@@ -128,7 +128,7 @@ impl KeyHasher {
     }
 
     fn hash(&self, mut write: impl FnMut(&mut FoldHasher<'static>)) -> u128 {
-        let mut half = |state: &FixedState| {
+        let mut half = |state: &SeedableRandomState| {
             let mut hasher = state.build_hasher();
             write(&mut hasher);
             u128::from(hasher.finish())

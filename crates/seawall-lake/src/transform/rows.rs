@@ -10,11 +10,12 @@ use datafusion::logical_expr::{LogicalPlan, LogicalPlanBuilder, ident};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
 use seawall_base::engine::{BatchRows, TransformRead};
-use seawall_base::error::Result;
+use seawall_base::error::{Error, Result};
 use tokio::sync::mpsc;
 
 use super::new_rows;
 use super::plan::made;
+use crate::codes;
 use crate::query::{QueryRuntime, StopOnDrop, errors, normal_rows, session};
 use crate::types;
 
@@ -23,7 +24,9 @@ const BATCHES_AHEAD_MAX: usize = 2;
 
 /// Batches of a run.
 pub(crate) struct Rows {
-    batches: mpsc::Receiver<Result<RecordBatch>>,
+    /// None when there are no more: a computation that died says nothing.
+    batches: mpsc::Receiver<Result<Option<RecordBatch>>>,
+    is_at_end: bool,
     plan: Arc<dyn ExecutionPlan>,
     /// Ends the computation with the run.
     _task: StopOnDrop<()>,
@@ -41,7 +44,7 @@ impl Rows {
         let stream = execute_stream(Arc::clone(&plan), state.task_ctx()).map_err(errors::running)?;
         let (sender, batches) = mpsc::channel(BATCHES_AHEAD_MAX);
         let task = runtime.spawn(send(stream, schema, sender))?;
-        Ok(Rows { batches, plan, _task: task })
+        Ok(Rows { batches, is_at_end: false, plan, _task: task })
     }
 }
 
@@ -59,15 +62,17 @@ fn shown(stated: &LogicalPlan, read: &TransformRead) -> datafusion::common::Resu
 async fn send(
     mut stream: datafusion::execution::SendableRecordBatchStream,
     schema: SchemaRef,
-    sender: mpsc::Sender<Result<RecordBatch>>,
+    sender: mpsc::Sender<Result<Option<RecordBatch>>>,
 ) {
     while let Some(batch) = stream.next().await {
         let batch = batch.map_err(errors::running).and_then(|batch| normal_rows(&batch, &schema));
         let is_last = batch.is_err();
-        if sender.send(batch).await.is_err() || is_last {
+        if sender.send(batch.map(Some)).await.is_err() || is_last {
             return;
         }
     }
+    // Whoever has gone does not need to know.
+    let _ = sender.send(Ok(None)).await;
 }
 
 /// Rows that the scans of a plan gave.
@@ -82,7 +87,13 @@ fn scanned(plan: &Arc<dyn ExecutionPlan>) -> usize {
 #[async_trait]
 impl BatchRows for Rows {
     async fn next(&mut self) -> Result<Option<RecordBatch>> {
-        self.batches.recv().await.transpose()
+        if self.is_at_end {
+            return Ok(None);
+        }
+        let died = || Error::internal(codes::ENGINE_STOPPED, "the engine stopped before it had given every row");
+        let batch = self.batches.recv().await.ok_or_else(died)??;
+        self.is_at_end = batch.is_none();
+        Ok(batch)
     }
 
     fn rows_read(&self) -> u64 {

@@ -71,6 +71,31 @@ async fn a_plan_tells_inputs_columns_and_copies() {
 }
 
 #[tokio::test]
+async fn a_plan_tells_whose_rows_may_meet() {
+    for (sql, are_apart) in [
+        ("select id, note from t", true),
+        ("select distinct id, note from t where id > 3 order by note limit 4", true),
+        ("select t.id, u.note from t join u on t.note = u.note", true),
+        ("select id, max(note) as note from t group by id", true),
+        (
+            "with a as (select id as who, note from t) select who as id, min(note) as note from a group by who, note",
+            true,
+        ),
+        ("select t.id, max(t.note) as note from t join u using (id) group by t.id", true),
+        ("select min(id) as id, max(note) as note from t", false),
+        ("select min(id) as id, max(note) as note from t group by note", false),
+        ("select id % 2 as id, max(note) as note from t group by id % 2", false),
+        ("select a.id, b.note from t as a join t as b on a.note = b.note", false),
+        ("select id, note from t union all select id, upper(note) as note from t", false),
+        ("select id, lag(note) over (order by id) as note from t", false),
+        ("select u.id, (select max(note) from t) as note from u", false),
+        ("select id, max(note) as note from (select min(id) as id, note from t group by note) group by id", false),
+    ] {
+        assert_eq!(plan(sql).await.keeps_apart("t", "id"), are_apart, "{sql}");
+    }
+}
+
+#[tokio::test]
 async fn sql_that_writes_or_answers_differently_each_time_is_refused() {
     assert_eq!(refused("insert into t values (1)").await, "SW0521");
     assert_eq!(refused("show tables").await, "SW0521");

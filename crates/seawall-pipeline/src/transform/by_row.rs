@@ -24,7 +24,10 @@ impl Pipeline {
         progress: &Progress,
         input: &Input,
     ) -> Result<Option<Made>> {
-        if progress.is_lost && transform.dataset.dataset.primary_key.is_empty() {
+        // Made again, rows are recognised by a key that is never forgotten, unless each of them takes the place of another.
+        let dataset = &transform.dataset;
+        let recognises = !dataset.dataset.primary_key.is_empty() && dataset.gate.dedup_horizon().is_none();
+        if progress.is_lost && (!recognises || dataset.dataset.changelog.is_some()) {
             return Err(lost(transform));
         }
         let after = progress.done.get(&input.table).cloned().unwrap_or_default();
@@ -96,6 +99,6 @@ fn lost(transform: &Compiled) -> Error {
     let name = &transform.dataset.dataset.name;
     let message = format!("a rollback took {name} back further than is known of what it was made of");
     Error::invalid("SW1914", message).hint(
-        "its rows have no key by which they could be recognised: give the contract one, or make a new dataset of another name",
+        "its rows have no key by which they would be recognised for ever: give the contract one, without seawall.dedupHorizon and seawall.changelog, or make a new dataset of another name",
     )
 }

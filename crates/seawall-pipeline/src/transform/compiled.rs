@@ -232,6 +232,13 @@ fn check_personal(
                 dataset.contract
             )));
         }
+        if !plan.keeps_apart(&edge.table, subject) {
+            let message = format!("{made}, in which rows of several persons may meet under the {subject} of one");
+            return Err(Error::invalid("SW1903", message).hint(format!(
+                "read {} once, outside of subqueries and windows, and group by {subject}, or leave {} out",
+                edge.table, edge.output
+            )));
+        }
     }
     Ok(())
 }

@@ -187,6 +187,8 @@ impl Pipeline {
         let inputs = self.inputs_of(transform).await?;
         let progress = self.derived(&transform.transform.to).await;
         if !progress.is_due(transform.definition, &inputs) {
+            // What failed has been done since, or need not be done any more.
+            self.attempts.0.lock().failures.remove(&transform.transform.name);
             return Ok(false);
         }
         let running = self.attempts.begin(&transform.transform.name);
@@ -223,7 +225,10 @@ impl Pipeline {
         let run = Run { started_at, ended_at, revision: transform.revision, inputs, made };
         let step = Step { run: Some(run.clone()), ..transform.step(all_done) };
         self.conclude(transform, step).await?;
-        self.record_run(transform, &run).await?;
+        if let Err(error) = self.record_run(transform, &run).await {
+            self.attempts.0.lock().are_recorded = false;
+            return Err(error);
+        }
         if run.made.vanished > 0 && transform.dataset.dataset.changelog.is_none() {
             let (transform, dataset) = (&transform.transform.name, &transform.transform.to);
             warn!(

@@ -15,7 +15,7 @@ use arrow::datatypes::{DataType, Field, Schema};
 use seawall_base::engine::TransformRead;
 use seawall_base::error::Result;
 use seawall_base::ids::{DELETE, UPSERT};
-use seawall_base::{Error, Hash, Instant, TableName, TableVersion};
+use seawall_base::{Dataset, Error, Hash, Instant, TableName, TableVersion};
 use seawall_catalog::policy::Action;
 use seawall_kernel::contract::{self, Input as Cells};
 use seawall_kernel::feature::key_hashes;
@@ -198,7 +198,7 @@ impl Comparison<'_> {
             // The gate stops a row without a key.
             let Some(key) = key else { continue };
             if !self.keys.insert(key) {
-                return Err(twice(&self.transform.transform.name, &keys, row));
+                return Err(twice(&self.transform.transform.name, dataset, &keys, row));
             }
         }
         if self.keys.len() > RESULT_KEYS_MAX {
@@ -249,8 +249,14 @@ fn with_op(rows: RecordBatch, op: &str, word: &str) -> Result<RecordBatch> {
     Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
 }
 
-fn twice(transform: &str, keys: &RecordBatch, row: usize) -> Error {
-    let message = format!("transform {transform} makes two rows with the key {}", contract::raw_json(keys, row));
+fn twice(transform: &str, dataset: &Dataset, keys: &RecordBatch, row: usize) -> Error {
+    // The message is kept where no erasure looks.
+    let tells_person = |name: &String| dataset.personal.contains(name) || dataset.subject.as_ref() == Some(name);
+    let key = match dataset.primary_key.iter().any(tells_person) {
+        true => format!("in {}, which is personal and not told", dataset.primary_key.join(", ")),
+        false => contract::raw_json(keys, row),
+    };
+    let message = format!("transform {transform} makes two rows with the key {key}");
     Error::invalid("SW1912", message).hint("group by the columns of the contract's primary key, or name more of them")
 }
 

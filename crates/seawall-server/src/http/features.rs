@@ -57,10 +57,17 @@ fn cut_of(after: &Value) -> Result<Cut> {
     }
 }
 
+/// The name in `NAME` or `NAME@VERSION`.
+pub(super) fn name_of(text: &str) -> &str {
+    text.split_once('@').map_or(text, |(name, _)| name)
+}
+
 pub(super) async fn serve(State(app): State<App>, headers: HeaderMap, body: Bytes) -> Result<Response, Failure> {
     let began = app.pipeline.answer_begins();
     let body: FeaturesBody = serde_json::from_slice(&body).map_err(|error| bad_json(&error, EXAMPLE))?;
-    let resource = body.service.as_ref().or(body.training_set.as_ref()).map_or("views", String::as_str);
+    // Policies speak of a service by its name, whichever version is asked for.
+    let service = body.service.as_ref().map(|text| name_of(text));
+    let resource = service.or(body.training_set.as_deref()).unwrap_or("views");
     let permit = app.access.permit(&app.pipeline.parts().catalog, &headers, Action::ServeFeatures, resource).await?;
     if let Some(after) = &body.after {
         app.pipeline.wait_for_features(&cut_of(after)?).await?;

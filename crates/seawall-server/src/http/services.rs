@@ -16,7 +16,7 @@ use seawall_pipeline::serving::Answer;
 use serde_json::{Map, Value, json};
 
 use super::error::Failure;
-use super::features::{check_size, rows_of};
+use super::features::{check_size, name_of, rows_of};
 use super::served::Served;
 use crate::App;
 
@@ -35,7 +35,8 @@ pub(super) async fn verify(
     Path(service): Path<String>,
     headers: HeaderMap,
 ) -> Result<Json<Value>, Failure> {
-    let permit = app.access.permit(&app.pipeline.parts().catalog, &headers, Action::VerifySkew, &service).await?;
+    let resource = name_of(&service);
+    let permit = app.access.permit(&app.pipeline.parts().catalog, &headers, Action::VerifySkew, resource).await?;
     let verified = app.pipeline.verify_service(&permit, &service).await?;
     let certificate = serde_json::to_value(&verified.certificate)
         .map_err(|e| Error::internal("SW0893", "cannot encode the answer").because(e))?;

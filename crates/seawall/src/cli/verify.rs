@@ -70,7 +70,9 @@ impl Verify {
 
 async fn skew(global: &Global, only: Option<&str>, file: Option<&PathBuf>, at: Option<Instant>) -> Result<Exit> {
     let installation = global.open().await?;
-    let permit = installation.permit(Action::VerifySkew, only.unwrap_or("*")).await?;
+    // Policies speak of a service by its name, whichever version is verified.
+    let resource = only.map_or("*", |text| text.split_once('@').map_or(text, |(name, _)| name));
+    let permit = installation.permit(Action::VerifySkew, resource).await?;
     let pipeline = installation.start(Arc::new(SystemClock), Options::default()).await?;
     let names = match only {
         Some(name) => vec![name.to_owned()],
