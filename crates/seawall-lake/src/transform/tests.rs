@@ -81,7 +81,12 @@ async fn a_plan_tells_whose_rows_may_meet() {
             "with a as (select id as who, note from t) select who as id, min(note) as note from a group by who, note",
             true,
         ),
-        ("select t.id, max(t.note) as note from t join u using (id) group by t.id", true),
+        (
+            "select t.id, max(t.note) as note from t join (select id as other from u) as v on t.id = other group by t.id",
+            true,
+        ),
+        // Two columns of one name: which of them is grouped by is not looked into.
+        ("select t.id, max(t.note) as note from t join u using (id) group by t.id", false),
         ("select min(id) as id, max(note) as note from t", false),
         ("select min(id) as id, max(note) as note from t group by note", false),
         ("select id % 2 as id, max(note) as note from t group by id % 2", false),
