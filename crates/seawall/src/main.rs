@@ -22,10 +22,10 @@ use clap::Parser;
 
 use cli::Cli;
 
-/// Requests allocate on one thread and are freed on another, thousands of times a second. Without huge pages, of which the
-/// kernel would clear two megabytes each time that a few kilobytes are wanted again. See `docs/benchmarks.md`.
 #[global_allocator]
 static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+/// The allocator's setting: 0 is without.
+const HUGE_PAGES: &str = "MIMALLOC_ALLOW_THP";
 
 fn main() -> ExitCode {
     #[cfg(feature = "sabotage")]
@@ -33,6 +33,9 @@ fn main() -> ExitCode {
     let cli = Cli::parse();
     end_quietly_with_the_reader();
     start_logging(cli.global.verbose);
+    if cli.command.serves() {
+        begin_without_huge_pages();
+    }
     let runtime = match tokio::runtime::Builder::new_multi_thread().enable_all().thread_name("seawall").build() {
         Ok(runtime) => runtime,
         Err(error) => {
@@ -48,6 +51,27 @@ fn main() -> ExitCode {
             output::report(&error, cli.global.output);
             ExitCode::from(2)
         }
+    }
+}
+
+/// Requests allocate on one thread and are freed on another, thousands of times a second: of huge pages, the kernel would
+/// clear two megabytes each time that a few kilobytes are wanted again. A command that goes through a file once and ends
+/// is better off with them: a third of its time went into small ones. See `docs/benchmarks.md`.
+///
+/// The allocator reads its settings before `main`, so a process that is to do without begins once more.
+fn begin_without_huge_pages() {
+    #[cfg(target_os = "linux")]
+    {
+        use std::os::unix::process::CommandExt;
+        if std::env::var_os(HUGE_PAGES).is_some() {
+            return;
+        }
+        let Ok(program) = std::env::current_exe() else { return };
+        let mut arguments = std::env::args_os();
+        let mut again = std::process::Command::new(program);
+        again.arg0(arguments.next().unwrap_or_default()).args(arguments).env(HUGE_PAGES, "0");
+        let error = again.exec();
+        tracing::info!("huge pages stay on: {error}");
     }
 }
 

@@ -7,8 +7,9 @@ use std::fmt::Write;
 use arrow::array::{Array, AsArray, RecordBatch};
 use arrow::datatypes::{DataType, TimeUnit};
 use arrow::datatypes::{
-    Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, UInt8Type, UInt16Type,
-    UInt32Type, UInt64Type,
+    Float16Type, Float32Type, Float64Type, Int8Type, Int16Type, Int32Type, Int64Type, TimestampMicrosecondType,
+    TimestampMillisecondType, TimestampNanosecondType, TimestampSecondType, UInt8Type, UInt16Type, UInt32Type,
+    UInt64Type,
 };
 use arrow::util::display::{ArrayFormatter, FormatOptions};
 
@@ -83,6 +84,9 @@ fn push_cell(out: &mut String, array: &dyn Array, at: usize) {
         DataType::LargeList(_) => push_elements(out, array.as_list::<i64>().value(at).as_ref()),
         DataType::Map(..) => push_elements(out, &array.as_map().value(at)),
         DataType::FixedSizeList(..) => push_elements(out, array.as_fixed_size_list().value(at).as_ref()),
+        DataType::Dictionary(..) if let Some(texts) = array.as_dictionary_opt::<Int32Type>() => {
+            push_cell(out, texts.values().as_ref(), texts.keys().value(at) as usize);
+        }
         DataType::Dictionary(..) => {
             // Normalizing the keys of one cell is cheap, of the whole array it is not.
             let one = array.slice(at, 1);
@@ -122,6 +126,10 @@ fn push_float32(out: &mut String, value: f32) {
 }
 
 fn push_string(out: &mut String, text: &str) {
+    if text.bytes().all(|byte| byte >= b' ' && !matches!(byte, b'"' | b'\\')) {
+        out.extend(["\"", text, "\""]);
+        return;
+    }
     match serde_json::to_string(text) {
         Ok(json) => out.push_str(&json),
         Err(_) => out.push_str("\"\""),
@@ -137,7 +145,12 @@ fn push_bytes(out: &mut String, bytes: &[u8]) {
 }
 
 fn push_timestamp(out: &mut String, array: &dyn Array, at: usize, unit: TimeUnit, zoned: bool) {
-    let value = array.to_data().buffer::<i64>(0)[at];
+    let value = match unit {
+        TimeUnit::Second => array.as_primitive::<TimestampSecondType>().value(at),
+        TimeUnit::Millisecond => array.as_primitive::<TimestampMillisecondType>().value(at),
+        TimeUnit::Microsecond => array.as_primitive::<TimestampMicrosecondType>().value(at),
+        TimeUnit::Nanosecond => array.as_primitive::<TimestampNanosecondType>().value(at),
+    };
     let per_second: i128 = match unit {
         TimeUnit::Second => 1,
         TimeUnit::Millisecond => 1_000,

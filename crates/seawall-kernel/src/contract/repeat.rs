@@ -1,15 +1,17 @@
 //! Finds values that occur again: within a batch in one pass and eight bytes per slot, and in a table batch by batch.
 
 mod integers;
+mod rising;
 
 use std::hash::{BuildHasher, Hash, Hasher, RandomState};
 
-use arrow::array::{Array, ArrayRef, AsArray, Int64Array, StringArray};
-use arrow::buffer::NullBuffer;
+use arrow::array::{Array, ArrayRef, AsArray, Int64Array, PrimitiveArray, StringArray};
+use arrow::buffer::{NullBuffer, ScalarBuffer};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use foldhash::quality::{FoldHasher, SeedableRandomState};
 
 use self::integers::Integers;
+use self::rising::Rising;
 use super::content;
 
 /// Pairs of a row and the earlier standing row with the same value: the first clean one. Null never repeats.
@@ -78,8 +80,16 @@ const EMPTY: u64 = u64::MAX;
 pub(super) enum RowKeys {
     /// One column of integers, which are their own keys.
     Integers(Int64Array),
+    /// Hashed keys.
+    Hashed(HashedKeys),
+}
+
+/// Keys of more than one integer.
+pub(super) struct HashedKeys {
     /// The hash of each row's key; [`NO_KEY`] where a column is null.
-    Hashes(Vec<u128>),
+    hashes: Vec<u128>,
+    /// The values of a column of the key that has an order, if there is one.
+    order: Option<ScalarBuffer<i64>>,
 }
 
 /// Hashes keys to twice 64 bits, each under a random seed of its own, so that nobody can craft keys that collide: that
@@ -100,10 +110,12 @@ impl KeyHasher {
             }
             if let Some(text) = only.as_string_opt::<i32>() {
                 let key = |row| text.is_valid(row).then(|| self.one(text.value(row).as_bytes()));
-                return RowKeys::Hashes((0..text.len()).map(|row| key(row).unwrap_or(NO_KEY)).collect());
+                let hashes = (0..text.len()).map(|row| key(row).unwrap_or(NO_KEY)).collect();
+                return RowKeys::Hashed(HashedKeys { hashes, order: None });
             }
         }
-        RowKeys::Hashes(self.encoded(columns))
+        let order = columns.iter().find_map(|column| numbers(column)).cloned();
+        RowKeys::Hashed(HashedKeys { hashes: self.encoded(columns), order })
     }
 
     fn encoded(&self, columns: &[&ArrayRef]) -> Vec<u128> {
@@ -150,13 +162,7 @@ impl<'a> Part<'a> {
         if let Some(text) = column.as_string_opt::<i32>() {
             return Part::Text(text);
         }
-        if let Some(numbers) = column.as_primitive_opt::<Int64Type>() {
-            return Part::Numbers(numbers.values());
-        }
-        match column.as_primitive_opt::<TimestampMicrosecondType>() {
-            Some(instants) => Part::Numbers(instants.values()),
-            None => Part::Other(column.as_ref()),
-        }
+        numbers(column).map_or(Part::Other(column.as_ref()), |values| Part::Numbers(values))
     }
 
     /// Writes the row's value so that no two keys of the same columns write the same.
@@ -177,6 +183,12 @@ impl<'a> Part<'a> {
     }
 }
 
+/// The values of a column of integers or instants.
+fn numbers(column: &ArrayRef) -> Option<&ScalarBuffer<i64>> {
+    let integers = column.as_primitive_opt::<Int64Type>().map(PrimitiveArray::values);
+    integers.or_else(|| column.as_primitive_opt::<TimestampMicrosecondType>().map(PrimitiveArray::values))
+}
+
 fn random_seed() -> u64 {
     RandomState::new().hash_one(0_u64)
 }
@@ -184,17 +196,26 @@ fn random_seed() -> u64 {
 /// Stands for a key that is null.
 const NO_KEY: u128 = 0;
 
-/// The keys of a table that is seen batch by batch: of hashed ones 24 bytes per key, found with one look at memory.
+/// The keys of a table that is seen batch by batch: of hashed ones 24 bytes per key, found with one look at memory, or
+/// without one when they come in order.
 pub(super) struct Seen {
     integers: Integers,
-    /// Open addressing: the keys that stand. The lowest bit tells whether the key was counted as repeated.
+    rising: Rising,
+    /// Open addressing: the other keys that stand. The lowest bit tells whether the key was counted as repeated.
     slots: Vec<u128>,
     taken: usize,
+    expected: usize,
 }
 
 impl Default for Seen {
     fn default() -> Self {
-        Seen { integers: Integers::new(random_seed()), slots: Vec::new(), taken: 0 }
+        Seen {
+            integers: Integers::new(random_seed()),
+            rising: Rising::default(),
+            slots: Vec::new(),
+            taken: 0,
+            expected: 0,
+        }
     }
 }
 
@@ -207,7 +228,10 @@ impl Seen {
     pub(super) fn add(&mut self, keys: &RowKeys, clean: &[bool], once: bool) -> Vec<u32> {
         match keys {
             RowKeys::Integers(numbers) => self.add_integers(numbers, clean, once),
-            RowKeys::Hashes(hashes) => self.add_hashes(hashes, clean, once),
+            RowKeys::Hashed(HashedKeys { hashes, order: None }) => {
+                self.add_hashes((0..).zip(hashes.iter().copied()), clean, once)
+            }
+            RowKeys::Hashed(HashedKeys { hashes, order: Some(order) }) => self.add_ordered(hashes, order, clean, once),
         }
     }
 
@@ -222,14 +246,46 @@ impl Seen {
         repeated
     }
 
-    fn add_hashes(&mut self, keys: &[u128], clean: &[bool], once: bool) -> Vec<u32> {
-        self.reserve(keys.len());
+    /// Keys beyond all before them, by the column that has an order, are new; the others may be known.
+    fn add_ordered(&mut self, hashes: &[u128], order: &[i64], clean: &[bool], once: bool) -> Vec<u32> {
+        self.rising.reserve(hashes.len(), self.expected);
+        let (mut repeated, mut unknown) = (Vec::new(), Vec::new());
+        for (row, ((key, value), stands)) in (0..).zip(hashes.iter().zip(order).zip(clean)) {
+            if *key == NO_KEY {
+                continue;
+            }
+            if self.rising.is_behind(*value) {
+                if *stands {
+                    self.rising.push(*value, *key);
+                }
+                continue;
+            }
+            match self.rising.find(*value, *key) {
+                Some(known) => {
+                    let was_counted = *known & 1 == 1;
+                    *known |= 1;
+                    repeated.extend((!(once && was_counted)).then_some(row));
+                }
+                None => unknown.push((row, *key)),
+            }
+        }
+        let among_others = self.add_hashes(unknown.into_iter(), clean, once);
+        repeated.extend(among_others);
+        repeated.sort_unstable();
+        repeated
+    }
+
+    fn add_hashes(&mut self, keys: impl Iterator<Item = (u32, u128)>, clean: &[bool], once: bool) -> Vec<u32> {
+        self.reserve(keys.size_hint().0);
         let mut repeated = Vec::new();
-        for (block, (keys, clean)) in keys.chunks(BLOCK).zip(clean.chunks(BLOCK)).enumerate() {
-            std::hint::black_box(keys.iter().fold(0, |all, key| all ^ self.slots[self.home(*key)]));
-            for (i, (key, is_clean)) in keys.iter().zip(clean).enumerate() {
-                if *key != NO_KEY && self.repeats(*key, *is_clean, once) {
-                    repeated.push((block * BLOCK + i) as u32);
+        let mut keys = keys.filter(|(_, key)| *key != NO_KEY).peekable();
+        let mut block = Vec::with_capacity(BLOCK);
+        while keys.peek().is_some() {
+            block.extend(keys.by_ref().take(BLOCK));
+            std::hint::black_box(block.iter().fold(0, |all, (_, key)| all ^ self.slots[self.home(*key)]));
+            for (row, key) in block.drain(..) {
+                if self.repeats(key, clean[row as usize], once) {
+                    repeated.push(row);
                 }
             }
         }
@@ -265,14 +321,21 @@ impl Seen {
         (((key >> 64) * self.slots.len() as u128) >> 64) as usize
     }
 
-    /// Makes room for so many more hashed keys at a load of at most two thirds.
-    pub(super) fn reserve(&mut self, more: usize) {
+    /// Tells about how many keys will come.
+    pub(super) fn expect(&mut self, keys: usize) {
+        self.expected = keys;
+    }
+
+    /// Makes room for so many more hashed keys at a load of at most two thirds; for all that are expected once an eighth
+    /// of them is here.
+    fn reserve(&mut self, more: usize) {
         let wanted = (self.taken + more) * 3 / 2 + 1;
         if wanted <= self.slots.len() {
             return;
         }
+        let at_least = if self.taken >= self.expected / 8 { self.expected * 3 / 2 + 1 } else { self.slots.len() * 2 };
         let old = std::mem::take(&mut self.slots);
-        self.slots = vec![NO_KEY; wanted.max(old.len() * 2)];
+        self.slots = vec![NO_KEY; wanted.max(at_least).max(old.len() * 2)];
         for key in old.into_iter().filter(|key| *key != NO_KEY) {
             let at = self.place_of(key);
             self.slots[at] = key;

@@ -3,8 +3,8 @@
 //! Rules about rows give reasons at once. Rules that count (percentages, numbers of rows, duplicates that are
 //! tolerated) are decided when the last batch has been seen. A value that occurred in an earlier batch is a duplicate
 //! like one within the batch; a table has no retries, so a row that stands there twice breaks its key. Memory is that
-//! of one batch and of 24 bytes per row and key, 72 while there are more than were expected; integers that were counted
-//! up take less than a byte.
+//! of one batch and of 24 bytes per row and key, 72 while there are more than were expected; keys that come in order of
+//! one of their columns, such as a time, take 16, and integers that were counted up less than a byte.
 //!
 //! What concerns a batch alone, which is most of the work, can be done by several threads: an [`Examiner`] examines
 //! batches in any order, and the tally takes what it found in the order of the table.
@@ -17,7 +17,7 @@ use seawall_base::Instant;
 use super::convert::{Finding, Hit, Input, Note, Texts};
 use super::gate::{Examined, Gate};
 use super::repeat::{KeyHasher, RowKeys, Seen};
-use super::rule::{Compat, Kind, Level, RuleId};
+use super::rule::{Compat, Level, RuleId};
 use super::verdict::{Mode, Quarantined, Reason};
 
 /// Examples that are kept per rule.
@@ -163,16 +163,10 @@ impl<'g> Tally<'g> {
         }
     }
 
-    /// Makes room for a table of about so many rows at once, where that is known.
+    /// Tells about how many rows the table has, where that is known.
     pub fn expect_rows(&mut self, rows: u64) {
         let rows = usize::try_from(rows.min(EXPECTED_ROWS_MAX)).unwrap_or_default();
-        for (uniqueness, seen) in self.gate.uniqueness.iter().zip(&mut self.seen) {
-            let only = uniqueness.columns.first().filter(|_| uniqueness.columns.len() == 1);
-            let is_integer = only.is_some_and(|i| matches!(self.gate.columns[*i].kind, Kind::Int64));
-            if !is_integer {
-                seen.reserve(rows);
-            }
-        }
+        self.seen.iter_mut().for_each(|seen| seen.expect(rows));
     }
 
     /// Rows so far.
@@ -196,7 +190,7 @@ impl<'g> Tally<'g> {
     /// Why the batch as a whole does not fit: a column of another type, a required column that is missing.
     pub fn add(&mut self, batch: &RecordBatch, input: Input) -> Result<Judged, Vec<Reason>> {
         let examined = self.examiner().examine(batch, input)?;
-        Ok(self.take(examined))
+        Ok(self.take(&examined))
     }
 
     /// What examines batches for this tally.
@@ -205,37 +199,39 @@ impl<'g> Tally<'g> {
     }
 
     /// Judges the next batch, which this tally's [`Examiner`] examined.
-    pub fn take(&mut self, examined: ExaminedBatch<'g>) -> Judged {
+    pub fn take(&mut self, examined: &ExaminedBatch<'g>) -> Judged {
         let gate = self.gate;
-        let ExaminedBatch { rows, mut findings, clean, keys, newest, unknown } = examined;
-        for ((uniqueness, seen), Keys { rows, source }) in gate.uniqueness.iter().zip(&mut self.seen).zip(&keys) {
+        let mut repetitions = Vec::new();
+        let keys = gate.uniqueness.iter().zip(&mut self.seen).zip(&examined.keys);
+        for ((uniqueness, seen), Keys { rows, source }) in keys {
             let counts_values = gate.compat == Compat::DatacontractCli && gate.limits.contains_key(&uniqueness.rule);
-            let repeated = seen.add(rows, &clean, counts_values);
+            let repeated = seen.add(rows, &examined.clean, counts_values);
             let hits: Vec<Hit> = repeated.into_iter().map(|row| Hit { row, cell: row, more: 0 }).collect();
-            findings.extend(gate.uniqueness_finding(uniqueness, source.clone(), hits));
+            repetitions.extend(gate.uniqueness_finding(uniqueness, source.clone(), hits));
         }
-        for (known, newest) in self.newest.iter_mut().zip(newest) {
-            *known = (*known).max(newest);
+        for (known, newest) in self.newest.iter_mut().zip(&examined.newest) {
+            *known = (*known).max(*newest);
         }
-        for name in unknown {
-            if !self.unknown_columns.contains(&name) {
-                self.unknown_columns.push(name);
+        for name in &examined.unknown {
+            if !self.unknown_columns.contains(name) {
+                self.unknown_columns.push(name.clone());
             }
         }
+        let mut findings: Vec<&Finding<'g>> = examined.findings.iter().chain(&repetitions).collect();
         findings.sort_by_key(|finding| finding.rule);
         self.count(&findings);
-        let judged = self.judged(rows, &findings);
-        self.rows += rows as u64;
+        let judged = self.judged(examined.rows, &findings);
+        self.rows += examined.rows as u64;
         self.stopped += judged.stopped as u64;
         judged
     }
 
-    fn count(&mut self, findings: &[Finding<'_>]) {
+    fn count(&mut self, findings: &[&Finding<'_>]) {
         for group in findings.chunk_by(|a, b| a.rule == b.rule) {
             let rule = group[0].rule;
             self.offending[rule] += match group {
                 [only] => only.hits.len() as u64,
-                several => super::gate::distinct_rows(several) as u64,
+                several => super::gate::distinct_rows(several.iter().copied()) as u64,
             };
             for finding in group {
                 let wanted = EXAMPLES_MAX.saturating_sub(self.examples[rule].len());
@@ -247,10 +243,10 @@ impl<'g> Tally<'g> {
         }
     }
 
-    fn judged(&self, rows: usize, findings: &[Finding<'_>]) -> Judged {
+    fn judged(&self, rows: usize, findings: &[&Finding<'_>]) -> Judged {
         let gate = self.gate;
-        let of_rows: Vec<&Finding<'_>> =
-            findings.iter().filter(|finding| !gate.limits.contains_key(&finding.rule)).collect();
+        let is_of_rows = |finding: &&&Finding<'_>| !gate.limits.contains_key(&finding.rule);
+        let of_rows: Vec<&Finding<'_>> = findings.iter().filter(is_of_rows).copied().collect();
         let mut named = vec![false; rows];
         let mut stopped = vec![false; rows];
         for finding in &of_rows {

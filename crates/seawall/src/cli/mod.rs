@@ -207,6 +207,13 @@ pub enum Command {
     Bench(bench::Bench),
 }
 
+impl Command {
+    /// Whether it serves for long.
+    pub fn serves(&self) -> bool {
+        matches!(self, Command::Serve(_) | Command::Run(_) | Command::Demo(_))
+    }
+}
+
 /// Runs one command.
 pub async fn run(cli: &Cli) -> Result<Exit> {
     let global = &cli.global;

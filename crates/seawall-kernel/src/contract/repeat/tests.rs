@@ -66,6 +66,34 @@ proptest! {
     }
 }
 
+proptest! {
+    /// Rows mostly in order of a column, some of them late, some of them twice: by the value alone, or the whole key.
+    #[test]
+    fn keys_in_order_repeat_as_in_a_map(
+        steps in prop::collection::vec((prop_oneof![8 => 1i64..4, 1 => Just(0), 2 => -40i64..0], 0i64..3, prop::bool::weighted(0.9)), 0..300),
+        batch_rows in 1usize..70,
+        once in any::<bool>(),
+    ) {
+        let mut time = 0;
+        let rows: Vec<(i64, i64, bool)> = steps
+            .iter()
+            .map(|(step, who, stands)| {
+                let at = time + step;
+                time = time.max(at);
+                (at, *who, *stands)
+            })
+            .collect();
+        let as_one = |(at, who, stands): &(i64, i64, bool)| (Some(at * 10 + who), *stands);
+        let batches: Vec<Vec<Row>> = rows.chunks(batch_rows).map(|rows| rows.iter().map(as_one).collect()).collect();
+        let split = |batch: &[Row]| -> Vec<ArrayRef> {
+            let part = |part: fn(i64) -> i64| batch.iter().map(|(key, _)| key.map(part)).collect::<Vec<_>>();
+            let who: StringArray = part(|key| key.rem_euclid(10)).iter().map(|who| who.map(|w| w.to_string())).collect();
+            vec![Arc::new(who), Arc::new(Int64Array::from(part(|key| key.div_euclid(10))))]
+        };
+        prop_assert_eq!(found(&batches, once, split), expected(&batches, once));
+    }
+}
+
 #[test]
 fn many_integers_from_anywhere_and_in_a_row_are_told_apart() {
     let rows: Vec<Row> = (0..100_000i64)

@@ -9,7 +9,7 @@ use std::io::{BufRead, BufReader, Read};
 use std::num::NonZero;
 use std::path::Path;
 use std::sync::Arc;
-use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
@@ -96,6 +96,13 @@ struct Found<'g> {
     examined: std::result::Result<ExaminedBatch<'g>, Vec<Reason>>,
 }
 
+/// What connects a worker with the one who gathers.
+struct Lane<'g> {
+    told: Receiver<Told<'g>>,
+    /// For what is not needed any more.
+    done: Sender<Found<'g>>,
+}
+
 /// What a worker tells about its piece.
 enum Told<'g> {
     Part(Found<'g>),
@@ -118,14 +125,15 @@ impl<'g> Judge<'g> {
         }
         let examiner = tally.examiner();
         std::thread::scope(|scope| {
-            let (mut doors, mut lanes) = (Vec::new(), Vec::new());
+            let (mut doors, mut lanes): (Vec<_>, Vec<Lane<'_>>) = Default::default();
             for _ in 0..std::thread::available_parallelism().map_or(1, NonZero::get) {
                 let (door, pieces) = sync_channel(1);
                 let (lane, told) = sync_channel(PARTS_WAITING_MAX);
+                let (done, given_back) = channel();
                 let (file, examiner) = (&file, examiner.clone());
-                scope.spawn(move || file.work(&examiner, &pieces, &lane));
+                scope.spawn(move || file.work(&examiner, &pieces, &lane, &given_back));
                 doors.push(door);
-                lanes.push(told);
+                lanes.push(Lane { told, done });
             }
             let file = &file;
             let dealer = scope.spawn(move || file.deal(&doors));
@@ -279,9 +287,17 @@ impl<'j, 'g> Opened<'j, 'g> {
         Ok(())
     }
 
-    fn work(&self, examiner: &Examiner<'g>, pieces: &Receiver<Piece>, lane: &SyncSender<Told<'g>>) {
+    fn work(
+        &self,
+        examiner: &Examiner<'g>,
+        pieces: &Receiver<Piece>,
+        lane: &SyncSender<Told<'g>>,
+        given_back: &Receiver<Found<'g>>,
+    ) {
         for piece in pieces {
             let decoded = self.decode(piece, &mut |Part { batch, input, broken }| {
+                // Whoever took memory gives it back, and finds it warm.
+                given_back.try_iter().for_each(drop);
                 let examined = examiner.examine(&batch, input);
                 let batch = self.judge.writes_rows.then_some(batch);
                 lane.send(Told::Part(Found { batch, broken, examined })).is_ok()
@@ -295,14 +311,14 @@ impl<'j, 'g> Opened<'j, 'g> {
 
 /// Takes what the workers found in the order of the file.
 fn gather<'g>(
-    lanes: &[Receiver<Told<'g>>],
+    lanes: &[Lane<'g>],
     tally: &mut Tally<'g>,
     judgement: &mut Judgement,
     write: &mut impl FnMut(u64, &[Reason], &dyn Fn() -> String) -> Result<()>,
 ) -> Result<()> {
     for lane in lanes.iter().cycle() {
         loop {
-            let Found { batch, broken, examined } = match lane.recv() {
+            let found = match lane.told.recv() {
                 Ok(Told::Part(found)) => found,
                 Ok(Told::End) => break,
                 Ok(Told::Failed(error)) => return Err(error),
@@ -310,23 +326,26 @@ fn gather<'g>(
                 Err(_) => return Ok(()),
             };
             let first = tally.rows();
-            for (raw, reasons) in &broken {
+            for (raw, reasons) in &found.broken {
                 judgement.broken_lines += 1;
                 write(first, reasons, &|| serde_json::Value::from(raw.as_str()).to_string())?;
             }
-            let examined = match examined {
+            let examined = match &found.examined {
                 Ok(examined) => examined,
                 Err(reasons) => {
-                    judgement.refused = Some(reasons);
+                    judgement.refused = Some(reasons.clone());
                     return Ok(());
                 }
             };
             let judged = tally.take(examined);
-            let Some(batch) = batch else { continue };
-            for row in &judged.rows {
-                let raw = || contract::raw_json(&batch, row.row as usize);
-                write(first + u64::from(row.row), &row.reasons, &raw)?;
+            if let Some(batch) = &found.batch {
+                for row in &judged.rows {
+                    let raw = || contract::raw_json(batch, row.row as usize);
+                    write(first + u64::from(row.row), &row.reasons, &raw)?;
+                }
             }
+            // A worker that has no more pieces takes nothing back.
+            let _ = lane.done.send(found);
         }
     }
     Ok(())

@@ -79,9 +79,10 @@ impl Test {
         };
         let write = |row: u64, reasons: &[Reason], raw: &dyn Fn() -> String| -> Result<()> {
             let Some(sink) = &mut sink else { return Ok(()) };
-            let reasons = serde_json::to_string(reasons)
-                .map_err(|e| Error::internal("SW0893", "cannot encode the reasons").because(e))?;
-            writeln!(sink, "{{\"row\":{row},\"reasons\":{reasons},\"raw\":{}}}", raw())?;
+            write!(sink, "{{\"row\":{row},\"reasons\":")?;
+            serde_json::to_writer(&mut *sink, reasons)
+                .map_err(|e| Error::internal("SW0893", "cannot write the reasons").because(e))?;
+            writeln!(sink, ",\"raw\":{}}}", raw())?;
             Ok(())
         };
         let judge =
