@@ -2,11 +2,14 @@
 //! accepted again.
 #![no_main]
 
+use std::sync::LazyLock;
+
 use libfuzzer_sys::fuzz_target;
 use seawall_base::Instant;
 use seawall_kernel::contract::{Contract, Gate, Input, Limits, compile, decode_json_array, decode_ndjson, raw_json};
 
-fn gate() -> Gate {
+/// Compiled once: what is fuzzed is the decoding.
+static GATE: LazyLock<Gate> = LazyLock::new(|| {
     let contract = serde_json::json!({
         "apiVersion": "v3.2.0", "kind": "DataContract", "id": "f", "version": "1.0.0",
         "schema": [{"name": "t", "properties": [
@@ -27,11 +30,11 @@ fn gate() -> Gate {
     });
     let contract: Contract = serde_json::from_value(contract).expect("it has the shape of a contract");
     compile(&contract, None).expect("it is sound")
-}
+});
 
 fuzz_target!(|bytes: &[u8]| {
-    let gate = gate();
-    let decoded = decode_ndjson(&gate, bytes, Limits::default());
+    let gate = &*GATE;
+    let decoded = decode_ndjson(gate, bytes, Limits::default());
     assert_eq!(decoded.rows.len() + decoded.failures.len(), decoded.raw.len());
     let verdict = gate.check(&decoded.batch, Input::Typed, Instant(0));
     assert_eq!(verdict.accepted_rows.len() + verdict.quarantined.len(), decoded.rows.len());
@@ -40,7 +43,7 @@ fuzz_target!(|bytes: &[u8]| {
         .map(|row| raw_json(&verdict.accepted, row))
         .filter(|row| row.contains("\"y\":null"))
         .collect();
-    let again = decode_ndjson(&gate, rows.join("\n").as_bytes(), Limits { line_bytes_max: usize::MAX });
+    let again = decode_ndjson(gate, rows.join("\n").as_bytes(), Limits { line_bytes_max: usize::MAX });
     assert!(again.failures.is_empty(), "{:?}", again.failures);
-    let _ = decode_json_array(&gate, bytes, Limits::default());
+    let _ = decode_json_array(gate, bytes, Limits::default());
 });

@@ -7,7 +7,7 @@
 //! what comes in, what is served and how good models are, [`retrainer`] decides about them, `control` asks both once per
 //! tick; [`account`] tells what a prediction rests on; [`replay`] drives all of it on a simulated clock; [`verify`]
 //! proves that served and recomputed values are equal, [`integrity`] that what is kept agrees; [`backup`] keeps copies,
-//! [`transform`] keeps derived datasets up with what they are made of, [`upkeep`] keeps tables small, [`erasure`] takes a person out of everything. Whatever can be away or slow is called through a [`dependency`], and [`freshness`] says
+//! [`judge`] holds rows to a contract without keeping them, [`transform`] keeps derived datasets up with what they are made of, [`upkeep`] keeps tables small, [`erasure`] takes a person out of everything. Whatever can be away or slow is called through a [`dependency`], and [`freshness`] says
 //! how old is what is read meanwhile; [`recovery`] writes down what a start needs, so that it need not read the whole log.
 //! [`pipeline`] assembles the stages and owns their tasks.
 
@@ -28,6 +28,7 @@ pub mod gate;
 pub mod idempotency;
 pub mod integrity;
 pub mod ipc;
+pub mod judge;
 pub mod load;
 mod monitor;
 pub mod pipeline;

@@ -15,6 +15,7 @@ use serde_json::json;
 use tokio::sync::SetOnce;
 use tower::ServiceExt;
 
+use crate::http::ContractJobs;
 use crate::http::error::Failure;
 use crate::{Access, App, early, ingest};
 
@@ -29,14 +30,15 @@ pub struct Front {
     router: Arc<OnceLock<Router>>,
     /// Answers from tables until the app is there.
     early: Arc<OnceLock<Router>>,
+    contracts: ContractJobs,
 }
 
 impl Front {
-    /// Of a server that is being started.
-    pub fn new(access: Access) -> Front {
+    /// Of a server that is being started. Work on contracts that requests ask for is done by `contracts`.
+    pub fn new(access: Access, contracts: ContractJobs) -> Front {
         let (router, early) = Default::default();
         let app = Arc::new(SetOnce::new());
-        Front { instance: OsRng.id(), access, counters: Arc::default(), app, router, early }
+        Front { instance: OsRng.id(), access, counters: Arc::default(), app, router, early, contracts }
     }
 
     /// Answers statements from `tables` until there is an app.
@@ -49,6 +51,7 @@ impl Front {
         let app = App {
             instance: self.instance.clone(),
             counters: self.counters.clone(),
+            contracts: self.contracts.clone(),
             ..App::new(pipeline, self.access.clone())
         };
         if self.app.set(app.clone()).is_ok() {

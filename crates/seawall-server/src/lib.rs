@@ -35,6 +35,7 @@ pub struct App {
     /// Counts requests with events that were cut off.
     pub counters: Arc<ingest::Counters>,
     pub(crate) room: ingest::Room,
+    pub(crate) contracts: http::ContractJobs,
 }
 
 impl App {
@@ -47,6 +48,7 @@ impl App {
             instance: OsRng.id(),
             counters: Arc::default(),
             room: ingest::Room::default(),
+            contracts: http::ContractJobs::default(),
         }
     }
 }

@@ -4,10 +4,13 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use seawall_base::error::Result as BaseResult;
 use seawall_kernel::contract::{self, Contract, Gate, NotExecuted};
+use serde_json::{Value, json};
 
 use super::contract::{check_shape, compile_problem, deserialize, places_at};
 use super::diagnostic::{Diagnostics, Report};
+use super::exchange::meant;
 use super::folder::FILE_BYTES_MAX;
 use super::shape::head;
 use super::source::{Place, SourceFile};
@@ -35,6 +38,45 @@ pub struct LintedObject {
     pub gate: Gate,
     /// The rules that are not executed, each with its line.
     pub not_executed: Vec<(NotExecuted, usize)>,
+}
+
+impl Linted {
+    /// The object that is meant: the one called `name`, or the only one.
+    ///
+    /// # Errors
+    /// SW0252 when that is not clear.
+    pub fn take_object(&mut self, name: Option<&str>) -> BaseResult<LintedObject> {
+        let names: Vec<String> = self.objects.iter().map(|object| object.name.clone()).collect();
+        let name = meant(&names, name)?;
+        let at = names.iter().position(|known| known == name).expect("the name is one of them");
+        Ok(self.objects.swap_remove(at))
+    }
+
+    /// What was found, for programs: `{"ok": true, "contract", "objects": [...], "warnings": {...}}`. A contract with
+    /// errors is told by [`Diagnostics::to_json`].
+    pub fn to_json(&self) -> Value {
+        json!({
+            "ok": true,
+            "contract": format!("{} {}", self.contract.id(), self.contract.version()),
+            "objects": self.objects.iter().map(LintedObject::to_json).collect::<Vec<_>>(),
+            "warnings": self.warnings,
+        })
+    }
+}
+
+impl LintedObject {
+    fn to_json(&self) -> Value {
+        let not_executed = self.not_executed.iter().map(|(rule, line)| {
+            json!({"rule": rule.rule, "column": rule.column, "path": rule.path, "line": line, "reason": rule.reason})
+        });
+        json!({
+            "object": self.name,
+            "rules": self.gate.rules().len(),
+            "table_rules": self.gate.table_rules().len(),
+            "service_levels": self.gate.service_levels().len(),
+            "not_executed": not_executed.collect::<Vec<_>>(),
+        })
+    }
 }
 
 /// Reads and checks the contract `text` of the file at `path`. `variables` are the only ones that it may name without a

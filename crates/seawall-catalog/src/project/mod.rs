@@ -15,6 +15,7 @@ use seawall_base::Dataset;
 
 mod contract;
 mod diagnostic;
+mod exchange;
 mod explain;
 mod folder;
 mod init;
@@ -38,6 +39,7 @@ mod yaml;
 mod tests;
 
 pub use diagnostic::{Diagnostic, Diagnostics, Label, Severity};
+pub use exchange::{Form, export_contract, import_contract};
 pub use explain::{codes, explain};
 pub use init::{ColumnProfile, FirstContract, InitOptions, Sample, contract_yaml, infer_contract, init};
 pub use lint::{Linted, LintedObject, lint};

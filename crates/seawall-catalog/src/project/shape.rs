@@ -125,9 +125,22 @@ pub(crate) enum Unknown {
 pub(crate) struct Field {
     pub name: &'static str,
     pub shape: Shape,
-    pub required: bool,
+    pub need: Need,
+    /// Whether v3.0.x of the contract standard does not know it yet, see [`Field::later`].
+    pub is_later: bool,
     /// One sentence for editors.
     pub doc: &'static str,
+}
+
+/// Whether a key must be given.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Need {
+    /// It may be left out.
+    Optional,
+    /// It must be given.
+    Required,
+    /// It must be given, but is only missed in contracts of v3.0.x, whose JSON Schema does not ask for it.
+    RequiredSinceV31,
 }
 
 /// Records told apart by a key.
@@ -140,12 +153,25 @@ pub(crate) struct Variants {
 
 /// A key that must be given.
 pub(crate) const fn required(name: &'static str, shape: Shape, doc: &'static str) -> Field {
-    Field { name, shape, required: true, doc }
+    Field { name, shape, need: Need::Required, is_later: false, doc }
+}
+
+/// A key that must be given in contracts of v3.1 and later.
+pub(crate) const fn required_since_v3_1(name: &'static str, shape: Shape, doc: &'static str) -> Field {
+    Field { name, shape, need: Need::RequiredSinceV31, is_later: false, doc }
 }
 
 /// A key that may be left out.
 pub(crate) const fn optional(name: &'static str, shape: Shape, doc: &'static str) -> Field {
-    Field { name, shape, required: false, doc }
+    Field { name, shape, need: Need::Optional, is_later: false, doc }
+}
+
+impl Field {
+    /// The same, for a key of the contract standard that v3.0.x does not know yet, or only beside some other key: where it
+    /// leaves the place open, the key may hold anything.
+    pub const fn later(self) -> Self {
+        Field { is_later: true, ..self }
+    }
 }
 
 impl Record {

@@ -14,6 +14,7 @@ use seawall_base::declare::{
 use super::*;
 
 mod codes;
+mod edits;
 mod hostile;
 mod owners;
 mod schemas;

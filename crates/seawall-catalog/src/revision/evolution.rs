@@ -8,6 +8,7 @@
 use seawall_base::{Error, Result};
 use seawall_kernel::contract::{self, Change, ChangeKind, Contract, ContractChange, Gate};
 
+use super::compared::predecessor;
 use crate::project::model::Project;
 
 /// Statuses of contracts that promise nothing yet.
@@ -54,8 +55,7 @@ pub fn expect_compatible(active: &Project, next: &Project) -> Result<()> {
 pub(super) fn changes_of(active: Option<&Project>, next: &Project, name: &str) -> Vec<ContractChange> {
     let named = |contract: &&Contract| super::plan::contract_name(contract) == name;
     let Some(new) = next.contracts.iter().find(named) else { return Vec::new() };
-    let earlier = active.into_iter().flat_map(|project| &project.contracts);
-    let old = earlier.filter(|old| old.id == new.id && old.major() <= new.major()).max_by_key(|old| old.major());
+    let old = active.and_then(|project| predecessor(&project.contracts, &new.id, new.major()));
     old.map(|old| contract::diff(old, new).changes).unwrap_or_default()
 }
 

@@ -16,6 +16,7 @@ use crate::catalog::Catalog;
 use crate::lineage::LineageEdge;
 use crate::project::model::Project;
 
+mod compared;
 mod differences;
 mod effect;
 mod evolution;
@@ -28,6 +29,7 @@ mod text;
 #[cfg(test)]
 mod tests;
 
+pub use compared::{Compared, predecessor};
 pub use differences::{Difference, What};
 pub use effect::{Affected, Effect, reached};
 pub use evolution::expect_compatible;

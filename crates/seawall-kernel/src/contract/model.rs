@@ -430,7 +430,8 @@ pub struct SlaProperty {
 /// An extension of the standard.
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
 pub struct CustomProperty {
-    /// Name, for example `seawall.eventTime`.
+    /// Name, for example `seawall.eventTime`; empty in contracts of v3.0.x that give none.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
     pub property: String,
     /// Value.
     #[serde(default)]

@@ -5,7 +5,6 @@
 //! time, and only the tables that a statement names are opened.
 
 mod catalog;
-mod ddl;
 mod engine;
 pub(crate) mod errors;
 mod explain;
@@ -18,7 +17,6 @@ mod provider;
 mod runtime;
 pub(crate) mod session;
 
-pub use ddl::contract_of_ddl;
 pub use engine::{DataFusionEngine, EngineOptions};
 pub(crate) use map::{SqlMap, normal_rows};
 pub(crate) use runtime::{QueryRuntime, StopOnDrop};

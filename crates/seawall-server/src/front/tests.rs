@@ -23,7 +23,7 @@ async fn ask(front: &Front, path: &str) -> (StatusCode, bool, Value) {
 
 #[tokio::test]
 async fn while_it_is_being_started_a_server_says_so_and_asks_everybody_else_to_come_again() {
-    let front = Front::new(Access::Open(Principal::new("somebody", Role::Owner)));
+    let front = Front::new(Access::Open(Principal::new("somebody", Role::Owner)), ContractJobs::default());
     let (status, again, health) = ask(&front, "/health").await;
     assert_eq!((status, again), (StatusCode::OK, false));
     assert_eq!((health["status"].as_str(), health["instance"].as_str()), (Some("starting"), Some(&*front.instance)));
@@ -76,7 +76,7 @@ async fn query(front: &Front, sql: &str) -> (StatusCode, Value) {
 #[tokio::test]
 async fn statements_are_answered_from_tables_while_the_server_is_being_started() {
     let catalog = Arc::new(Catalog::in_memory(Arc::new(SystemClock), Arc::new(OsRng)).await.unwrap());
-    let front = Front::new(Access::Open(Principal::new("somebody", Role::Owner)));
+    let front = Front::new(Access::Open(Principal::new("somebody", Role::Owner)), ContractJobs::default());
     assert_eq!(query(&front, "select 1").await.1["error"]["code"], "SW1212");
     front.open_tables(early::Tables::of(catalog.clone(), Arc::new(Lengths), Vec::new()));
     let (status, answer) = query(&front, "select 1").await;
@@ -88,7 +88,7 @@ async fn statements_are_answered_from_tables_while_the_server_is_being_started()
     let (status, answer) = query(&front, "select * from payments").await;
     assert_eq!((status, &answer["error"]["code"]), (StatusCode::SERVICE_UNAVAILABLE, &"SW1212".into()));
     // Whoever may not read tables may not do it now either.
-    let service = Front::new(Access::Open(Principal::new("somebody", Role::Service)));
+    let service = Front::new(Access::Open(Principal::new("somebody", Role::Service)), ContractJobs::default());
     service.open_tables(early::Tables::of(catalog, Arc::new(Lengths), Vec::new()));
     let (status, answer) = query(&service, "select 1").await;
     assert_eq!((status, &answer["error"]["code"]), (StatusCode::FORBIDDEN, &"SW0610".into()));

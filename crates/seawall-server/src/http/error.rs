@@ -41,7 +41,7 @@ impl IntoResponse for Failure {
             "SW0889" => StatusCode::PAYLOAD_TOO_LARGE,
             "SW0890" | "SW1206" => StatusCode::UNSUPPORTED_MEDIA_TYPE,
             "SW1202" => StatusCode::REQUEST_TIMEOUT,
-            "SW1204" => StatusCode::UNPROCESSABLE_ENTITY,
+            "SW0257" | "SW1204" => StatusCode::UNPROCESSABLE_ENTITY,
             _ => status(error.kind()),
         };
         // While a dependency is away, its breaker has said so once.

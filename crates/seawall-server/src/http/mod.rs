@@ -2,6 +2,7 @@
 
 mod answer;
 mod body;
+mod contracts;
 mod deadline;
 mod erasures;
 pub mod error;
@@ -46,6 +47,18 @@ pub fn router(app: App) -> Router {
         .route("/v1/datasets/{dataset}/quarantine/fix", post(quarantine::fix))
         .route("/v1/datasets/{dataset}/quarantine/discard", post(quarantine::discard))
         .route("/v1/datasets/{dataset}/resume", post(events::resume))
+        .route("/v1/datasets/{dataset}/test", post(contracts::rows::test))
+        .route("/v1/contracts", get(contracts::list))
+        .route("/v1/contracts/lint", post(contracts::lint))
+        .route("/v1/contracts/diff", post(contracts::diff))
+        .route("/v1/contracts/test", post(contracts::rows::test_posted))
+        .route("/v1/contracts/infer", post(contracts::rows::infer))
+        .route("/v1/contracts/generate", post(contracts::rows::generate_posted))
+        .route("/v1/contracts/export", post(contracts::export_posted))
+        .route("/v1/contracts/import", post(contracts::import))
+        .route("/v1/contracts/{contract}", get(contracts::show))
+        .route("/v1/contracts/{contract}/export", get(contracts::export))
+        .route("/v1/contracts/{contract}/generate", get(contracts::rows::generate))
         .route("/v1/tables", get(tables::list))
         .route("/v1/tables/{table}/versions", get(tables::versions))
         .route("/v1/query", post(look::query))
@@ -84,6 +97,7 @@ pub fn router(app: App) -> Router {
         .with_state(app)
 }
 
+pub use contracts::ContractJobs;
 pub(crate) use events::IDEMPOTENCY_KEY;
 pub use features::json_rows;
 pub use look::{QUALITY_LAST_DEFAULT, quality_json};

@@ -1,10 +1,10 @@
 //! `contract`: look at a contract, and hold a file to it. No project is needed.
 
+mod data;
 mod diff;
 mod exchange;
 mod generate;
 mod infer;
-mod judge;
 mod lint;
 mod test;
 
@@ -13,7 +13,7 @@ use std::path::Path;
 use clap::Subcommand;
 use seawall_base::Error;
 use seawall_base::error::Result;
-use seawall_catalog::project::{self, Diagnostics, Linted, LintedObject};
+use seawall_catalog::project::{self, Diagnostics, Linted};
 
 use crate::cli::Global;
 use crate::output::Exit;
@@ -69,19 +69,4 @@ fn read(path: &Path, global: &Global) -> Result<std::result::Result<Linted, Diag
         Error::invalid("SW0251", format!("the contract {} is not UTF-8 text", path.display())).hint("save it as UTF-8")
     })?;
     Ok(project::lint(path, &text, &global.settings().set))
-}
-
-/// The object of a contract that is meant: the one of this name, or the only one.
-fn choose(linted: &mut Linted, object: Option<&str>) -> Result<LintedObject> {
-    let names: Vec<String> = linted.objects.iter().map(|object| object.name.clone()).collect();
-    let at = match object {
-        Some(name) => names.iter().position(|known| known == name),
-        None if names.len() == 1 => Some(0),
-        None => None,
-    };
-    match at {
-        Some(at) => Ok(linted.objects.swap_remove(at)),
-        None => Err(Error::invalid("SW0252", "which object of the contract is meant?")
-            .hint(format!("say --object NAME; the contract has {}", names.join(", ")))),
-    }
 }

@@ -8,11 +8,14 @@ use std::time::Duration;
 
 use clap::Args;
 use seawall_base::error::Result;
-use seawall_base::{Error, ErrorKind, Span, SystemClock};
+use seawall_base::{Engine, Error, ErrorKind, Span, SystemClock};
+use seawall_lake::query::{DataFusionEngine, EngineOptions};
+use seawall_lake::table::MemoryStore;
 use seawall_pipeline::Pipeline;
 use seawall_pipeline::erasure::ERASURE;
 use seawall_pipeline::pipeline::Options;
 use seawall_server::auth::Access;
+use seawall_server::http::ContractJobs;
 use seawall_server::{Front, Listen, Ports, Tls, early};
 use seawall_storage::log;
 use serde_json::json;
@@ -31,6 +34,8 @@ const DERIVE_INTERVAL: Duration = Duration::from_secs(1);
 const FEATURES_PATIENCE: Duration = Duration::from_secs(1);
 /// How long an end in order waits for requests that take their rows in without a client.
 const TAKING_PATIENCE: Duration = Duration::from_secs(10);
+/// Memory for rules about whole tables that requests ask.
+const RULES_MEMORY_BYTES: usize = 256 << 20;
 /// How often the server looks for a newly applied revision.
 const REVISION_INTERVAL: Duration = Duration::from_secs(1);
 
@@ -51,6 +56,9 @@ Endpoints:
   GET  /v1/transforms                 how derived datasets stand
   POST /v1/datasets/NAME/quarantine/release   and /fix, /discard
   GET  /v1/datasets/NAME/quarantine           and /ROW, /departures
+  POST /v1/contracts/lint             and /diff, /test, /infer, /generate, /export, /import; nothing is stored
+  GET  /v1/contracts                  and /ID, /ID/export, /ID/generate: those in force
+  POST /v1/datasets/NAME/test         rows held to the contract, without being taken in
   GET  /v1/status /v1/datasets /v1/lineage /metrics /health
 
 Examples:
@@ -165,7 +173,7 @@ pub async fn serve_until_told(
     work: impl FnOnce(&Arc<Pipeline>) -> Vec<JoinHandle<()>>,
 ) -> Result<()> {
     let Site { access, ports, encrypted } = site;
-    let front = Front::new(access);
+    let front = Front::new(access, ContractJobs::new(Some(rules_engine()?)));
     let running = running(&front, &ports, encrypted);
     let mut serving = pin!(ports.serve(front.clone(), told_to_stop()));
     let pipeline = match starting {
@@ -212,6 +220,13 @@ pub async fn serve_until_told(
     let _ = std::fs::remove_file(&marker);
     served?;
     alone(pipeline).await?.stop().await
+}
+
+/// The engine that asks rules about whole tables of rows that requests hold to a contract: it sees no table, and has a
+/// thread and memory of its own, so that no rule can keep the maps of sources waiting.
+fn rules_engine() -> Result<Arc<dyn Engine>> {
+    let options = EngineOptions { memory_bytes: RULES_MEMORY_BYTES, threads: 1, spill_folder: None };
+    Ok(Arc::new(DataFusionEngine::over(Arc::new(MemoryStore::default()), options)?))
 }
 
 /// The pipeline once nobody else holds it: requests whose clients went away take their rows in to the end. Without room

@@ -1,11 +1,13 @@
 //! Contracts by themselves, files held to them, and what a running server does about rules beyond single rows.
 
+use std::io::Write;
+use std::process::Stdio;
 use std::time::Duration;
 
 use seawall_base::{Clock, SystemClock};
 use serde_json::{Value, json};
 
-use crate::support::{Project, Server, run};
+use crate::support::{Project, Server, run, seawall};
 
 const ORDERS: &str = "\
 apiVersion: v3.2.0
@@ -82,6 +84,42 @@ fn a_file_is_held_to_a_contract() {
     let text = run(&["contract", "test", &contract, &format!("file://{good}")]).expect(0).stdout;
     assert!(text.contains("orders: 1 rows, 0 of them stopped"), "{text}");
     run(&["contract", "test", &contract, "s3://bucket/x.parquet"]).expect(2);
+}
+
+#[test]
+fn several_contracts_are_linted_and_rows_come_from_standard_input() {
+    let project = Project::with(&[("a.odcs.yaml", ORDERS), ("b.odcs.yaml", &ORDERS.replace("minimum", "minimun"))]);
+    let [good, bad] = ["a.odcs.yaml", "b.odcs.yaml"].map(|name| project.path().join(name).display().to_string());
+    let said = run(&["contract", "lint", &good, &bad, "--output", "json"]).expect(1).json();
+    let files = said["files"].as_array().unwrap();
+    assert_eq!(
+        (&files[0]["ok"], &files[1]["ok"], &files[1]["file"]),
+        (&json!(true), &json!(false), &json!(bad)),
+        "{said}"
+    );
+
+    let ask = |arguments: &[&str], rows: &str| {
+        let mut command = seawall();
+        let mut child = command
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .stderr(Stdio::piped())
+            .spawn()
+            .unwrap();
+        // A command that refuses its arguments does not read.
+        let _ = child.stdin.take().unwrap().write_all(rows.as_bytes());
+        let output = child.wait_with_output().unwrap();
+        (output.status.code(), String::from_utf8_lossy(&output.stdout).into_owned())
+    };
+    let rows = "id,email,amount\n1,a@b,1.5\n";
+    let (code, said) = ask(&["contract", "test", &good, "-", "--format", "csv"], rows);
+    assert!(code == Some(0) && said.contains("orders: 1 rows, 0 of them stopped"), "{said}");
+    assert_eq!(ask(&["contract", "test", &good, "-"], rows).0, Some(2));
+    let (code, said) = ask(&["contract", "infer", "-", "--format", "csv", "--name", "people"], rows);
+    assert!(code == Some(0) && said.contains("id: people"), "{said}");
+    let refused = run(&["contract", "test", &good, &file(&project, "semi.csv", "id;email\n1;a@b\n")]).expect(1).stdout;
+    assert!(refused.contains("no rule is judged"), "{refused}");
 }
 
 /// Asks until there is an answer.

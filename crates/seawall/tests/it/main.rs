@@ -9,6 +9,7 @@ mod backup;
 mod break_it;
 mod cases;
 mod commands;
+mod contract_requests;
 mod contracts;
 mod declarations;
 mod demo;

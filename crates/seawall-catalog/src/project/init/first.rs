@@ -5,6 +5,7 @@ use std::path::Path;
 
 use arrow::array::{Array, ArrayRef};
 use arrow::compute::{SortOptions, sort_to_indices};
+use arrow::datatypes::Schema;
 use arrow::record_batch::RecordBatch;
 use arrow::row::{RowConverter, SortField};
 use arrow::util::display::array_value_to_string;
@@ -12,6 +13,7 @@ use seawall_base::declare::FileFormat;
 use seawall_base::error::{Error, Result};
 use seawall_kernel::contract::{Assumption, Contract, infer};
 use serde::Serialize;
+use serde_json::{Value, json};
 
 use super::super::lint;
 use super::columns::Columns;
@@ -33,6 +35,19 @@ pub struct FirstContract {
     pub profile: Vec<ColumnProfile>,
     /// Texts that were taken for null.
     pub null_values: Vec<String>,
+}
+
+impl FirstContract {
+    /// For programs: `{"name", "contract", "assumptions", "null_values", "profile"}`.
+    pub fn to_json(&self, name: &str) -> Value {
+        json!({
+            "name": name,
+            "contract": self.text,
+            "assumptions": self.assumptions,
+            "null_values": self.null_values,
+            "profile": self.profile,
+        })
+    }
 }
 
 /// What the sampled rows say of a column.
@@ -76,7 +91,8 @@ impl ColumnProfile {
 /// Key or time columns that the sample does not have or that do not fit.
 pub fn infer_contract(name: &str, sample: &Sample, key: &[String], time: Option<&str>) -> Result<FirstContract> {
     let Some(first) = sample.batches.first() else {
-        return Err(Error::invalid("SW0147", "the sample has no batch, so its columns are not known"));
+        return Err(Error::invalid("SW0147", "there are no rows, so nothing is known of their columns")
+            .hint("give at least one row"));
     };
     let columns = Columns::of(&first.schema());
     let named: Vec<String> = key.iter().map(|one| columns.name_of(one).map(str::to_owned)).collect::<Result<_>>()?;
@@ -92,6 +108,7 @@ pub fn infer_contract(name: &str, sample: &Sample, key: &[String], time: Option<
     if !named.is_empty() && !has_key {
         assumptions.push(no_primary_key(&named));
     }
+    assumptions.extend(one_column(sample, &first.schema()));
     match time {
         None => contract.schema.iter_mut().for_each(|object| object.custom_properties.clear()),
         Some(time) if read_time(&mut contract, time, &mut assumptions)? => {}
@@ -147,6 +164,17 @@ pub fn contract_yaml(contract: &Contract) -> Result<String> {
         Err(problems) => Err(Error::invalid("SW0148", format!("what was read makes no sound contract:\n{problems}"))
             .hint("correct what was read, or write the contract by hand")),
     }
+}
+
+/// A CSV file whose only column holds what elsewhere separates columns.
+fn one_column(sample: &Sample, schema: &Schema) -> Option<Assumption> {
+    let [field] = schema.fields().as_ref() else { return None };
+    let is_separated = field.name().contains([';', '\t', '|']);
+    (sample.format == FileFormat::Csv && is_separated).then(|| Assumption {
+        path: "schema/0/properties/0".to_owned(),
+        text: "all of a line is one value, because commas separate values; write the file with commas if these are several"
+            .to_owned(),
+    })
 }
 
 fn profile(batches: &[RecordBatch]) -> Result<Vec<ColumnProfile>> {

@@ -9,8 +9,8 @@ use super::super::source::Place;
 use super::super::words::{bytes, identifier, listed, name_problem, nearest_span, share, suggest};
 use super::super::yaml::{Entry, Node, Scalar, ScalarKind, Value, shorten};
 use super::{
-    Keys, LIFETIME, Least, Record, Shape, Unknown, Variants, WINDOW_MAX, WINDOW_MIN, head, reference_reads,
-    stable_id_reads,
+    Field, Keys, LIFETIME, Least, Need, Record, Shape, Unknown, Variants, WINDOW_MAX, WINDOW_MIN, head,
+    reference_reads, stable_id_reads,
 };
 
 /// Checks `node` against `record`; true when nothing was found wrong.
@@ -271,7 +271,8 @@ impl Checker<'_> {
     }
 
     fn empty_record(&mut self, node: &Node, record: &'static Record, what: &str) {
-        let needs_keys = !record.exactly_one.is_empty() || record.fields.iter().any(|field| field.required);
+        let needs_keys =
+            !record.exactly_one.is_empty() || record.fields.iter().any(|field| field.need != Need::Optional);
         if needs_keys {
             self.wrong(node, what, &Shape::Record(record));
         }
@@ -286,11 +287,15 @@ impl Checker<'_> {
         };
         for entry in entries {
             match record.field(&entry.key) {
+                Some(field) if self.is_v3_0 && field.is_later && record.unknown != Unknown::Refused => {
+                    self.later(entry, field, record);
+                }
                 Some(field) => self.value(&entry.node, &field.shape, &format!("`{}`", entry.key)),
                 None => self.unknown(entry, record),
             }
         }
-        let missing = record.fields.iter().filter(|field| field.required && node.get(field.name).is_none());
+        let missing =
+            record.fields.iter().filter(|field| field.need != Need::Optional && node.get(field.name).is_none());
         for field in missing {
             // A misspelt key is reported once, as unknown.
             let is_misspelt = entries
@@ -298,12 +303,30 @@ impl Checker<'_> {
                 .filter(|entry| record.field(&entry.key).is_none())
                 .any(|entry| suggest(&entry.key, record.fields.iter().map(|f| f.name)) == Some(field.name));
             if !is_misspelt {
-                self.report
-                    .error("SW0124", format!("this {} has no `{}`", record.title, field.name), head(node))
-                    .help(format!("add `{}`: {}", field.name, lower_first(field.doc)));
+                let message = format!("this {} has no `{}`", record.title, field.name);
+                let draft = match field.need {
+                    Need::RequiredSinceV31 if self.is_v3_0 => self.report.warning("SW0124", message, head(node)),
+                    _ => self.report.error("SW0124", message, head(node)),
+                };
+                draft.help(format!("add `{}`: {}", field.name, lower_first(field.doc)));
             }
         }
         self.exactly_one(node, record);
+    }
+
+    /// A key that v3.0.x does not know: what it holds is checked, but it need not have the form of later versions.
+    fn later(&mut self, entry: &Entry, field: &'static Field, record: &'static Record) {
+        let what = format!("`{}`", entry.key);
+        let mut found = Report::default();
+        Checker { report: &mut found, is_v3_0: true }.value(&entry.node, &field.shape, &what);
+        if found.error_count() == 0 {
+            self.value(&entry.node, &field.shape, &what);
+            return;
+        }
+        let message = format!("{what} is no key of a {} in v3.0.x, nor of the form that it has later", record.title);
+        self.report
+            .warning("SW0145", message, entry.key_place)
+            .help(format!("it is kept, not executed; later it is {}", field.shape.describe()));
     }
 
     fn exactly_one(&mut self, node: &Node, record: &'static Record) {

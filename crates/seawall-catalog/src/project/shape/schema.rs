@@ -3,7 +3,9 @@
 use std::collections::BTreeMap;
 
 use super::super::words::{NAME_BYTES_MAX, NAME_PATTERN, SHARE_PATTERN, SIZE_PATTERN};
-use super::{FULL_REFERENCE_PATTERN, Keys, Least, Record, SHORT_REFERENCE_PATTERN, STABLE_ID_PATTERN, Shape, Unknown};
+use super::{
+    FULL_REFERENCE_PATTERN, Keys, Least, Need, Record, SHORT_REFERENCE_PATTERN, STABLE_ID_PATTERN, Shape, Unknown,
+};
 
 /// JSON Schema (draft-07) of `record`, with the records that it refers to as definitions.
 pub(crate) fn json_schema(record: &'static Record) -> serde_json::Value {
@@ -48,7 +50,8 @@ impl Record {
             }
             properties.insert(field.name.into(), schema);
         }
-        let required: Vec<&str> = self.fields.iter().filter(|field| field.required).map(|field| field.name).collect();
+        let required: Vec<&str> =
+            self.fields.iter().filter(|field| field.need != Need::Optional).map(|field| field.name).collect();
         let mut schema = serde_json::json!({
             "type": "object",
             "description": self.doc,
@@ -120,7 +123,8 @@ impl Shape {
             }
             Shape::Record(record) => {
                 let reference = record.reference(definitions);
-                let may_be_empty = record.exactly_one.is_empty() && record.fields.iter().all(|field| !field.required);
+                let may_be_empty =
+                    record.exactly_one.is_empty() && record.fields.iter().all(|field| field.need == Need::Optional);
                 if may_be_empty { json!({"anyOf": [reference, {"type": "null"}]}) } else { reference }
             }
             Shape::Variants(variants) => {

@@ -6,7 +6,7 @@
 mod around;
 mod quality;
 
-use super::super::shape::{Field, Record, Shape, optional, required};
+use super::super::shape::{Field, Record, Shape, optional, required, required_since_v3_1};
 use around::{CONTEXT, DESCRIPTION, PRICE, RELATIONSHIP, ROLE, SERVER, SLA, SUPPORT, SYNONYMS, TEAM, TEAM_MEMBER};
 use quality::QUALITY_RULES;
 
@@ -18,7 +18,7 @@ pub(crate) static CONTRACT: Record = Record::new(
         required("apiVersion", Shape::Text, "Version of the standard, for example v3.2.0."),
         required("kind", Shape::Only("DataContract"), "Always DataContract."),
         required("id", Shape::Text, "Identifier; sources refer to it as id@major."),
-        required("version", Shape::Text, "Version of the contract, for example 1.0.0."),
+        required("version", Shape::Prose, "Version of the contract, for example 1.0.0."),
         optional("name", Shape::Prose, "Display name."),
         optional("status", Shape::Prose, "Lifecycle status, for example active."),
         optional("schema", Shape::AnyList(&Shape::Record(&SCHEMA_OBJECT)), "The objects (tables)."),
@@ -55,10 +55,10 @@ static AUTHORITATIVE_DEFINITION: Record = Record::new(
     "authoritative definition",
     "A link to a definition.",
     &[
-        ID,
+        ID.later(),
         required("url", Shape::Prose, "Where it is."),
         required("type", Shape::Prose, "What it is, for example businessDefinition."),
-        DESCRIBED,
+        DESCRIBED.later(),
     ],
 )
 .open_in_v3_0();
@@ -75,11 +75,11 @@ static CUSTOM_PROPERTY: Record = Record::new(
     "custom property",
     "An extension of the standard.",
     &[
-        ID,
-        required("property", Shape::Prose, "Its name, for example seawall.eventTime."),
-        required("value", Shape::Any, "Its value."),
-        DESCRIBED,
-        optional("vendor", Shape::Prose, "Whose extension it is."),
+        ID.later(),
+        required_since_v3_1("property", Shape::Prose, "Its name, for example seawall.eventTime."),
+        required_since_v3_1("value", Shape::Any, "Its value."),
+        DESCRIBED.later(),
+        optional("vendor", Shape::Prose, "Whose extension it is.").later(),
     ],
 )
 .open_in_v3_0();

@@ -432,12 +432,18 @@ impl Compiler {
         Kind::List(Box::new(self.column(items, "element", above)))
     }
 
-    /// A key that nobody knows is reported; one that reads almost like an executed key is a mistake.
+    /// A key that nobody knows is reported; one that reads almost like an executed key is a mistake. Rules of v3.0.x may have
+    /// any key.
     pub(super) fn unknown_keys(&mut self, json: &str, other: &BTreeMap<String, Value>, known: &[&str]) {
         for key in other.keys().filter(|key| !known.contains(&key.as_str())) {
             let at = format!("{json}/{key}");
             let meant = EXECUTED_KEYS.iter().find(|executed| is_near(key, executed));
-            match meant {
+            let is_open = self.is_v3_0 && json.contains("/quality/");
+            match meant.filter(|_| !is_open) {
+                Some(meant) if meant == key => {
+                    let hint = "remove it, or move it to where it belongs";
+                    self.problem(&at, "SW0210", format!("the key {key:?} does not belong here"), hint);
+                }
                 Some(meant) => {
                     let hint = format!("did you mean `{meant}`?");
                     self.problem(&at, "SW0210", format!("the standard has no key {key:?}"), hint);

@@ -45,6 +45,18 @@ pub struct GenerateOptions {
     pub until: Instant,
 }
 
+impl GenerateOptions {
+    /// Reads a share: `1%`, `0.5%`, `0.01`.
+    pub fn share(text: &str) -> Option<f64> {
+        let (digits, unit) = match text.strip_suffix('%') {
+            Some(digits) => (digits, 0.01),
+            None => (text, 1.0),
+        };
+        let share = digits.trim().parse::<f64>().ok()? * unit;
+        (0.0..=1.0).contains(&share).then_some(share)
+    }
+}
+
 /// A row that breaks a rule on purpose.
 #[derive(Debug, Clone, PartialEq, Eq, serde::Serialize)]
 pub struct Violation {

@@ -37,6 +37,8 @@ pub const RECORD_BYTES_MAX: usize = 1 << 20;
 pub const BATCH_BYTES_MAX: usize = 32 << 20;
 /// Bytes kept of a broken line.
 pub const RAW_BYTES_MAX: usize = 16 << 10;
+/// Rows of a sample that are decoded at once.
+const SAMPLE_BATCH_ROWS: usize = 8_192;
 /// Bytes that a reference file may have, since it is held in memory as a whole.
 pub const REFERENCE_BYTES_MAX: u64 = 256 << 20;
 
@@ -151,13 +153,17 @@ pub fn read(file: &FileToRead, files: &Files, batch_rows: usize) -> Result<Reade
         return Err(Error::new(ErrorKind::Conflict, "SW0706", message)
             .hint("put finished files into place with a rename; what was appended is read on the next pass"));
     }
-    let options = Options {
-        format: files.format,
-        null_values: &files.null_values,
-        batch_rows: batch_rows.max(1),
-        rows_max: None,
-    };
-    Reader::open(&content, &options)
+    read_content(&content, files.format, &files.null_values, batch_rows)
+}
+
+/// [`read`] of a file or of bytes that are in memory.
+pub fn read_content(
+    content: &Content,
+    format: FileFormat,
+    null_values: &[String],
+    batch_rows: usize,
+) -> Result<Reader> {
+    Reader::open(content, &Options { format, null_values, batch_rows: batch_rows.max(1), rows_max: None })
 }
 
 /// Reads a reference file as one batch: exactly the bytes that the hash covers. CSV and NDJSON columns are text.
@@ -191,11 +197,42 @@ pub fn read_reference(reference: &ReferenceFile, project_folder: &Path) -> Resul
 /// The first `rows` rows of a file, for a first look at its shape. Broken lines are passed over; a file with broken
 /// lines only is an error.
 pub fn sample(path: &Path, format: FileFormat, rows: usize) -> Result<Vec<RecordBatch>> {
-    let options = Options { format, null_values: &[], batch_rows: rows.clamp(1, 8_192), rows_max: Some(rows) };
+    sample_content(&Content::File(path.to_path_buf()), format, rows)
+}
+
+/// [`sample_content`] of a file that nobody vouches for: at most `bytes_max` of unpacked Parquet are read.
+pub fn sample_within(content: &Content, format: FileFormat, rows: usize, bytes_max: u64) -> Result<Vec<RecordBatch>> {
+    match format {
+        FileFormat::Csv | FileFormat::Ndjson => sample_content(content, format, rows),
+        FileFormat::Parquet => {
+            let groups = RowGroups::open_plain(content, rows.clamp(1, SAMPLE_BATCH_ROWS))?.within(bytes_max)?;
+            let mut batches = Vec::new();
+            let mut wanted = rows;
+            for group in 0..groups.count() {
+                for decoded in groups.read(group)? {
+                    let batch = decoded?.batch;
+                    let batch = batch.slice(0, batch.num_rows().min(wanted));
+                    wanted -= batch.num_rows();
+                    batches.push(batch);
+                    if wanted == 0 {
+                        return Ok(batches);
+                    }
+                }
+            }
+            Ok(batches)
+        }
+    }
+}
+
+/// [`sample`] of a file or of bytes that are in memory.
+pub fn sample_content(content: &Content, format: FileFormat, rows: usize) -> Result<Vec<RecordBatch>> {
+    let path = content.path();
+    let options =
+        Options { format, null_values: &[], batch_rows: rows.clamp(1, SAMPLE_BATCH_ROWS), rows_max: Some(rows) };
     let mut batches = Vec::new();
     let mut first_broken = None;
     let mut wanted = rows;
-    for decoded in Reader::open(&Content::File(path.to_path_buf()), &options)? {
+    for decoded in Reader::open(content, &options)? {
         let Decoded { batch, broken } = decoded?;
         first_broken = first_broken.or(broken.into_iter().next());
         let batch = batch.slice(0, batch.num_rows().min(wanted));
@@ -218,8 +255,11 @@ pub fn sample(path: &Path, format: FileFormat, rows: usize) -> Result<Vec<Record
 }
 
 /// What is decoded: a file, or the bytes of a file that were read already.
-enum Content {
+#[derive(Debug, Clone)]
+pub enum Content {
+    /// The file at this path.
     File(PathBuf),
+    /// Bytes, with the name that messages call them by.
     Bytes(PathBuf, Bytes),
 }
 
@@ -239,7 +279,7 @@ impl Content {
     }
 
     /// A fresh pass over the content.
-    fn open(&self) -> Result<Box<dyn BufRead + Send>> {
+    pub(crate) fn open(&self) -> Result<Box<dyn BufRead + Send>> {
         match self {
             Content::File(path) => {
                 listing::regular_file(path)?;

@@ -11,8 +11,10 @@ use arrow::datatypes::{DataType, Schema, SchemaRef};
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
-use parquet::file::metadata::ParquetMetaData;
-use parquet::file::reader::{ChunkReader, Length};
+use parquet::basic::Type;
+use parquet::column::page::{Page, PageReader};
+use parquet::file::metadata::{ColumnChunkMetaData, ParquetMetaData};
+use parquet::file::reader::{ChunkReader, Length, SerializedPageReader};
 use seawall_base::error::Result;
 use seawall_base::{Error, ErrorKind};
 
@@ -66,9 +68,11 @@ impl Decoder {
 
 /// A Parquet file whose row groups are read each by itself, by any thread. Texts that repeat keep their dictionary.
 pub struct RowGroups {
-    path: PathBuf,
+    content: Content,
     metadata: ArrowReaderMetadata,
     batch_rows: usize,
+    /// Bytes that the values of a batch may have; as many as they have, when absent.
+    batch_bytes_max: Option<u64>,
 }
 
 impl RowGroups {
@@ -76,14 +80,38 @@ impl RowGroups {
     ///
     /// # Errors
     /// SW0707 to SW0709 and SW0712 for a file that cannot be read or is beyond the limits.
-    pub fn open(path: &Path, batch_rows: usize) -> Result<Self> {
-        let chunks = Chunks::open(&Content::File(path.to_owned()))?;
-        let plain = read_metadata(path, &chunks)?;
-        let options = ArrowReaderOptions::new().with_schema(keep_dictionaries(&plain));
+    pub fn open(content: &Content, batch_rows: usize) -> Result<Self> {
+        let plain = RowGroups::open_plain(content, batch_rows)?;
+        let path = content.path();
+        let options = ArrowReaderOptions::new().with_schema(keep_dictionaries(&plain.metadata));
         let metadata = contained(path, || {
-            ArrowReaderMetadata::try_new(Arc::clone(plain.metadata()), options).map_err(|e| unreadable(path, e))
+            ArrowReaderMetadata::try_new(Arc::clone(plain.metadata.metadata()), options)
+                .map_err(|e| unreadable(path, e))
         })?;
-        Ok(RowGroups { path: path.to_owned(), metadata, batch_rows: batch_rows.max(1) })
+        Ok(RowGroups { metadata, ..plain })
+    }
+
+    /// The same without dictionaries.
+    ///
+    /// # Errors
+    /// As [`RowGroups::open`].
+    pub fn open_plain(content: &Content, batch_rows: usize) -> Result<Self> {
+        let metadata = read_metadata(content.path(), &Chunks::open(content)?)?;
+        Ok(RowGroups { content: content.clone(), metadata, batch_rows: batch_rows.max(1), batch_bytes_max: None })
+    }
+
+    /// The same for a file that nobody vouches for: refused when it has more than `bytes_max` when unpacked, and read in
+    /// batches whose values have no more than that. A dictionary can make a long value stand in every row of a short file.
+    ///
+    /// # Errors
+    /// SW0708 when there is more.
+    pub fn within(self, bytes_max: u64) -> Result<Self> {
+        let columns = self.metadata.metadata().row_groups().iter().flat_map(|group| group.columns());
+        let bytes = columns.map(|column| u64::try_from(column.uncompressed_size()).unwrap_or(0)).sum::<u64>();
+        if bytes > bytes_max {
+            return Err(beyond_limit(self.content.path(), "bytes when unpacked", bytes, bytes_max));
+        }
+        Ok(RowGroups { batch_bytes_max: Some(bytes_max), ..self })
     }
 
     /// Rows, as the file says.
@@ -101,11 +129,69 @@ impl RowGroups {
     /// # Errors
     /// SW0707, SW0709 and SW0712 as above.
     pub fn read(&self, group: usize) -> Result<Reader> {
-        let chunks = Chunks::open(&Content::File(self.path.clone()))?;
+        let batch_rows = match self.batch_bytes_max {
+            Some(bytes_max) => self.batch_rows.min(self.rows_within(group, bytes_max)?),
+            None => self.batch_rows,
+        };
+        let chunks = Chunks::open(&self.content)?;
         let rows = ParquetRecordBatchReaderBuilder::new_with_metadata(chunks, self.metadata.clone());
-        let decoder = Decoder::over(&self.path, rows.with_row_groups(vec![group]), self.batch_rows)?;
+        let decoder = Decoder::over(self.content.path(), rows.with_row_groups(vec![group]), batch_rows)?;
         Ok(Reader { decoder: super::Decoder::Parquet(decoder), failed: false })
     }
+
+    /// How many rows of a group have values of at most `bytes_max` together, if each had the longest of its dictionary.
+    fn rows_within(&self, group: usize, bytes_max: u64) -> Result<usize> {
+        let path = self.content.path();
+        let group = self.metadata.metadata().row_group(group);
+        let mut row_bytes = 1;
+        for column in group.columns().iter().filter(|column| column.dictionary_page_offset().is_some()) {
+            let longest = contained(path, || self.longest_value(column, group.num_rows()))?;
+            if column.column_descr().max_rep_level() == 0 {
+                row_bytes += longest;
+                continue;
+            }
+            // One row may hold every element.
+            let values = u64::try_from(column.num_values()).unwrap_or(u64::MAX);
+            if longest.saturating_mul(values) > bytes_max {
+                return Err(beyond_limit(
+                    path,
+                    "bytes in a list when unpacked",
+                    longest.saturating_mul(values),
+                    bytes_max,
+                ));
+            }
+        }
+        Ok(usize::try_from(bytes_max / row_bytes).unwrap_or(usize::MAX).max(1))
+    }
+
+    /// Bytes of the longest value in a column's dictionary; 0 for values of a fixed length that every page holds.
+    fn longest_value(&self, column: &ColumnChunkMetaData, rows: i64) -> Result<u64> {
+        let path = self.content.path();
+        let damaged = |e| unreadable(path, e);
+        match column.column_type() {
+            Type::BYTE_ARRAY => {}
+            Type::FIXED_LEN_BYTE_ARRAY => return Ok(column.column_descr().type_length().try_into().unwrap_or(0)),
+            _ => return Ok(0),
+        }
+        let chunks = Arc::new(Chunks::open(&self.content)?);
+        let rows = usize::try_from(rows).unwrap_or(0);
+        let mut pages = SerializedPageReader::new(chunks, column, rows, None).map_err(damaged)?;
+        match pages.get_next_page().map_err(damaged)? {
+            Some(Page::DictionaryPage { buf, .. }) => Ok(longest_of(&buf)),
+            Some(Page::DataPage { .. } | Page::DataPageV2 { .. }) | None => Ok(0),
+        }
+    }
+}
+
+/// The longest of values that stand one after the other, each behind its length.
+fn longest_of(mut values: &[u8]) -> u64 {
+    let mut longest = 0;
+    while let Some((length, rest)) = values.split_first_chunk::<4>() {
+        let length = u32::from_le_bytes(*length);
+        longest = longest.max(u64::from(length));
+        values = rest.get(length as usize..).unwrap_or_default();
+    }
+    longest
 }
 
 fn read_metadata(path: &Path, chunks: &Chunks) -> Result<ArrowReaderMetadata> {

@@ -9,11 +9,11 @@ use seawall_base::error::Result;
 use seawall_base::{Engine, Error};
 use seawall_catalog::LineageEdge;
 use seawall_catalog::project::Loaded;
-use seawall_catalog::revision::{Effect, reached};
-use seawall_kernel::contract::{self, Breaks, Bump, Contract, ContractChange, ContractDiff};
+use seawall_catalog::revision::{Compared, Effect, predecessor};
+use seawall_kernel::contract::{Breaks, Contract, ContractChange};
 use seawall_lake::query::{DataFusionEngine, EngineOptions};
 use seawall_lake::table::MemoryStore;
-use serde_json::{Value, json};
+use serde_json::Value;
 
 use crate::cli::Global;
 use crate::cli::check::print_diagnostics;
@@ -64,15 +64,15 @@ impl Diff {
                 }
             }
         };
-        let diff = contract::diff(&old, &new);
         let downstream = downstream(global).await?;
-        let effects: Vec<Effect> = diff.changes.iter().map(|change| effect(downstream.as_ref(), change)).collect();
+        let known = downstream.as_ref().map(|known| (&known.loaded.project, known.edges.as_slice()));
+        let compared = Compared::new(&old, &new, known);
         if global.json() {
-            print_json(&diff_json(&diff, &effects, downstream.is_some()))?;
+            print_json(&compared.to_json())?;
         } else {
-            print_text(&diff, &effects, downstream.is_some());
+            print_text(&compared);
         }
-        let is_broken = !diff.is_versioned() || self.strict && diff.breaking().next().is_some();
+        let is_broken = !compared.diff.is_versioned() || self.strict && compared.diff.breaking().next().is_some();
         Ok(if is_broken { Exit::Breach } else { Exit::Ok })
     }
 }
@@ -81,14 +81,12 @@ impl Diff {
 async fn applied(new: &Contract, global: &Global) -> Result<Contract> {
     let installation = global.open().await?;
     let active = installation.active().await?;
-    let same = active.project.contracts.iter().filter(|contract| contract.id == new.id);
-    same.filter(|contract| contract.major() <= new.major()).max_by_key(|contract| contract.major()).cloned().ok_or_else(
-        || {
-            let known: Vec<&str> = active.project.contracts.iter().map(|contract| contract.id.as_str()).collect();
-            Error::not_found("SW0251", format!("no contract {:?} of such a version is applied", new.id))
-                .hint(format!("applied contracts: {}", known.join(", ")))
-        },
-    )
+    let contracts = &active.project.contracts;
+    predecessor(contracts, &new.id, new.major()).cloned().ok_or_else(|| {
+        let known: Vec<&str> = contracts.iter().map(|contract| contract.id.as_str()).collect();
+        Error::not_found("SW0251", format!("no contract {:?} of such a version is applied", new.id))
+            .hint(format!("applied contracts: {}", known.join(", ")))
+    })
 }
 
 /// The project in the folder, when there is a sound one.
@@ -117,45 +115,18 @@ async fn downstream(global: &Global) -> Result<Option<Downstream>> {
     Ok(Some(Downstream { loaded, edges }))
 }
 
-/// What is downstream of a change that is more than words.
-fn effect(downstream: Option<&Downstream>, change: &ContractChange) -> Effect {
-    let Some(downstream) = downstream.filter(|_| change.needs > Bump::Patch) else { return Effect::default() };
-    let Some(object) = change.object.as_deref() else { return Effect::default() };
-    let column = change.column.as_deref().and_then(|path| path.split(['.', '[']).next());
-    reached(&downstream.loaded.project, &downstream.edges, object, column)
-}
-
-fn diff_json(diff: &ContractDiff, effects: &[Effect], in_project: bool) -> Value {
-    let change = |(change, effect): (&ContractChange, &Effect)| {
-        let mut value = json!(change);
-        if !effect.is_empty() {
-            value["reaches"] = json!(effect);
-        }
-        value
-    };
-    json!({
-        "from": diff.from,
-        "to": diff.to,
-        "needs": diff.needs,
-        "moves": diff.moves,
-        "ok": diff.is_versioned(),
-        "in_project": in_project,
-        "changes": diff.changes.iter().zip(effects).map(change).collect::<Vec<_>>(),
-    })
-}
-
-fn print_text(diff: &ContractDiff, effects: &[Effect], in_project: bool) {
+fn print_text(compared: &Compared) {
     let order = [Breaks::Both, Breaks::Producers, Breaks::Consumers, Breaks::Nobody];
     for class in order {
-        let of_class = diff.changes.iter().zip(effects).filter(|(change, _)| change.breaks == class);
-        for (change, effect) in of_class {
+        for (change, effect) in compared.changes().filter(|(change, _)| change.breaks == class) {
             println!("{}: {}", class.words(), shown(change));
             println!("    {}", change.why);
-            if let Some(reaches) = names(effect) {
+            if let Some(reaches) = effect.and_then(names) {
                 println!("    reaches {reaches}");
             }
         }
     }
+    let diff = &compared.diff;
     let count = |class: fn(Breaks) -> bool| diff.changes.iter().filter(|change| class(change.breaks)).count();
     println!(
         "{} -> {}: {} changes, {} break producers, {} break consumers{}",
@@ -164,7 +135,7 @@ fn print_text(diff: &ContractDiff, effects: &[Effect], in_project: bool) {
         diff.changes.len(),
         count(Breaks::producers),
         count(Breaks::consumers),
-        if in_project { "" } else { " (no project: what they reach is not known)" }
+        if compared.in_project() { "" } else { " (no project: what they reach is not known)" }
     );
     if !diff.is_versioned() {
         let wanted = format!("{:?}", diff.needs).to_lowercase();

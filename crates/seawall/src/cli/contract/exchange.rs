@@ -5,9 +5,9 @@ use std::path::PathBuf;
 use clap::{Args, ValueEnum};
 use seawall_base::Error;
 use seawall_base::error::Result;
-use seawall_catalog::project;
-use seawall_kernel::contract::{self, Lost};
-use serde_json::{Value, json};
+use seawall_catalog::project::{self, Form};
+use seawall_kernel::contract::Lost;
+use serde_json::json;
 
 use crate::cli::Global;
 use crate::cli::check::print_diagnostics;
@@ -15,13 +15,44 @@ use crate::output::{Exit, print_json};
 
 /// A form that a contract is written in.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
-enum Form {
+enum Written {
+    /// The contract itself, as YAML
+    Odcs,
     /// JSON Schema of one row
     Jsonschema,
     /// CREATE TABLE
     Sql,
     /// A page for people
     Html,
+}
+
+/// A form that a contract is made of.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+enum Read {
+    /// JSON Schema of one row
+    Jsonschema,
+    /// CREATE TABLE
+    Sql,
+}
+
+impl From<Written> for Form {
+    fn from(form: Written) -> Form {
+        match form {
+            Written::Odcs => Form::Odcs,
+            Written::Jsonschema => Form::JsonSchema,
+            Written::Sql => Form::Sql,
+            Written::Html => Form::Html,
+        }
+    }
+}
+
+impl From<Read> for Form {
+    fn from(form: Read) -> Form {
+        match form {
+            Read::Jsonschema => Form::JsonSchema,
+            Read::Sql => Form::Sql,
+        }
+    }
 }
 
 /// Write a contract in another form.
@@ -37,7 +68,7 @@ pub struct Export {
     contract: PathBuf,
     /// The form
     #[arg(long, value_enum)]
-    form: Form,
+    form: Written,
     /// Which object of the contract, when it has several
     #[arg(long)]
     object: Option<String>,
@@ -62,7 +93,7 @@ pub struct Import {
     file: PathBuf,
     /// Its form
     #[arg(long, value_enum)]
-    form: Form,
+    form: Read,
     /// Name of the contract; made of the file's name when absent
     #[arg(long)]
     name: Option<String>,
@@ -76,28 +107,14 @@ pub struct Import {
 
 impl Export {
     pub(super) fn run(&self, global: &Global) -> Result<Exit> {
-        let mut linted = match super::read(&self.contract, global)? {
+        let linted = match super::read(&self.contract, global)? {
             Ok(linted) => linted,
             Err(diagnostics) => {
                 print_diagnostics(global, &diagnostics)?;
                 return Ok(Exit::Breach);
             }
         };
-        let (text, lost) = match self.form {
-            Form::Html => (contract::to_html(&linted.contract), Vec::new()),
-            Form::Jsonschema | Form::Sql => {
-                let name = super::choose(&mut linted, self.object.as_deref())?.name;
-                let object = linted.contract.objects().iter().find(|object| object.name == name);
-                let object = object.ok_or_else(|| Error::internal("SW0252", "the object is gone"))?;
-                match self.form {
-                    Form::Jsonschema => {
-                        let (schema, lost) = contract::to_json_schema(&linted.contract, object);
-                        (format!("{schema:#}\n"), lost)
-                    }
-                    Form::Sql | Form::Html => contract::to_ddl(&linted.contract, object),
-                }
-            }
-        };
+        let (text, lost) = project::export_contract(&linted.contract, self.form.into(), self.object.as_deref())?;
         tell(global, &text, &lost, self.to.as_ref(), "text")?;
         Ok(if self.strict && !lost.is_empty() { Exit::Breach } else { Exit::Ok })
     }
@@ -110,20 +127,7 @@ impl Import {
         })?;
         let stem = self.file.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
         let name = self.name.clone().unwrap_or_else(|| project::identifier(stem.split('.').next().unwrap_or(&stem)));
-        let (contract, lost) = match self.form {
-            Form::Jsonschema => {
-                let schema: Value = serde_json::from_str(&text).map_err(|error| {
-                    Error::invalid("SW1730", format!("{} is no JSON", self.file.display())).because(error)
-                })?;
-                contract::from_json_schema(&name, &schema).map_err(|what| {
-                    Error::invalid("SW1730", what).hint("give the schema of one row: an object with `properties`")
-                })?
-            }
-            Form::Sql => seawall_lake::query::contract_of_ddl(&name, &text)?,
-            Form::Html => {
-                return Err(Error::invalid("SW1730", "a page is not read").hint("use --form jsonschema or sql"));
-            }
-        };
+        let (contract, lost) = project::import_contract(&name, self.form.into(), &text)?;
         let yaml = project::contract_yaml(&contract)?;
         tell(global, &yaml, &lost, self.to.as_ref(), "contract")?;
         Ok(if self.strict && !lost.is_empty() { Exit::Breach } else { Exit::Ok })

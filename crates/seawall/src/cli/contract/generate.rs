@@ -50,12 +50,7 @@ pub struct Generate {
 }
 
 fn share(text: &str) -> std::result::Result<f64, String> {
-    let (digits, unit) = match text.strip_suffix('%') {
-        Some(digits) => (digits, 0.01),
-        None => (text, 1.0),
-    };
-    let share = digits.trim().parse::<f64>().map(|value| value * unit);
-    share.ok().filter(|share| (0.0..=1.0).contains(share)).ok_or_else(|| format!("{text:?} is no share such as 1%"))
+    GenerateOptions::share(text).ok_or_else(|| format!("{text:?} is no share such as 1%"))
 }
 
 impl Generate {
@@ -67,7 +62,7 @@ impl Generate {
                 return Ok(Exit::Breach);
             }
         };
-        let object = super::choose(&mut linted, self.object.as_deref())?.name;
+        let object = linted.take_object(self.object.as_deref())?.name;
         let options =
             GenerateOptions { rows: self.rows, violations: self.violations, seed: self.seed, until: self.until };
         let mut generator = Generator::new(&linted.contract, Some(&object), options).map_err(stuck)?;

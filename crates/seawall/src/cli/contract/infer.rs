@@ -5,8 +5,10 @@ use std::path::PathBuf;
 use clap::Args;
 use seawall_base::error::Result;
 use seawall_catalog::project::{self, Sample};
+use seawall_pipeline::source::files;
 use serde_json::json;
 
+use super::data::Data;
 use crate::cli::Global;
 use crate::output::{Exit, print_json};
 
@@ -22,8 +24,8 @@ Examples:
 
 What the rows suggest but do not prove is marked `# assumed:`, what was seen of a column `# seen:`.")]
 pub struct Infer {
-    /// The file: .parquet, .csv, .ndjson or .jsonl
-    data: PathBuf,
+    #[command(flatten)]
+    data: Data,
     /// Name of the contract and its object; made of the file's name when absent
     #[arg(long)]
     name: Option<String>,
@@ -33,9 +35,6 @@ pub struct Infer {
     /// Column with the event time
     #[arg(long)]
     time: Option<String>,
-    /// Texts that mean null in a CSV file, besides the empty field; detected when absent
-    #[arg(long, value_name = "TEXT", value_delimiter = ',')]
-    null: Vec<String>,
     /// Rows that are looked at
     #[arg(long, default_value_t = SAMPLE_ROWS, value_name = "N")]
     rows: usize,
@@ -46,27 +45,23 @@ pub struct Infer {
 
 impl Infer {
     pub(super) fn run(&self, global: &Global) -> Result<Exit> {
+        let (content, format) = self.data.open()?;
         let sample = Sample {
-            batches: crate::lineage::sample(&self.data, self.rows)?,
-            format: seawall_pipeline::source::files::format_of(&self.data)?,
-            path: self.data.display().to_string(),
-            null_values: self.null.clone(),
+            batches: files::sample_content(&content, format, self.rows)?,
+            format,
+            path: self.data.data.clone(),
+            null_values: self.data.null.clone(),
         };
-        let named_after = self.data.file_stem().map(|stem| stem.to_string_lossy().into_owned()).unwrap_or_default();
-        let name = self.name.clone().unwrap_or_else(|| project::identifier(&named_after));
+        let named_after = || project::identifier(&self.data.stem());
+        let name = self.name.clone().unwrap_or_else(named_after);
         let first = project::infer_contract(&name, &sample, &self.key, self.time.as_deref())?;
         if let Some(path) = &self.to {
             std::fs::write(path, &first.text)?;
         }
         if global.json() {
-            print_json(&json!({
-                "name": name,
-                "written": self.to,
-                "contract": first.text,
-                "assumptions": first.assumptions,
-                "null_values": first.null_values,
-                "profile": first.profile,
-            }))?;
+            let mut told = first.to_json(&name);
+            told["written"] = json!(self.to);
+            print_json(&told)?;
         } else {
             match &self.to {
                 None => print!("{}", first.text),

@@ -5,19 +5,25 @@ use std::path::PathBuf;
 
 use clap::Args;
 use seawall_base::error::Result;
-use seawall_catalog::project::{Linted, LintedObject};
+use seawall_catalog::project::{Diagnostics, Linted};
 use serde_json::{Value, json};
 
 use crate::cli::Global;
 use crate::cli::check::print_diagnostics;
 use crate::output::{Exit, print_json};
 
-/// Check a contract by itself.
+/// Check contracts by themselves.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  seawall contract lint contracts/payments.odcs.yaml")]
+#[command(after_help = "\
+Examples:
+  seawall contract lint contracts/payments.odcs.yaml
+  seawall contract lint contracts/*.odcs.yaml --strict
+
+With several contracts, JSON has one report for each under `files`.")]
 pub struct Lint {
-    /// The contract
-    file: PathBuf,
+    /// The contracts
+    #[arg(required = true)]
+    files: Vec<PathBuf>,
     /// Exit with 1 also when a rule is not executed
     #[arg(long)]
     strict: bool,
@@ -25,39 +31,41 @@ pub struct Lint {
 
 impl Lint {
     pub(super) fn run(&self, global: &Global) -> Result<Exit> {
-        let linted = match super::read(&self.file, global)? {
-            Ok(linted) => linted,
-            Err(diagnostics) => {
-                print_diagnostics(global, &diagnostics)?;
-                return Ok(Exit::Breach);
+        let mut reports = Vec::with_capacity(self.files.len());
+        let mut is_ok = true;
+        for file in &self.files {
+            let linted = super::read(file, global)?;
+            is_ok &= linted.as_ref().is_ok_and(|linted| !self.strict || is_complete(linted));
+            match (linted, global.json()) {
+                (Ok(linted), true) => reports.push(linted.to_json()),
+                (Ok(linted), false) => print_text(&linted),
+                (Err(problems), true) => reports.push(problems_json(&problems)),
+                (Err(problems), false) => print_diagnostics(global, &problems)?,
             }
-        };
-        if global.json() {
-            print_json(&json!({
-                "ok": true,
-                "contract": format!("{} {}", linted.contract.id(), linted.contract.version()),
-                "objects": linted.objects.iter().map(object_json).collect::<Vec<_>>(),
-                "warnings": linted.warnings,
-            }))?;
-        } else {
-            print_text(&linted);
         }
-        let is_complete = linted.objects.iter().all(|object| object.not_executed.is_empty());
-        Ok(if self.strict && !is_complete { Exit::Breach } else { Exit::Ok })
+        match (global.json(), reports.as_mut_slice()) {
+            (false, _) => {}
+            (true, [only]) => print_json(only)?,
+            (true, several) => {
+                for (report, file) in several.iter_mut().zip(&self.files) {
+                    report["file"] = json!(file);
+                }
+                print_json(&json!({"ok": is_ok, "files": reports}))?;
+            }
+        }
+        Ok(if is_ok { Exit::Ok } else { Exit::Breach })
     }
 }
 
-fn object_json(object: &LintedObject) -> Value {
-    let not_executed = object.not_executed.iter().map(|(rule, line)| {
-        json!({"rule": rule.rule, "column": rule.column, "path": rule.path, "line": line, "reason": rule.reason})
-    });
-    json!({
-        "object": object.name,
-        "rules": object.gate.rules().len(),
-        "table_rules": object.gate.table_rules().len(),
-        "service_levels": object.gate.service_levels().len(),
-        "not_executed": not_executed.collect::<Vec<_>>(),
-    })
+/// Whether every rule is executed.
+fn is_complete(linted: &Linted) -> bool {
+    linted.objects.iter().all(|object| object.not_executed.is_empty())
+}
+
+fn problems_json(problems: &Diagnostics) -> Value {
+    let mut report = problems.to_json();
+    report["ok"] = json!(false);
+    report
 }
 
 fn print_text(linted: &Linted) {

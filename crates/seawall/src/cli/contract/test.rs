@@ -2,17 +2,21 @@
 
 use std::fs::File;
 use std::io::{BufWriter, Write};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
+use std::sync::Arc;
 
 use clap::Args;
 use seawall_base::declare::FileFormat;
 use seawall_base::error::Result;
 use seawall_base::{Clock, Error, SystemClock};
 use seawall_catalog::project::LintedObject;
-use seawall_kernel::contract::{Measured, Mode, Reason};
-use serde_json::{Value, json};
+use seawall_kernel::contract::{Measured, Mode, NotExecuted, Reason};
+use seawall_lake::query::{DataFusionEngine, EngineOptions};
+use seawall_lake::table::MemoryStore;
+use seawall_pipeline::judge::{Bounds, Judge, Judgement, TableMeasured};
+use seawall_pipeline::source::files::Content;
 
-use super::judge::{Judge, Judgement, TableMeasured};
+use super::data::Data;
 use crate::cli::Global;
 use crate::cli::check::print_diagnostics;
 use crate::output::{Exit, count, print_json};
@@ -23,19 +27,17 @@ use crate::output::{Exit, count, print_json};
 Examples:
   seawall contract test contracts/payments.odcs.yaml payments.parquet
   seawall contract test orders.odcs.yaml orders.csv --object orders --rows bad.ndjson
+  zcat orders.csv.gz | seawall contract test orders.odcs.yaml - --format csv
 
 Exits with 1 when a rule is broken that does more than warn.")]
 pub struct Test {
     /// The contract
     contract: PathBuf,
-    /// The file: .parquet, .csv, .ndjson or .jsonl, as a path or as file:// URI
-    data: String,
+    #[command(flatten)]
+    data: Data,
     /// Which object of the contract, when it has several
     #[arg(long)]
     object: Option<String>,
-    /// Texts that mean null in a CSV file, besides the empty field
-    #[arg(long, value_name = "TEXT", value_delimiter = ',')]
-    null: Vec<String>,
     /// Write every bad row with every reason to this file, as NDJSON
     #[arg(long, value_name = "FILE")]
     rows: Option<PathBuf>,
@@ -53,24 +55,20 @@ impl Test {
                 return Ok(Exit::Breach);
             }
         };
-        let object = super::choose(&mut linted, self.object.as_deref())?;
-        let path = local_path(&self.data)?;
-        let format = seawall_pipeline::source::files::format_of(&path)?;
-        let judgement = self.judge(&object, &path, format).await?;
+        let object = linted.take_object(self.object.as_deref())?;
+        let (content, format) = self.data.open()?;
+        let judgement = self.judge(&object, &content, format).await?;
         if global.json() {
-            print_json(&judgement_json(&object, &judgement))?;
+            let not_executed: Vec<(NotExecuted, Option<usize>)> =
+                object.not_executed.iter().map(|(rule, line)| (rule.clone(), Some(*line))).collect();
+            print_json(&judgement.to_json(&object.name, &not_executed, self.strict))?;
         } else {
             print_text(&object, &judgement);
         }
-        let is_broken = judgement.refused.is_some()
-            || judgement.rules.iter().any(|m| !m.holds && (self.strict || m.mode != Mode::Warn))
-            || judgement.broken_lines > 0
-            || judgement.stopped > 0
-            || self.strict && judgement.table_rules.iter().any(|m| !m.holds());
-        Ok(if is_broken { Exit::Breach } else { Exit::Ok })
+        Ok(if judgement.is_ok(self.strict) { Exit::Ok } else { Exit::Breach })
     }
 
-    async fn judge(&self, object: &LintedObject, path: &Path, format: FileFormat) -> Result<Judgement> {
+    async fn judge(&self, object: &LintedObject, content: &Content, format: FileFormat) -> Result<Judgement> {
         let clock = SystemClock;
         let started = clock.now();
         let mut sink = match &self.rows {
@@ -85,64 +83,25 @@ impl Test {
             writeln!(sink, ",\"raw\":{}}}", raw())?;
             Ok(())
         };
-        let judge =
-            Judge { gate: &object.gate, path, format, null_values: &self.null, writes_rows: self.rows.is_some() };
+        let judge = Judge {
+            gate: &object.gate,
+            content,
+            format,
+            null_values: &self.data.null,
+            wants_rows: self.rows.is_some(),
+            bounds: Bounds::unbounded(),
+        };
         let mut judgement = judge.run(started, write)?;
         if let Some(mut sink) = sink {
             sink.flush()?;
         }
-        judgement.table_rules = judge.ask_table_rules().await?;
+        if !object.gate.table_rules().is_empty() {
+            let engine = DataFusionEngine::over(Arc::new(MemoryStore::default()), EngineOptions::default())?;
+            judgement.table_rules = judge.ask_table_rules(&engine).await?;
+        }
         judgement.took_ms = (clock.now() - started).0 / 1_000;
         Ok(judgement)
     }
-}
-
-/// The path behind a `file://` URI, or the path itself.
-fn local_path(data: &str) -> Result<PathBuf> {
-    match data.split_once("://") {
-        None => Ok(PathBuf::from(data)),
-        Some(("file", path)) => Ok(PathBuf::from(path.strip_prefix("localhost").unwrap_or(path))),
-        Some((scheme, _)) => Err(Error::invalid("SW0252", format!("{scheme}:// is not read by this command"))
-            .hint("copy the object into a file, or declare a source and let it pass the gate")),
-    }
-}
-
-fn judgement_json(object: &LintedObject, judgement: &Judgement) -> Value {
-    let rules = judgement.rules.iter().map(|measured| {
-        let examples: Vec<Value> =
-            measured.examples.iter().map(|e| json!({"row": e.row, "message": e.message})).collect();
-        json!({
-            "rule": measured.rule, "column": measured.column, "mode": measured.mode,
-            "description": measured.description, "holds": measured.holds, "offending": measured.offending,
-            "value": measured.value, "message": measured.message, "examples": examples,
-        })
-    });
-    let table_rules = judgement.table_rules.iter().map(|measured| match &measured.outcome {
-        Ok(found) => json!({
-            "rule": measured.rule, "column": measured.column, "description": measured.description,
-            "holds": found.holds, "value": found.value, "message": found.message,
-        }),
-        Err(reason) => json!({
-            "rule": measured.rule, "column": measured.column, "description": measured.description,
-            "not_executed": reason,
-        }),
-    });
-    let not_executed = object
-        .not_executed
-        .iter()
-        .map(|(rule, line)| json!({"rule": rule.rule, "column": rule.column, "line": line, "reason": rule.reason}));
-    json!({
-        "object": object.name,
-        "rows": judgement.rows,
-        "stopped": judgement.stopped,
-        "broken_lines": judgement.broken_lines,
-        "refused": judgement.refused,
-        "unknown_columns": judgement.unknown_columns,
-        "rules": rules.collect::<Vec<_>>(),
-        "table_rules": table_rules.collect::<Vec<_>>(),
-        "not_executed": not_executed.collect::<Vec<_>>(),
-        "took_ms": judgement.took_ms,
-    })
 }
 
 fn print_text(object: &LintedObject, judgement: &Judgement) {
@@ -159,6 +118,10 @@ fn print_text(object: &LintedObject, judgement: &Judgement) {
     }
     for column in &judgement.unknown_columns {
         println!("unknown column: {column}");
+    }
+    if judgement.refused.is_some() {
+        println!("{}: the rows do not fit the contract as a whole, so no rule is judged", object.name);
+        return;
     }
     let held = judgement.rules.iter().filter(|measured| measured.holds).count();
     println!(

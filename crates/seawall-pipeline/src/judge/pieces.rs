@@ -1,27 +1,21 @@
-//! Judges a file batch by batch, on every processor.
+//! Decodes and examines rows piece by piece, on several threads.
 //!
-//! One thread deals the file out in pieces, in rotation, to workers that decode a piece and examine its rows; what they
+//! One thread deals the content out in pieces, in rotation, to workers that decode a piece and examine its rows; what they
 //! found is gathered in the same rotation, so in the order of the file, for the rules that compare rows. Every channel
 //! is bounded: memory is that of a few batches, however long the file is.
 
-use std::fs::File;
-use std::io::{BufRead, BufReader, Read};
-use std::num::NonZero;
-use std::path::Path;
-use std::sync::Arc;
+use std::io::{BufRead, Read};
 use std::sync::mpsc::{Receiver, Sender, SyncSender, channel, sync_channel};
 
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
-use seawall_base::declare::{FileFormat, Files};
+use seawall_base::declare::FileFormat;
 use seawall_base::error::Result;
-use seawall_base::{Engine, Error, Hash, Instant, Reference};
-use seawall_kernel::contract::{
-    self, ExaminedBatch, Examiner, Gate, Input, Limits, Measured, Measurement, Mode, Reason, Tally,
-};
-use seawall_lake::query::{DataFusionEngine, EngineOptions};
-use seawall_lake::table::MemoryStore;
-use seawall_pipeline::source::files::{self, FileToRead, RowGroups};
+use seawall_base::{Error, Instant};
+use seawall_kernel::contract::{self, ExaminedBatch, Examiner, Input, Limits, Mode, Reason, Tally};
+
+use super::{Judge, Judgement};
+use crate::source::files::{self, RowGroups};
 
 /// Rows that are judged at once: their columns stay in the processor's cache.
 const BATCH_ROWS: usize = 16_384;
@@ -30,49 +24,7 @@ const CHUNK_BYTES: u64 = 4 << 20;
 /// Examined batches of one worker that wait for their turn: about a row group, so that nobody waits for the other.
 const PARTS_WAITING_MAX: usize = 8;
 
-/// What a file is held to.
-pub(super) struct Judge<'a> {
-    pub gate: &'a Gate,
-    pub path: &'a Path,
-    pub format: FileFormat,
-    pub null_values: &'a [String],
-    /// Whether bad rows are written out, so that batches are kept until their turn.
-    pub writes_rows: bool,
-}
-
-/// What became of it.
-#[derive(Debug, Default)]
-pub(super) struct Judgement {
-    pub rows: u64,
-    /// Rows that a rule stops.
-    pub stopped: u64,
-    /// Lines that could not be decoded; they are no rows.
-    pub broken_lines: u64,
-    /// Why the file as a whole does not fit.
-    pub refused: Option<Vec<Reason>>,
-    pub unknown_columns: Vec<String>,
-    pub rules: Vec<Measured>,
-    pub table_rules: Vec<TableMeasured>,
-    pub took_ms: i64,
-}
-
-/// What a rule about the whole table found, or why it was not asked.
-#[derive(Debug)]
-pub(super) struct TableMeasured {
-    pub rule: String,
-    pub column: Option<String>,
-    pub description: String,
-    pub outcome: std::result::Result<Measurement, String>,
-}
-
-impl TableMeasured {
-    /// Whether the rule was asked and holds, or was not asked.
-    pub(super) fn holds(&self) -> bool {
-        self.outcome.as_ref().map_or(true, |found| found.holds)
-    }
-}
-
-/// A piece of the file, to be decoded.
+/// A piece of the content, to be decoded.
 enum Piece {
     RowGroup(usize),
     Lines(Vec<u8>),
@@ -90,7 +42,7 @@ struct Part {
 
 /// What was found in decoded rows.
 struct Found<'g> {
-    /// The rows, when bad ones are written out.
+    /// The rows, when bad ones are wanted.
     batch: Option<RecordBatch>,
     broken: Vec<(String, Vec<Reason>)>,
     examined: std::result::Result<ExaminedBatch<'g>, Vec<Reason>>,
@@ -110,89 +62,83 @@ enum Told<'g> {
     Failed(Error),
 }
 
-impl<'g> Judge<'g> {
-    /// Judges the file; `write` gets each bad row with its number, its reasons and its text.
-    pub(super) fn run(
-        &self,
-        now: Instant,
-        mut write: impl FnMut(u64, &[Reason], &dyn Fn() -> String) -> Result<()>,
-    ) -> Result<Judgement> {
-        let mut tally = Tally::of(self.gate);
-        let mut judgement = Judgement::default();
-        let file = Opened::of(self)?;
-        if let Some(groups) = &file.row_groups {
-            tally.expect_rows(groups.rows());
-        }
-        let examiner = tally.examiner();
-        std::thread::scope(|scope| {
-            let (mut doors, mut lanes): (Vec<_>, Vec<Lane<'_>>) = Default::default();
-            for _ in 0..std::thread::available_parallelism().map_or(1, NonZero::get) {
-                let (door, pieces) = sync_channel(1);
-                let (lane, told) = sync_channel(PARTS_WAITING_MAX);
-                let (done, given_back) = channel();
-                let (file, examiner) = (&file, examiner.clone());
-                scope.spawn(move || file.work(&examiner, &pieces, &lane, &given_back));
-                doors.push(door);
-                lanes.push(Lane { told, done });
-            }
-            let file = &file;
-            let dealer = scope.spawn(move || file.deal(&doors));
-            let outcome = gather(&lanes, &mut tally, &mut judgement, &mut write);
-            // Workers and dealer end when nobody listens.
-            drop(lanes);
-            let dealt = dealer.join().map_err(|_| Error::internal("SW0893", "the reader died"))?;
-            outcome.and(dealt)
-        })?;
-        judgement.rows = tally.rows();
-        judgement.stopped = tally.stopped();
-        judgement.unknown_columns = tally.unknown_columns().to_vec();
-        judgement.rules = tally.finish(now);
-        Ok(judgement)
+/// Judges the content; `write` gets each bad row with its number, its reasons and its text.
+pub(super) fn judge<'g>(
+    judge: &Judge<'g>,
+    tally: &mut Tally<'g>,
+    judgement: &mut Judgement,
+    mut write: impl FnMut(u64, &[Reason], &dyn Fn() -> String) -> Result<()>,
+) -> Result<()> {
+    let file = Opened::of(judge)?;
+    if let Some(groups) = &file.row_groups {
+        check_rows(judge, groups.rows())?;
+        tally.expect_rows(groups.rows());
     }
-
-    /// Asks the rules about the whole table, of the rows that the gate accepts.
-    pub(super) async fn ask_table_rules(&self) -> Result<Vec<TableMeasured>> {
-        let rules = self.gate.table_rules();
-        if rules.is_empty() {
-            return Ok(Vec::new());
-        }
-        let rows = self.accepted()?;
-        let engine = DataFusionEngine::over(Arc::new(MemoryStore::default()), EngineOptions::default())?;
-        let name = self.gate.dataset().name.clone();
-        let table = Reference { name, hash: Hash::of(b""), rows };
-        let mut measured = Vec::new();
-        for rule in rules {
-            let outcome = match rule.tables.as_slice() {
-                [] => ask(&engine, &rule.sql, &table).await.and_then(|answer| rule.judge(&answer)),
-                tables => Err(format!("it also reads {}, which is not part of this file", tables.join(", "))),
-            };
-            measured.push(TableMeasured {
-                rule: rule.rule.clone(),
-                column: rule.column.clone(),
-                description: rule.description.clone(),
-                outcome,
-            });
-        }
-        Ok(measured)
-    }
-
-    fn accepted(&self) -> Result<RecordBatch> {
-        let schema = self.gate.dataset().schema.clone();
-        let mut batches = Vec::new();
-        let file = &Opened::of(self)?;
-        std::thread::scope(|scope| {
+    let examiner = tally.examiner();
+    std::thread::scope(|scope| {
+        let (mut doors, mut lanes): (Vec<_>, Vec<Lane<'_>>) = Default::default();
+        for _ in 0..judge.bounds.workers.max(1) {
             let (door, pieces) = sync_channel(1);
-            let dealer = scope.spawn(move || file.deal(&[door]));
-            for piece in &pieces {
+            let (lane, told) = sync_channel(PARTS_WAITING_MAX);
+            let (done, given_back) = channel();
+            let (file, examiner) = (&file, examiner.clone());
+            scope.spawn(move || file.work(&examiner, &pieces, &lane, &given_back));
+            doors.push(door);
+            lanes.push(Lane { told, done });
+        }
+        let file = &file;
+        let dealer = scope.spawn(move || file.deal(&doors));
+        let outcome = gather(judge, &lanes, tally, judgement, &mut write);
+        // Workers and dealer end when nobody listens.
+        drop(lanes);
+        let dealt = dealer.join().map_err(|_| Error::internal("SW0893", "the reader died"))?;
+        outcome.and(dealt)
+    })
+}
+
+/// The rows that the gate accepts, as one batch.
+pub(super) fn accepted(judge: &Judge<'_>) -> Result<RecordBatch> {
+    let schema = judge.gate.dataset().schema.clone();
+    let mut batches = Vec::new();
+    let mut bytes = 0;
+    let file = &Opened::of(judge)?;
+    std::thread::scope(|scope| {
+        let (door, pieces) = sync_channel(1);
+        let dealer = scope.spawn(move || file.deal(&[door]));
+        let mut outcome = Ok(());
+        for piece in &pieces {
+            outcome = outcome.and(judge.bounds.stop.check()).and_then(|()| {
                 file.decode(piece, &mut |part| {
-                    batches.push(self.gate.check(&part.batch, part.input, Instant(0)).accepted);
-                    true
-                })?;
+                    let batch = judge.gate.check(&part.batch, part.input, Instant(0)).accepted;
+                    bytes += batch.get_array_memory_size() as u64;
+                    batches.push(batch);
+                    bytes <= judge.bounds.bytes_max
+                })
+            });
+            if outcome.is_err() || bytes > judge.bounds.bytes_max {
+                break;
             }
-            dealer.join().map_err(|_| Error::internal("SW0893", "the reader died"))?
-        })?;
-        Ok(concat_batches(&schema, &batches)?)
+        }
+        // The dealer ends when nobody takes its pieces.
+        drop(pieces);
+        let dealt = dealer.join().map_err(|_| Error::internal("SW0893", "the reader died"))?;
+        outcome.and(dealt)
+    })?;
+    if bytes > judge.bounds.bytes_max {
+        let message = format!("the accepted rows take more than {} bytes of memory", judge.bounds.bytes_max);
+        return Err(
+            Error::invalid("SW0254", message).hint("give fewer rows: rules about the whole table need them all")
+        );
     }
+    Ok(concat_batches(&schema, &batches)?)
+}
+
+fn check_rows(judge: &Judge<'_>, rows: u64) -> Result<()> {
+    if rows > judge.bounds.rows_max {
+        let message = format!("there are more than {} rows", judge.bounds.rows_max);
+        return Err(Error::invalid("SW0254", message).hint("give fewer rows, or use `seawall contract test`"));
+    }
+    Ok(())
 }
 
 /// The file as it is dealt out.
@@ -204,7 +150,11 @@ struct Opened<'j, 'g> {
 impl<'j, 'g> Opened<'j, 'g> {
     fn of(judge: &'j Judge<'g>) -> Result<Self> {
         let row_groups = match judge.format {
-            FileFormat::Parquet => Some(RowGroups::open(judge.path, BATCH_ROWS)?),
+            FileFormat::Parquet => {
+                let groups = RowGroups::open(judge.content, BATCH_ROWS)?;
+                let is_unbounded = judge.bounds.is_unbounded();
+                Some(if is_unbounded { groups } else { groups.within(judge.bounds.bytes_max)? })
+            }
             FileFormat::Ndjson | FileFormat::Csv => None,
         };
         Ok(Opened { judge, row_groups })
@@ -225,7 +175,7 @@ impl<'j, 'g> Opened<'j, 'g> {
     }
 
     fn deal_lines(&self, mut give: impl FnMut(Piece) -> bool) -> Result<()> {
-        let mut lines = BufReader::with_capacity(1 << 18, File::open(self.judge.path)?);
+        let mut lines = self.judge.content.open()?;
         loop {
             let mut chunk = Vec::new();
             lines.by_ref().take(CHUNK_BYTES).read_to_end(&mut chunk)?;
@@ -242,15 +192,8 @@ impl<'j, 'g> Opened<'j, 'g> {
     }
 
     fn deal_records(&self, mut give: impl FnMut(Piece) -> bool) -> Result<()> {
-        let path = self.judge.path;
-        let bytes = std::fs::metadata(path).map(|metadata| metadata.len()).unwrap_or(0);
-        let file = FileToRead { path: path.to_path_buf(), bytes, hash: Hash::of(b"") };
-        let declared = Files {
-            path: path.display().to_string(),
-            format: self.judge.format,
-            null_values: self.judge.null_values.to_vec(),
-        };
-        for decoded in files::read(&file, &declared, BATCH_ROWS)? {
+        let Judge { content, format, null_values, .. } = self.judge;
+        for decoded in files::read_content(content, *format, null_values, BATCH_ROWS)? {
             let decoded = decoded?;
             let broken = decoded.broken.into_iter().map(|line| {
                 let message = format!("line {}: {}", line.line, line.message);
@@ -299,7 +242,7 @@ impl<'j, 'g> Opened<'j, 'g> {
                 // Whoever took memory gives it back, and finds it warm.
                 given_back.try_iter().for_each(drop);
                 let examined = examiner.examine(&batch, input);
-                let batch = self.judge.writes_rows.then_some(batch);
+                let batch = self.judge.wants_rows.then_some(batch);
                 lane.send(Told::Part(Found { batch, broken, examined })).is_ok()
             });
             if lane.send(decoded.map_or_else(Told::Failed, |()| Told::End)).is_err() {
@@ -311,6 +254,7 @@ impl<'j, 'g> Opened<'j, 'g> {
 
 /// Takes what the workers found in the order of the file.
 fn gather<'g>(
+    judge: &Judge<'g>,
     lanes: &[Lane<'g>],
     tally: &mut Tally<'g>,
     judgement: &mut Judgement,
@@ -325,6 +269,7 @@ fn gather<'g>(
                 // The file was dealt out in rotation: whoever has no further piece is the first without one.
                 Err(_) => return Ok(()),
             };
+            judge.bounds.stop.check()?;
             let first = tally.rows();
             for (raw, reasons) in &found.broken {
                 judgement.broken_lines += 1;
@@ -338,6 +283,7 @@ fn gather<'g>(
                 }
             };
             let judged = tally.take(examined);
+            check_rows(judge, tally.rows() + judgement.broken_lines)?;
             if let Some(batch) = &found.batch {
                 for row in &judged.rows {
                     let raw = || contract::raw_json(batch, row.row as usize);
@@ -349,11 +295,4 @@ fn gather<'g>(
         }
     }
     Ok(())
-}
-
-async fn ask(engine: &DataFusionEngine, sql: &str, table: &Reference) -> std::result::Result<Vec<RecordBatch>, String> {
-    let nothing = RecordBatch::new_empty(table.rows.schema());
-    let map =
-        engine.compile_map(sql, nothing.schema(), std::slice::from_ref(table)).await.map_err(|e| e.to_string())?;
-    map.apply(&nothing).await.map(|answer| vec![answer]).map_err(|e| e.to_string())
 }

@@ -1,13 +1,11 @@
 //! `CREATE TABLE` of a database into a first contract.
 
-use datafusion::sql::sqlparser::ast::{
-    BinaryOperator, ColumnDef, ColumnOption, CreateTable, Expr, Statement, TableConstraint,
-};
-use datafusion::sql::sqlparser::dialect::GenericDialect;
-use datafusion::sql::sqlparser::parser::Parser;
 use seawall_base::error::{Error, Result};
 use seawall_kernel::contract::{Bound, Contract, EnumValue, LogicalTypeOptions, Lost, Property, SchemaObject};
 use serde_json::{Number, Value, json};
+use sqlparser::ast::{BinaryOperator, ColumnDef, ColumnOption, CreateTable, Expr, Statement, TableConstraint};
+use sqlparser::dialect::GenericDialect;
+use sqlparser::parser::Parser;
 
 /// Longest text that is parsed: schemas of databases are far shorter.
 const SQL_BYTES_MAX: usize = 4 << 20;
@@ -18,7 +16,7 @@ const DEPTH_MAX: usize = 64;
 ///
 /// # Errors
 /// Text that is no SQL, and SQL that creates no table.
-pub fn contract_of_ddl(name: &str, sql: &str) -> Result<(Contract, Vec<Lost>)> {
+pub(super) fn contract_of_ddl(name: &str, sql: &str) -> Result<(Contract, Vec<Lost>)> {
     if sql.len() > SQL_BYTES_MAX {
         return Err(Error::invalid("SW1731", format!("the SQL is longer than {} MiB", SQL_BYTES_MAX >> 20)));
     }
