@@ -28,6 +28,7 @@ pub(crate) mod failing;
 mod folder;
 mod home;
 #[cfg(test)]
+#[allow(dead_code, reason = "the tests of the binary use more of it")]
 pub(crate) mod s3_server;
 #[cfg(test)]
 mod tests;

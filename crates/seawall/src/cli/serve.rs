@@ -11,7 +11,7 @@ use seawall_base::error::Result;
 use seawall_base::{Error, ErrorKind, Span, SystemClock};
 use seawall_pipeline::Pipeline;
 use seawall_pipeline::erasure::ERASURE;
-use seawall_pipeline::pipeline::Options;
+use seawall_pipeline::pipeline::{Options, WithoutTables};
 use seawall_server::auth::Access;
 use seawall_server::{Front, Listen, Ports, Tls, early};
 use seawall_storage::log;
@@ -101,7 +101,7 @@ impl Serve {
         flight.as_ref().map_or(Ok(()), |flight| flight.check(&access))?;
         let installation = Arc::new(global.open().await?);
         let checkpoint_interval = Duration::from_micros(self.checkpoint_interval.0.unsigned_abs());
-        let options = Options { checkpoint_interval, ..Options::default() };
+        let options = Options { checkpoint_interval, without_tables: WithoutTables::Wait, ..Options::default() };
         let log = log::Options { segment_bytes: self.log_segment_kib << 10, ..log::Options::default() };
         let ports = Ports::open(&access, &listen, flight.as_ref()).await?;
         let starting = {
