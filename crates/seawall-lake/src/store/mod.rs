@@ -23,6 +23,7 @@ use object_store::{
 };
 use seawall_base::durable;
 
+mod bucket;
 #[cfg(test)]
 pub(crate) mod failing;
 mod folder;
@@ -33,6 +34,7 @@ pub(crate) mod s3_server;
 #[cfg(test)]
 mod tests;
 
+pub use bucket::Bucket;
 pub use home::{Home, Patience};
 
 const STORE: &str = "DurableLocal";

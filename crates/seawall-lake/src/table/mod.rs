@@ -31,6 +31,7 @@ mod schema;
 pub(crate) const LOG_FOLDER: &str = "_delta_log";
 
 pub use delta::{DeltaStore, DeltaStoreOptions, ExpectedFile, LostCommit, Origin, Source, TableSurvey, VersionFacts};
+pub(crate) use lease::{Lease, Leases};
 pub(crate) use log::{DataFile, TableState};
 pub use memory::MemoryStore;
 pub(crate) use path::confine_on_disk;
