@@ -128,7 +128,7 @@ impl<'a> Life<'a> {
         };
         let declared = World::declared()?;
         let tables = table_writer::Options { commit_interval: NEVER, ..table_writer::Options::default() };
-        let options = Options { tables, checkpoint_interval: NEVER, upkeep_interval: NEVER };
+        let options = Options { tables, checkpoint_interval: NEVER, upkeep_interval: NEVER, ..Options::default() };
         let timer = Arc::new(DrivenTimer::default());
         let rng: Arc<dyn Rng> = Arc::new(SeededRng::new(world.lives));
         let dependencies = Dependencies::new(timer.clone(), rng);

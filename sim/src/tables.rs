@@ -106,6 +106,14 @@ fn unstaged() -> Error {
 
 #[async_trait]
 impl TableStore for Tables {
+    async fn expect(&self, known: &[TableName]) -> Result<()> {
+        let tables = self.tables.lock();
+        match known.iter().find(|table| !tables.contains_key(*table)) {
+            Some(table) => Err(unknown(table)),
+            None => Ok(()),
+        }
+    }
+
     async fn ensure(
         &self,
         _permit: &Permit,

@@ -2,8 +2,8 @@
 //!
 //! Every other crate speaks in the words defined here: partitions, offsets, cuts, instants, permits, declarations.
 //! The ports ([`Clock`], [`Rng`], [`TableStore`], [`TableUpkeep`], [`Log`], [`OnlineStore`], [`Engine`], [`BatchMap`],
-//! [`ModelEngine`]) are the only way in which a decision reaches the outside world. This crate does no I/O itself, but for [`durable`], which holds the
-//! only `fsync` calls of the workspace.
+//! [`ModelEngine`], [`Vault`]) are the only way in which a decision reaches the outside world. This crate does no I/O itself, but for [`durable`], which holds the
+//! only `fsync` calls of the workspace, and the vault in a folder.
 
 pub mod clock;
 pub mod computed;
@@ -25,6 +25,7 @@ pub mod sabotage;
 pub mod table;
 pub mod time;
 pub mod upkeep;
+pub mod vault;
 pub mod watch;
 
 pub use clock::{Clock, DrivenClock, MonotonicClock, SystemClock};
@@ -44,6 +45,7 @@ pub use rng::{OsRng, Rng, SeededRng};
 pub use table::{Append, StagedFile, TableName, TableSnapshot, TableStore, TableVersion};
 pub use time::{Instant, Span};
 pub use upkeep::TableUpkeep;
+pub use vault::Vault;
 
 /// Columns that Seawall adds to every table. Their names begin with an underscore, which contracts may not use.
 pub mod column {

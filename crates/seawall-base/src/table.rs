@@ -142,6 +142,12 @@ pub struct TableSnapshot {
 ///   value, and older versions stay as they are.
 #[async_trait]
 pub trait TableStore: Send + Sync {
+    /// Makes sure that tables are where they were, as far as anybody knows: `known` ones were committed before. The first
+    /// call of whoever starts. Fails with `Unavailable` (SW1308) when one is missing; a store outside of the process then
+    /// refuses every other call until this succeeds, and leaves alone what is there instead. With no names any place will
+    /// do.
+    async fn expect(&self, known: &[TableName]) -> Result<()>;
+
     /// Creates the table, or evolves it compatibly to `schema`. `personal` columns get no statistics.
     async fn ensure(
         &self,

@@ -21,6 +21,9 @@ pub(crate) const VERSION_EXPIRED: &str = "SW0517";
 pub(crate) const LEASE_LOST: &str = "SW0518";
 pub(crate) const HOME: &str = "SW0519";
 
+/// Explained in `docs/errors/SW13.md`.
+pub(crate) const TABLES_MISSING: &str = "SW1308";
+
 pub(crate) const SQL_INVALID: &str = "SW0520";
 pub(crate) const SQL_NOT_READ_ONLY: &str = "SW0521";
 pub(crate) const SQL_COLUMN_UNKNOWN: &str = "SW0522";

@@ -25,7 +25,7 @@ use crate::table_writer;
 const FILLED_AT_ONCE_MAX: usize = 3;
 
 /// A view that lacks rows within a cut.
-struct Unfilled {
+pub(crate) struct Unfilled {
     plan: ViewPlan,
     until: Cut,
 }
@@ -63,7 +63,8 @@ pub(crate) async fn keep_views(
     Ok(())
 }
 
-async fn define(parts: &Parts, revision: &Revision) -> Result<Vec<Unfilled>> {
+/// Defines every view in the online store, which then takes live rows; those that lack rows of the past.
+pub(crate) async fn define(parts: &Parts, revision: &Revision) -> Result<Vec<Unfilled>> {
     let mut unfilled = Vec::new();
     for view in &revision.views {
         let dataset = &revision.dataset(&view.from)?.dataset;

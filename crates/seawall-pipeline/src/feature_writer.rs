@@ -9,12 +9,13 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use arrow::array::RecordBatch;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{Field, Schema, SchemaRef};
 
 use seawall_base::error::Result;
 use seawall_base::{
     Clock, Cut, Error, ErrorKind, Instant, Log, LogEntry, Offset, OnlineStore, Permit, TableName, TableStore,
 };
+use seawall_kernel::contract;
 use tokio::sync::{mpsc, watch};
 use tokio::task::{JoinError, JoinHandle};
 use tracing::{info, warn};
@@ -106,6 +107,15 @@ impl Handle {
         self.schemas_changed.store(true, Ordering::Release);
     }
 
+    /// Waits until the writer cannot go on because the table store is away.
+    pub async fn blocked(&self) {
+        let mut progress = self.progress.clone();
+        if progress.wait_for(|progress| progress.behind_since.is_some()).await.is_err() {
+            // The writer has stopped, which its task tells.
+            std::future::pending().await
+        }
+    }
+
     /// Since when the writer cannot go on because the table store is away; none while it can.
     pub fn behind_since(&self) -> Option<Instant> {
         self.progress.borrow().behind_since
@@ -153,6 +163,29 @@ impl FeatureWriter {
         checkpoint_interval: Duration,
         from: u64,
     ) -> (Handle, JoinHandle<Result<()>>) {
+        let (writer, handle, closed) = FeatureWriter::new(ends, patience, checkpoint_interval, from);
+        (handle, tokio::spawn(crate::reporting("feature writer", writer.run(closed))))
+    }
+
+    /// Starts the writer's task, which waits until it is told where to begin. No features are served until then.
+    pub(crate) fn start_later(
+        ends: Ends,
+        patience: Patience,
+        checkpoint_interval: Duration,
+        beginning: impl Future<Output = Result<u64>> + Send + 'static,
+    ) -> (Handle, JoinHandle<Result<()>>) {
+        let now = ends.clock.now();
+        let (writer, handle, closed) = FeatureWriter::new(ends, patience, checkpoint_interval, 0);
+        writer.progress.send_modify(|progress| progress.behind_since = Some(now));
+        (handle, tokio::spawn(crate::reporting("feature writer", writer.run_later(beginning, closed))))
+    }
+
+    fn new(
+        ends: Ends,
+        patience: Patience,
+        checkpoint_interval: Duration,
+        from: u64,
+    ) -> (FeatureWriter, Handle, mpsc::Receiver<()>) {
         let (alive, closed) = mpsc::channel(1);
         let (progress, watched) = watch::channel(Progress { entries: from, behind_since: None });
         let (checkpointed, checkpointed_entries) = watch::channel(from);
@@ -171,11 +204,26 @@ impl FeatureWriter {
             checkpoint_interval,
             schemas_changed: schemas_changed.clone(),
         };
-        let task = tokio::spawn(crate::reporting("feature writer", writer.run(closed)));
-        (
-            Handle { progress: watched, ready_at, checkpointed: checkpointed_entries, schemas_changed, _alive: alive },
-            task,
-        )
+        let handle =
+            Handle { progress: watched, ready_at, checkpointed: checkpointed_entries, schemas_changed, _alive: alive };
+        (writer, handle, closed)
+    }
+
+    async fn run_later(
+        mut self,
+        beginning: impl Future<Output = Result<u64>>,
+        mut closed: mpsc::Receiver<()>,
+    ) -> Result<()> {
+        let from = tokio::select! {
+            from = beginning => from?,
+            // Nothing was taken, so there is nothing to write down.
+            _ = closed.recv() => return Ok(()),
+        };
+        self.next_entry = from;
+        self.cut = self.ends.online.store_cut();
+        self.progress.send_replace(Progress { entries: from, behind_since: None });
+        self.checkpointed.send_replace(from);
+        self.run(closed).await
     }
 
     async fn run(mut self, mut closed: mpsc::Receiver<()>) -> Result<()> {
@@ -318,7 +366,14 @@ impl FeatureWriter {
         if self.schemas_changed.swap(false, Ordering::AcqRel) {
             self.ends.schemas.clear();
         }
-        let fits = |schema: &SchemaRef| schema.fields().len() >= rows.num_columns();
+        // What tables were asked for, or what the revision wants of them while they are away.
+        let fits = |schema: &SchemaRef| {
+            let has = |field: &Arc<Field>| {
+                let known = schema.field_with_name(field.name());
+                known.is_ok_and(|known| !contract::widens(known.data_type(), field.data_type()))
+            };
+            rows.schema().fields().iter().all(has)
+        };
         if !self.ends.schemas.get(dataset).is_some_and(fits) {
             let snapshot = self.ends.tables.snapshot(&TableName::new(dataset)?, None).await?;
             self.ends.schemas.insert(dataset.to_owned(), snapshot.schema);

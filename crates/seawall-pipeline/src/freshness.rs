@@ -37,7 +37,7 @@ impl Pipeline {
         let staleness = self.age(behind_since);
         let is_blocked = lacks_rows && (progress.away_since.is_some() || !progress.is_resumed);
         Freshness {
-            degraded: is_blocked || staleness > STALENESS_ORDINARY_MAX,
+            degraded: !progress.is_attached || is_blocked || staleness > STALENESS_ORDINARY_MAX,
             staleness_ms: u64::try_from(staleness.0 / 1_000).unwrap_or(0),
             cut: Cut::of(Partition::LIVE, progress.committed_end),
         }

@@ -12,6 +12,7 @@
 //! [`pipeline`] assembles the stages and owns their tasks.
 
 pub mod account;
+mod attach;
 mod backfill;
 pub mod backtest;
 pub mod backup;

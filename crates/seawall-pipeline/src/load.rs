@@ -52,7 +52,7 @@ impl Pipeline {
         {
             let order = self.order.lock().await;
             order.check_finished(&source.source.name, None)?;
-            order.check_not_halted(&dataset.dataset.name)?;
+            order.check_open(&dataset.dataset.name)?;
         }
         let mut loaded = Loaded::default();
         for file in files::list(declared, &self.parts.folder)? {

@@ -1,11 +1,10 @@
 //! The running pipeline: recovers its order from the log, owns the writers, and takes rows in.
 
-use std::collections::{BTreeMap, BTreeSet, HashMap};
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
 
-use arrow::datatypes::SchemaRef;
 use parking_lot::RwLock;
 use seawall_base::declare::TableSettings;
 use seawall_base::error::Result;
@@ -17,10 +16,11 @@ use seawall_catalog::Catalog;
 use seawall_catalog::policy::Action;
 use seawall_kernel::contract;
 use seawall_storage::keys::KeyRing;
-use tokio::sync::{mpsc, watch};
+use tokio::sync::{mpsc, oneshot, watch};
 use tokio::task::JoinHandle;
 use tracing::info;
 
+use crate::attach::{self, Attachment, Late, ensure_tables, unless_away};
 use crate::backfill;
 use crate::computing::ComputingStore;
 use crate::control::Control;
@@ -49,6 +49,8 @@ mod tests;
 
 /// Requests with more rows are checked on the blocking pool, so that others are answered meanwhile.
 const ROWS_INLINE_MAX: usize = 4_096;
+/// How long a server that can do without tables waits for them at its start.
+const START_PATIENCE: Span = Span(10 * Span::SECOND.0);
 /// How long an end waits for the table store.
 const STOP_PATIENCE: Span = Span(10 * Span::SECOND.0);
 
@@ -120,6 +122,18 @@ pub struct Options {
     pub checkpoint_interval: Duration,
     /// How often tables are looked after: small files, old versions.
     pub upkeep_interval: Duration,
+    /// What is done while the table store is away at the start.
+    pub without_tables: WithoutTables,
+}
+
+/// What a start does while the table store is away.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum WithoutTables {
+    /// It fails: what is wanted needs tables.
+    #[default]
+    Refuse,
+    /// It goes on with the log and the online store, and attaches the tables once they are there.
+    Wait,
 }
 
 impl Default for Options {
@@ -129,6 +143,7 @@ impl Default for Options {
             tables: table_writer::Options::default(),
             checkpoint_interval: seconds(30),
             upkeep_interval: seconds(10),
+            without_tables: WithoutTables::default(),
         }
     }
 }
@@ -147,7 +162,7 @@ pub struct Pipeline {
     /// Held while rows leave a quarantine, so that each leaves once.
     pub(crate) leaving: tokio::sync::Mutex<()>,
     /// Held while views are defined and filled.
-    pub(crate) filling: tokio::sync::Mutex<()>,
+    pub(crate) filling: Arc<tokio::sync::Mutex<()>>,
     /// Held while transforms run, and while a person is erased: what is made must not bring back what goes.
     pub(crate) deriving: tokio::sync::Mutex<()>,
     pub(crate) attempts: Attempts,
@@ -157,6 +172,8 @@ pub struct Pipeline {
     pub(crate) vectors: VectorLog,
     upkeep: Upkeep,
     tasks: Vec<JoinHandle<Result<()>>>,
+    /// What a start without tables left to do.
+    late: Option<JoinHandle<Result<()>>>,
     /// The writer of the order's checkpoints, and what ends it when it is dropped.
     order_task: (JoinHandle<Result<()>>, mpsc::Sender<()>),
     held: watch::Receiver<Vec<Hold>>,
@@ -181,12 +198,24 @@ impl Pipeline {
         let parts = parts.guarded(&dependencies);
         let permit = parts.catalog.system_permit(Action::WriteTable, "*");
         let revision = Arc::new(Revision::compile(declared, &parts.engine).await?);
-        check_tables_are_there(&parts, &revision).await?;
-        ensure_tables(&parts, &revision, &permit).await?;
-        let Recovered { order, withdrawn, tables } = recovery::recover(&parts, &revision, &permit).await?;
+        let without_tables = options.without_tables;
+        let attachment = Attachment { parts: parts.clone(), revision: revision.clone(), permit: permit.clone() };
+        let patience_ends = match without_tables {
+            WithoutTables::Refuse => Instant::MAX,
+            WithoutTables::Wait => dependencies.timer().now() + START_PATIENCE,
+        };
+        let prepared = scope::until(patience_ends, attachment.prepare()).await;
+        let are_there = unless_away(prepared, without_tables)?.is_some();
+        // What is away was waited for already.
+        let until = if are_there { Instant::MAX } else { patience_ends };
+        let recovered = scope::until(until, recovery::recover(&parts, &revision, &permit, without_tables)).await?;
+        let Recovered { order, withdrawn, tables } = recovered;
         let (order, withdrawn) = (Arc::new(tokio::sync::Mutex::new(order)), Arc::new(withdrawn));
-        crate::training::resolve_intents(&parts).await?;
         crate::erasure::resolve_intents(&parts).await?;
+        let from = match are_there {
+            true => unless_away(attachment.beginning(&tables).await, without_tables)?,
+            false => None,
+        };
         let ends = table_writer::Ends {
             log: parts.log.clone(),
             tables: parts.tables.clone(),
@@ -196,11 +225,33 @@ impl Pipeline {
             dependencies: dependencies.clone(),
         };
         let (log, online) = (parts.log.as_ref(), parts.online.as_ref());
-        let from = recovery::start::of_tables(log, parts.tables.as_ref(), &tables).await?;
-        let (table_writer, table_task) = TableWriter::start(ends, options.tables, from);
-        let datasets = revision.datasets.keys().map(String::as_str);
-        recovery::start::skip_retired(log, parts.tables.as_ref(), online, datasets).await?;
-        backfill::keep_views(&parts, &revision, &table_writer, &permit).await?;
+        let (table_writer, table_task) = match from {
+            Some(from) => TableWriter::start(ends, options.tables, from),
+            None => {
+                let at_least = recovery::start::of_position(log, &tables).await?;
+                let later = table_writer::Later { attachment: attachment.clone(), position: tables.clone() };
+                TableWriter::start_later(ends, options.tables, at_least, later)
+            }
+        };
+        let are_there = from.is_some();
+        let (mut features_begin, mut features_told) = (None, None);
+        let schemas = match are_there {
+            true => {
+                let datasets = revision.datasets.keys().map(String::as_str);
+                recovery::start::skip_retired(log, parts.tables.as_ref(), online, datasets).await?;
+                backfill::keep_views(&parts, &revision, &table_writer, &permit).await?;
+                attachment.schemas().await?
+            }
+            false => {
+                if attach::log_reaches_features(&parts) {
+                    backfill::define(&parts, &revision).await?;
+                } else {
+                    let (begin, told) = oneshot::channel();
+                    (features_begin, features_told) = (Some(begin), Some(told));
+                }
+                attachment.wanted_schemas()
+            }
+        };
         let ends = feature_writer::Ends {
             log: parts.log.clone(),
             tables: parts.tables.clone(),
@@ -208,11 +259,17 @@ impl Pipeline {
             clock: parts.clock.clone(),
             permit: permit.clone(),
             withdrawn: withdrawn.clone(),
-            schemas: table_schemas(&parts, &revision).await?,
+            schemas,
         };
         let patience = Patience::new(dependencies.clone());
-        let from = recovery::start::of_features(log, online).await?;
-        let (feature_writer, feature_task) = FeatureWriter::start(ends, patience, options.checkpoint_interval, from);
+        let interval = options.checkpoint_interval;
+        let (feature_writer, feature_task) = match features_told {
+            None => {
+                let from = recovery::start::of_features(log, online).await?;
+                FeatureWriter::start(ends, patience, interval, from)
+            }
+            Some(told) => FeatureWriter::start_later(ends, patience, interval, attach::told(told)),
+        };
         let running = Arc::new(RwLock::new(revision));
         let (holds, held) = watch::channel(Vec::new());
         let order_writer = OrderWriter {
@@ -229,6 +286,20 @@ impl Pipeline {
             tables_known: tokio::sync::Mutex::new(tables),
             holds,
         };
+        let filling = Arc::new(tokio::sync::Mutex::default());
+        let late = (!are_there).then(|| Late {
+            parts: parts.clone(),
+            permit: permit.clone(),
+            revision: running.clone(),
+            order: order.clone(),
+            withdrawn: withdrawn.clone(),
+            filling: filling.clone(),
+            table_writer: table_writer.clone(),
+            feature_writer: feature_writer.clone(),
+            features_begin,
+            patience: Patience::new(dependencies.clone()),
+        });
+        let late = late.map(|late| tokio::spawn(crate::reporting("attaching tables", late.run())));
         let (open, closed) = mpsc::channel(1);
         let order_task = tokio::spawn(crate::reporting("order writer", order_writer.run(closed)));
         let upkeep = Upkeep::start(&parts, declared.tables, options.upkeep_interval);
@@ -245,7 +316,7 @@ impl Pipeline {
             champions: Champions::default(),
             control: tokio::sync::Mutex::new(Control::default()),
             leaving: tokio::sync::Mutex::default(),
-            filling: tokio::sync::Mutex::default(),
+            filling,
             deriving: tokio::sync::Mutex::default(),
             attempts: Attempts::default(),
             revision: running,
@@ -257,6 +328,7 @@ impl Pipeline {
             vectors,
             upkeep,
             tasks: vec![table_task, feature_task, vector_task],
+            late,
             order_task: (order_task, open),
             held,
             checkpoint_interval: options.checkpoint_interval,
@@ -350,9 +422,14 @@ impl Pipeline {
         names: &BTreeSet<String>,
         order: &mut Order,
     ) -> Result<()> {
-        let sources =
-            Sources { log: self.parts.log.as_ref(), tables: self.parts.tables.as_ref(), permit: &self.permit };
+        let sources = Sources {
+            log: self.parts.log.as_ref(),
+            tables: self.parts.tables.as_ref(),
+            permit: &self.permit,
+            without_tables: WithoutTables::Refuse,
+        };
         let rebuilt = recovery::rebuild_keys(&sources, &revision.datasets, names, &self.withdrawn).await?;
+        order.keys_unknown.retain(|name| !rebuilt.contains_key(name));
         order.dedup.extend(rebuilt);
         Ok(())
     }
@@ -434,6 +511,7 @@ impl Pipeline {
             folded_entries: self.feature_writer.entries(),
             waiting_rows: self.table_writer.progress().waiting_rows,
             table_store_away: self.table_writer.progress().away_since.is_some(),
+            tables_attached: self.table_writer.progress().is_attached,
         }
     }
 
@@ -456,13 +534,21 @@ impl Pipeline {
 
     /// Commits and checkpoints everything, then ends the tasks. The first failure of a task is returned. That tables are
     /// away is none: the rows are in the log, and the next start commits them.
-    pub async fn stop(self) -> Result<()> {
+    pub async fn stop(mut self) -> Result<()> {
         let until = self.dependencies.timer().now() + STOP_PATIENCE;
         self.vectors.flush().await?;
-        let caught_up = match scope::until(until, self.catch_up()).await {
-            Err(error) if error.code() == "SW1304" => Ok(()),
-            outcome => outcome,
+        let caught_up = tokio::select! {
+            outcome = scope::until(until, self.catch_up()) => match outcome {
+                Err(error) if error.code() == "SW1304" => Ok(()),
+                outcome => outcome,
+            },
+            () = self.features_wait_still(until) => Ok(()),
         };
+        if let Some(late) = self.late.take() {
+            late.abort();
+            // It holds the writers until it has ended.
+            let _ = late.await;
+        }
         let watched = self.checkpoint_monitor(&mut self.control.lock().await.monitor).await;
         self.audit_dependencies().await?;
         let Pipeline { tasks, table_writer, feature_writer, vectors, upkeep, order_task: (order_task, open), .. } =
@@ -479,6 +565,14 @@ impl Pipeline {
             task.await.map_err(died)??;
         }
         caught_up.and(checkpointed).and(watched)
+    }
+}
+
+impl Pipeline {
+    /// Returns when features wait for tables at `until`, or begin to later.
+    async fn features_wait_still(&self, until: Instant) {
+        self.dependencies.timer().wait_until(until).await;
+        self.feature_writer.blocked().await;
     }
 }
 
@@ -584,6 +678,8 @@ pub struct Progress {
     pub waiting_rows: u64,
     /// Whether the table store is away.
     pub table_store_away: bool,
+    /// Whether tables were there since the start.
+    pub tables_attached: bool,
 }
 
 /// What was taken in.
@@ -593,69 +689,6 @@ pub struct Accounting {
     pub counts: std::collections::BTreeMap<String, crate::Counts>,
     /// Halted datasets and why.
     pub halted: std::collections::BTreeMap<String, String>,
-}
-
-/// Refuses to begin tables anew that the catalog knows to have versions: the disk with them is not mounted, or the folder
-/// was replaced, and what was committed would be gone in silence.
-async fn check_tables_are_there(parts: &Parts, revision: &Revision) -> Result<()> {
-    for name in revision.datasets.keys() {
-        let table = TableName::dataset(name)?;
-        let Some(known) = parts.catalog.version_at(&table, Instant::MAX).await? else { continue };
-        match parts.tables.snapshot(&table, None).await {
-            Err(error) if error.kind() == ErrorKind::NotFound => {
-                let message = format!("table {table} is gone, but the catalog knows its version {}", known.0);
-                return Err(Error::new(ErrorKind::Unavailable, "SW1308", message)
-                    .because(error)
-                    .hint("mount the disk with the folder `tables`, or restore it from a backup, and start again"));
-            }
-            outcome => outcome?,
-        };
-    }
-    Ok(())
-}
-
-async fn ensure_tables(parts: &Parts, revision: &Revision, permit: &Permit) -> Result<()> {
-    let restores = with_system_columns(&crate::restore::schema());
-    parts.tables.ensure(permit, &TableName::new(crate::restore::TABLE)?, restores, &[]).await?;
-    for dataset in revision.datasets.values() {
-        let dataset = &dataset.dataset;
-        let table = TableName::dataset(&dataset.name)?;
-        let tables = parts.tables.as_ref();
-        ensure_with_known_columns(tables, permit, &table, &dataset.table_schema(), &dataset.personal).await?;
-        let quarantine = TableName::quarantine(&dataset.name)?;
-        let personal = ["_raw".to_owned(), "_reasons".to_owned()];
-        parts
-            .tables
-            .ensure(permit, &quarantine, with_system_columns(&crate::frame::quarantine_schema()), &personal)
-            .await?;
-    }
-    for set in revision.training_sets.values() {
-        let schema = crate::serving::served_table_schema(set);
-        ensure_with_known_columns(parts.tables.as_ref(), permit, &set.served_table, &schema, &set.spine.personal)
-            .await?;
-    }
-    for service in revision.services.values().filter(|service| !service.service.log.is_none()) {
-        let set = &service.set;
-        let schema = crate::serving::served_table_schema(set);
-        ensure_with_known_columns(parts.tables.as_ref(), permit, &set.served_table, &schema, &set.spine.personal)
-            .await?;
-    }
-    for model in revision.models.values() {
-        let schema = crate::scoring::predictions_table_schema(model);
-        let personal = &model.set.spine.personal;
-        ensure_with_known_columns(parts.tables.as_ref(), permit, &model.table, &schema, personal).await?;
-    }
-    Ok(())
-}
-
-/// Schema of every dataset's table.
-async fn table_schemas(parts: &Parts, revision: &Revision) -> Result<HashMap<String, SchemaRef>> {
-    let mut schemas = HashMap::with_capacity(revision.datasets.len());
-    for name in revision.datasets.keys() {
-        let snapshot = parts.tables.snapshot(&TableName::dataset(name)?, None).await?;
-        schemas.insert(name.clone(), snapshot.schema);
-    }
-    Ok(schemas)
 }
 
 /// Like `ensure`, but columns that the table has and `schema` does not want any more stay, null from here on: a table of

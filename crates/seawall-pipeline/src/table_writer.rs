@@ -22,10 +22,12 @@ use tokio::sync::{mpsc, watch};
 use tracing::{debug, info, warn};
 
 use self::backlog::{Backlog, Buffer, tables_of};
+use crate::attach::Attachment;
 use crate::dependency::persist::Patience;
 use crate::dependency::{Dependencies, Idempotent, Operation, is_away, persist};
 use crate::frame::{Frame, Restore};
 use crate::portion::Portion;
+use crate::recovery::checkpoint::TablePosition;
 
 mod backlog;
 mod handle;
@@ -89,9 +91,19 @@ pub struct Start {
     pub offset: Offset,
 }
 
+/// What is to be done before the first row is read, once the table store is there.
+pub(crate) struct Later {
+    /// Attaches the tables.
+    pub attachment: Attachment,
+    /// How far they were.
+    pub position: TablePosition,
+}
+
 /// What the writer works on.
 pub struct TableWriter {
     ends: Ends,
+    /// Tables were away at the start and are not attached yet.
+    later: Option<Later>,
     options: Options,
     next_entry: u64,
     /// The offset after its last row.
@@ -114,16 +126,47 @@ impl TableWriter {
     /// Dropping every handle ends the task after a last commit, unless the table store is away: then the rest stays in
     /// the log.
     pub fn start(ends: Ends, options: Options, from: Start) -> (Handle, tokio::task::JoinHandle<Result<()>>) {
+        TableWriter::spawn(ends, options, from, None)
+    }
+
+    /// Starts the writer's task while the table store is away. Tables hold everything before `at_least`, as far as anybody
+    /// knows; where the writer begins is seen once they are attached.
+    pub(crate) fn start_later(
+        ends: Ends,
+        options: Options,
+        at_least: Start,
+        later: Later,
+    ) -> (Handle, tokio::task::JoinHandle<Result<()>>) {
+        TableWriter::spawn(ends, options, at_least, Some(later))
+    }
+
+    fn spawn(
+        ends: Ends,
+        options: Options,
+        from: Start,
+        later: Option<Later>,
+    ) -> (Handle, tokio::task::JoinHandle<Result<()>>) {
         let (mailbox, messages) = mpsc::channel(MAILBOX_MAX);
         let durable_at_start = ends.log.durable_end().0;
+        let timer = ends.dependencies.timer().clone();
+        let is_attached = later.is_none();
+        let is_behind = from.entry < durable_at_start;
         let (progress, watched) = watch::channel(Progress {
             committed_entries: from.entry,
             committed_end: from.offset,
-            is_resumed: from.entry >= durable_at_start,
+            is_resumed: is_attached && !is_behind,
+            is_attached,
+            away_since: (!is_attached).then(|| timer.now()),
+            behind_since: (!is_attached && is_behind).then(|| ends.clock.now()),
             ..Progress::default()
         });
-        let timer = ends.dependencies.timer().clone();
+        let mut patience = Patience::new(ends.dependencies.clone());
+        if !is_attached {
+            // The start has tried already.
+            patience.failed();
+        }
         let writer = TableWriter {
+            later,
             options,
             next_entry: from.entry,
             next_offset: from.offset,
@@ -133,7 +176,7 @@ impl TableWriter {
             waits_since: None,
             is_committing: false,
             waiting: Vec::new(),
-            patience: Patience::new(ends.dependencies.clone()),
+            patience,
             progress,
             ends,
         };
@@ -161,6 +204,11 @@ impl TableWriter {
     /// Commits what is durable, if the table store is there.
     async fn end(mut self) -> Result<()> {
         let (entries, _) = self.ends.log.durable_end();
+        if self.later.is_some() {
+            let left = entries - self.committed().min(entries);
+            warn!(left, "tables were away from the start to the end; entries stay in the log");
+            return Ok(());
+        }
         self.waiting.push(Waiting::end(entries));
         while self.committed() < entries {
             self.step().await?;
@@ -179,7 +227,7 @@ impl TableWriter {
     /// Returns when there is something to do.
     async fn until_due(&self) -> Result<()> {
         self.patience.due().await;
-        if self.is_commit_due() || (self.may_read() && self.is_behind()) {
+        if self.later.is_some() || self.is_commit_due() || (self.may_read() && self.is_behind()) {
             return Ok(());
         }
         let commit_at = self.commit_at().unwrap_or(Instant::MAX);
@@ -217,6 +265,11 @@ impl TableWriter {
     }
 
     async fn try_step(&mut self) -> Result<()> {
+        if let Some(Later { attachment, position }) = &self.later {
+            attachment.prepare().await?;
+            let from = attachment.beginning(position).await?;
+            self.attached_at(from);
+        }
         if self.may_read() && self.is_behind() {
             self.read_some().await?;
         }
@@ -224,6 +277,20 @@ impl TableWriter {
             self.commit().await?;
         }
         Ok(())
+    }
+
+    /// Tables are attached, and lack nothing before `from`.
+    fn attached_at(&mut self, from: Start) {
+        self.later = None;
+        (self.next_entry, self.next_offset) = (from.entry, from.offset);
+        let is_resumed = from.entry >= self.durable_at_start;
+        self.progress.send_modify(|progress| {
+            progress.committed_entries = from.entry;
+            progress.committed_end = from.offset;
+            progress.is_resumed = is_resumed;
+            progress.is_attached = true;
+        });
+        info!(from = from.entry, "tables are attached");
     }
 
     async fn read_some(&mut self) -> Result<()> {

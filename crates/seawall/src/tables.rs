@@ -3,6 +3,7 @@
 //! The place is kept in the data folder (`tables.location`), so that every later command finds the same tables, and one
 //! that names another place is refused instead of beginning tables anew there.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use seawall_base::error::Result;
@@ -22,6 +23,8 @@ pub fn home(data: &Path, named: Option<&str>) -> Result<Home> {
         Err(e) => return Err(e.into()),
     };
     let address = match (kept, named.map(str::trim).filter(|named| !named.is_empty())) {
+        // Once rows were taken in there were tables: a folder that is missing is away.
+        (None, None) if data.join("log").join("epoch").exists() => return Home::expected_folder(&folder),
         (None, None) => return Home::folder(&folder),
         (Some(kept), None) => kept,
         (Some(kept), Some(named)) if kept == named => kept,
@@ -42,11 +45,13 @@ pub fn is_elsewhere(data: &Path) -> bool {
 }
 
 fn open(address: &str) -> Result<Home> {
-    // Variables that are no text cannot be settings of a store.
-    let environment = std::env::vars_os()
-        .filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?)))
-        .collect();
-    Home::s3(address, &environment, Patience::default())
+    Home::s3(address, &environment(), Patience::default())
+}
+
+/// The environment's variables. Those that are no text cannot be settings of a store.
+pub fn environment() -> BTreeMap<String, String> {
+    let variables = std::env::vars_os();
+    variables.filter_map(|(name, value)| Some((name.into_string().ok()?, value.into_string().ok()?))).collect()
 }
 
 fn elsewhere(kept: &str, named: &str) -> Error {

@@ -9,7 +9,7 @@ use anyhow::{Context, Result, bail};
 
 use super::book::Findings;
 use super::clock::Stopwatch;
-use super::event;
+use super::event::{self, Project};
 use super::scorecard::Row;
 use super::server::Launch;
 
@@ -42,7 +42,12 @@ pub struct Installation {
 impl Bench {
     /// An installation in which the project is applied and nothing was ingested.
     pub fn installation(&self, name: &str) -> Result<Installation> {
-        let template = self.template()?;
+        self.installation_of(Project::Plain, name)
+    }
+
+    /// Like [`Bench::installation`], of this project.
+    pub fn installation_of(&self, project: Project, name: &str) -> Result<Installation> {
+        let template = self.template(project)?;
         let folder = self.work.join(name);
         if folder.exists() {
             fs::remove_dir_all(&folder).with_context(|| format!("removing {}", folder.display()))?;
@@ -67,14 +72,14 @@ impl Bench {
     }
 
     /// The folder with the applied project, made when it is missing.
-    fn template(&self) -> Result<PathBuf> {
-        let template = self.work.join("template");
+    fn template(&self, project: Project) -> Result<PathBuf> {
+        let template = self.work.join(project.template());
         let whole = template.join("whole");
         if whole.exists() {
             return Ok(template);
         }
         fs::create_dir_all(&template).with_context(|| format!("creating {}", template.display()))?;
-        event::write_project(&template.join("project"))?;
+        event::write_project(&template.join("project"), project)?;
         let (code, _, said) = self.launch(&template, &template).run(&["apply"])?;
         if code != 0 {
             bail!("applying the project failed: {said}");

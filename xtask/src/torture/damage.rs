@@ -25,8 +25,9 @@ const CUT_BYTES: u64 = 64;
 
 /// A kind of file: where it lies, and how to choose one.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Kind {
-    name: &'static str,
+pub struct Kind {
+    /// What it is called.
+    pub name: &'static str,
     folder: &'static str,
     /// What the file's name begins and ends with.
     prefix: &'static str,
@@ -34,9 +35,9 @@ struct Kind {
     /// Whether it is part of a table, and so is damaged in copies of it.
     of_table: bool,
     /// Bytes that are damaged one by one; further ones hold nothing.
-    bytes_max: u64,
+    pub bytes_max: u64,
     /// The data folder that it is taken from.
-    history: History,
+    pub history: History,
     /// Whether `verify data` may be the only one to tell.
     told_by_verify: bool,
 }
@@ -44,7 +45,8 @@ struct Kind {
 /// As many bytes as a file has.
 const ALL: u64 = u64::MAX;
 
-const KINDS: [Kind; 12] = [
+/// Every kind.
+pub const KINDS: [Kind; 14] = [
     Kind::of_table("commit", "tables/events/_delta_log", "", ".json"),
     Kind {
         told_by_verify: true,
@@ -63,6 +65,8 @@ const KINDS: [Kind; 12] = [
         ..Kind::of_folder("segment that tables lack", "log", "segment-", ".log", 8 << 10)
     },
     Kind::of_folder("catalog", "catalog", "catalog", ".db", 2 << 10),
+    Kind { history: History::Sealed, ..Kind::of_folder("key ring", "keys", "ring", "", ALL) },
+    Kind { history: History::Sealed, ..Kind::of_folder("installation key", "keys", "installation", ".key", ALL) },
 ];
 
 impl Kind {
@@ -84,9 +88,11 @@ impl Kind {
 
 /// One damage to one file.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-struct Damage {
-    kind: Kind,
-    act: Act,
+pub struct Damage {
+    /// The kind of the file.
+    pub kind: Kind,
+    /// What is done to it.
+    pub act: Act,
 }
 
 /// What is done to a file.
@@ -118,8 +124,7 @@ pub fn run(bench: &Bench, trials: &mut Trials<'_>) -> Result<()> {
         let same = rest.iter().take_while(|damage| damage.kind.of_table && first.kind.of_table).count();
         let (now, later) = rest.split_at(same.clamp(1, COPIES_MAX));
         rest = later;
-        let verdicts =
-            if first.kind.of_table { whole.in_copies(bench, now)? } else { vec![whole.in_folder(bench, *first)?] };
+        let verdicts = whole.answered(bench, now)?;
         for (damage, verdict) in now.iter().zip(verdicts) {
             let findings = judge(bench, &whole, *damage, verdict, trials)?;
             trials.done(&findings);
@@ -174,7 +179,7 @@ pub fn spread(acts: Vec<Act>, at_most: u64) -> Vec<Act> {
 impl Whole {
     /// The file of a kind that is damaged: the last by name but one, so that others follow it; the last when there is
     /// only one.
-    fn file(&self, kind: Kind) -> Result<PathBuf> {
+    pub fn file(&self, kind: Kind) -> Result<PathBuf> {
         let folder = self.folder.join(kind.folder);
         let mut names = Vec::new();
         for entry in fs::read_dir(&folder).with_context(|| format!("listing {}", folder.display()))? {
@@ -186,6 +191,22 @@ impl Whole {
         names.sort();
         let chosen = names.iter().rev().nth(1).or(names.last());
         chosen.map(|name| folder.join(name)).ok_or_else(|| anyhow!("there is no {} in {}", kind.name, folder.display()))
+    }
+
+    /// What readers make of damages, in their order.
+    pub fn answered(&self, bench: &Bench, damages: &[Damage]) -> Result<Vec<Verdict>> {
+        let mut verdicts = Vec::with_capacity(damages.len());
+        let mut rest = damages;
+        while let Some(first) = rest.first() {
+            let same = rest.iter().take_while(|damage| damage.kind.of_table && first.kind.of_table).count();
+            let (now, later) = rest.split_at(same.clamp(1, COPIES_MAX));
+            rest = later;
+            match first.kind.of_table {
+                true => verdicts.extend(self.in_copies(bench, now)?),
+                false => verdicts.push(self.in_folder(bench, *first)?),
+            }
+        }
+        Ok(verdicts)
     }
 
     /// Damages one copy of the table per act; one server reads them all.
@@ -256,9 +277,18 @@ impl Whole {
 pub fn apply(file: &Path, act: Act) -> Result<()> {
     let mut bytes = fs::read(file).with_context(|| format!("reading {}", file.display()))?;
     match act {
-        Act::Flip { byte } => bytes[byte as usize] ^= 1 << (byte % 8),
+        Act::Flip { byte } => bytes[byte as usize] ^= bit(byte),
         Act::Cut { length } => bytes.truncate(length as usize),
     }
-    fs::remove_file(file).with_context(|| format!("replacing {}", file.display()))?;
-    fs::write(file, bytes).with_context(|| format!("replacing {}", file.display()))
+    let replacing = || format!("replacing {}", file.display());
+    let permissions = fs::metadata(file).with_context(replacing)?.permissions();
+    fs::remove_file(file).with_context(replacing)?;
+    fs::write(file, bytes).with_context(replacing)?;
+    // Keys that others may read are refused for that alone.
+    fs::set_permissions(file, permissions).with_context(replacing)
+}
+
+/// The bit of a byte that flips.
+pub fn bit(byte: u64) -> u8 {
+    1 << (byte % 8)
 }

@@ -30,6 +30,7 @@ const CLOSING: &str = "
 |---|---|---|
 | `full` | on a full disk SQLite ended a transaction of the catalog by itself; its connection was lent on as if it still were in one, and the table writer stopped until the next start, while events went on being acknowledged | such a connection is closed; `seawall-catalog`, `database/tests.rs` |
 | `full` | a disk without room for the log's next segment poisoned the log: nothing was acknowledged until a restart, although there was room again | the log waits for room; `seawall-storage`, `log/tests.rs` |
+| keys' own tests | a flipped bit in the installation key's file changed by which hash persons are known, so that an erasure would have found no key to destroy; one in the newest record of the key ring was taken for a torn end and cut off | the line has a checksum; only zeros or part of a record count as torn; `seawall-storage`, `keys/tests.rs` |
 | `damage` | a flipped bit in a commit of a table's log or in a checkpoint can turn an `add` action into one that readers pass over; its file's rows are then missing without an error | each commit is sealed since; a checkpoint is compared with its commits by `seawall verify data` |
 
 ## What is not proved here

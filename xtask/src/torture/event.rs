@@ -35,6 +35,15 @@ schema:
       - {property: seawall.eventTime, value: happened_at}
 ";
 
+/// What the contract says of persons, when it does.
+const PERSONAL: [(&str, &str); 2] = [
+    ("{name: note, logicalType: string}", "{name: note, logicalType: string, classification: personal}"),
+    (
+        "- {property: seawall.eventTime, value: happened_at}",
+        "- {property: seawall.eventTime, value: happened_at}\n      - {property: seawall.subject, value: user_id}",
+    ),
+];
+
 const DECLARATIONS: &str = "\
 kind: source
 name: events
@@ -50,8 +59,27 @@ features:
   n_30d: {count: \"*\", window: 30d}
 ";
 
+/// Which project is applied.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Project {
+    /// Nothing is about persons.
+    Plain,
+    /// Users are persons, and notes are personal: the log has them sealed.
+    Personal,
+}
+
+impl Project {
+    /// The folder of its template.
+    pub fn template(self) -> &'static str {
+        match self {
+            Project::Plain => "template",
+            Project::Personal => "template-personal",
+        }
+    }
+}
+
 /// Writes the project's declarations into `folder`.
-pub fn write_project(folder: &Path) -> Result<()> {
+pub fn write_project(folder: &Path, project: Project) -> Result<()> {
     let write = |name: &str, content: &str| {
         let path = folder.join(name);
         fs::create_dir_all(path.parent().unwrap_or(folder))?;
@@ -59,7 +87,13 @@ pub fn write_project(folder: &Path) -> Result<()> {
     };
     // Whatever nobody needs any more is given up at once.
     write("seawall.yaml", "kind: project\nname: torture\nlog_retention: 0s\n")?;
-    write("contracts/events.odcs.yaml", CONTRACT)?;
+    let mut contract = CONTRACT.to_owned();
+    if project == Project::Personal {
+        for (plain, personal) in PERSONAL {
+            contract = contract.replace(plain, personal);
+        }
+    }
+    write("contracts/events.odcs.yaml", &contract)?;
     write("declarations.yaml", DECLARATIONS)
 }
 

@@ -7,7 +7,7 @@ use anyhow::Result;
 use super::bench::{Bench, Trials, execute};
 use super::scorecard::{Row, bound_95};
 use super::{
-    artifact, damage, full, jumps, kill, limits, memory, network, nospace, power, sim, syscalls, traced, zombie,
+    artifact, bytes, damage, full, jumps, kill, limits, memory, network, nospace, power, sim, syscalls, traced, zombie,
 };
 
 /// One way to break a server.
@@ -96,6 +96,15 @@ pub const HARNESSES: &[Harness] = &[
         long: 100_000,
         needs: &[],
         run: damage::run,
+    },
+    Harness {
+        name: "bytes",
+        fault: "every byte of one file of each kind flips, one after the other",
+        promise: "`verify data` tells it, or each answer of a server is what it was",
+        short: 140,
+        long: 1_000_000,
+        needs: &[],
+        run: bytes::run,
     },
     Harness {
         name: "artifact",

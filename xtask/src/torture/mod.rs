@@ -8,6 +8,7 @@ mod artifact;
 mod audit;
 mod bench;
 mod book;
+mod bytes;
 mod clock;
 mod damage;
 mod document;

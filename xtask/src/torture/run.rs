@@ -8,6 +8,7 @@ use std::time::Duration;
 use anyhow::{Context, Result, bail};
 
 use super::bench::{Bench, Trials};
+use super::event::Project;
 use super::harness::{HARNESSES, Harness};
 use super::options::{Options, Output};
 use super::scorecard::{Row, Sabotage, Scorecard};
@@ -36,7 +37,9 @@ pub fn run(root: &Path, options: &Options) -> Result<ExitCode> {
     let work = work.canonicalize().with_context(|| format!("finding {}", work.display()))?;
     let (binary, simulation) = (binary(root, options)?, simulation(root, options)?);
     let bench = Bench { binary, simulation, work, seed: options.seed, sabotage: None, part: None };
-    let _ = fs::remove_dir_all(bench.work.join("template"));
+    for project in [Project::Plain, Project::Personal] {
+        let _ = fs::remove_dir_all(bench.work.join(project.template()));
+    }
     let form = if options.long { "long" } else { "short" };
     let mut card = Scorecard {
         version: VERSION,

@@ -13,7 +13,7 @@ use anyhow::{Context, Result, anyhow};
 use serde_json::{Value, json};
 
 use super::bench::{Bench, Installation, copy, execute};
-use super::event::{COLUMNS, Origin, USERS};
+use super::event::{COLUMNS, Origin, Project, USERS};
 use super::server::Server;
 
 /// Requests that make the history, a second apart, so that each is a commit; more until the table has a checkpoint.
@@ -34,6 +34,8 @@ pub enum History {
     Ended,
     /// By a kill, with rows that only the log has.
     Killed,
+    /// In order, with personal fields, which the log has sealed with keys of their own.
+    Sealed,
 }
 
 impl History {
@@ -41,6 +43,14 @@ impl History {
         match self {
             History::Ended => "whole",
             History::Killed => "pending",
+            History::Sealed => "sealed",
+        }
+    }
+
+    fn project(self) -> Project {
+        match self {
+            History::Ended | History::Killed => Project::Plain,
+            History::Sealed => Project::Personal,
         }
     }
 }
@@ -51,6 +61,7 @@ pub struct Whole {
     pub folder: PathBuf,
     /// What it answers.
     pub answers: Answers,
+    project: Project,
 }
 
 /// Everything that a damage could change.
@@ -77,7 +88,7 @@ impl Whole {
         let folder = bench.work.join(history.name());
         let marker = folder.join("answers.json");
         if !marker.exists() {
-            let mut installation = bench.installation(history.name())?;
+            let mut installation = bench.installation_of(history.project(), history.name())?;
             installation.launch.serve = SEGMENTS.map(str::to_owned).to_vec();
             make(history, &installation)?;
             let answers = answers_of(&installation)?;
@@ -86,17 +97,26 @@ impl Whole {
         }
         let text = fs::read_to_string(&marker).context("reading the kept answers")?;
         let answers = Answers::from_json(&serde_json::from_str(&text).context("reading the kept answers")?)?;
-        Ok(Whole { folder: folder.join("data"), answers })
+        Ok(Whole { folder: folder.join("data"), answers, project: history.project() })
+    }
+
+    /// A copy of the data folder that shares nothing with it.
+    pub fn copied(&self, bench: &Bench, name: &str) -> Result<Installation> {
+        let installation = bench.installation_of(self.project, name)?;
+        let data = &installation.launch.data;
+        fs::remove_dir_all(data).context("making room for the copy")?;
+        copy(&self.folder, data)?;
+        Ok(installation)
     }
 
     /// A copy of the data folder. Files that a server replaces as a whole are linked; those that it writes into are
     /// copied.
     pub fn linked(&self, bench: &Bench) -> Result<Installation> {
-        let installation = bench.installation("damaged")?;
+        let installation = bench.installation_of(self.project, "damaged")?;
         let data = &installation.launch.data;
         fs::remove_dir_all(data).context("making room for the copy")?;
         execute(Command::new("cp").arg("-al").arg(&self.folder).arg(data))?;
-        for written in ["log", "catalog"] {
+        for written in ["log", "catalog", "keys"] {
             fs::remove_dir_all(data.join(written)).context("making room for the copy")?;
             copy(&self.folder.join(written), &data.join(written))?;
         }
@@ -119,6 +139,14 @@ fn make(history: History, installation: &Installation) -> Result<()> {
             }
             let status = server.terminate()?;
             anyhow::ensure!(status.success(), "the server with the history ended with {status}");
+        }
+        History::Sealed => {
+            for request in 0..PENDING_REQUESTS {
+                send(&server, &origin, request)?;
+            }
+            server.catch_up()?;
+            let status = server.terminate()?;
+            anyhow::ensure!(status.success(), "the server with the sealed history ended with {status}");
         }
         History::Killed => {
             for request in 0..PENDING_REQUESTS {

@@ -27,7 +27,8 @@ pub struct Recovery {
 /// Backups that the server takes.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Backups {
-    /// The folder of backups; one that is not absolute starts from the project's folder.
+    /// The folder of backups, of which one that is not absolute starts from the project's folder; or a bucket,
+    /// `s3://BUCKET/PREFIX`.
     pub to: PathBuf,
     /// From the beginning of one to that of the next.
     pub every: Span,

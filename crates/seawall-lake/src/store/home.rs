@@ -7,18 +7,21 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::Path as FilePath;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
+use futures::StreamExt;
 use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, S3ConditionalPut};
 use object_store::path::Path;
 use object_store::{ClientOptions, ObjectStore, RetryConfig};
-use seawall_base::error::{Error, Result};
+use seawall_base::TableName;
+use seawall_base::error::{Error, ErrorKind, Result};
 use url::Url;
 
 use super::DurableLocal;
-use super::folder::Folder;
+use super::folder::{Folder, HOME_AWAY};
 use crate::codes;
-use crate::table::confine_on_disk;
+use crate::table::{LOG_FOLDER, confine_on_disk, log};
 
 /// How patient calls to an S3-style store are.
 #[derive(Debug, Clone, Copy)]
@@ -45,6 +48,8 @@ pub struct Home {
     root: Path,
     url: Url,
     folder: Option<Arc<Folder>>,
+    /// Whether the bucket was looked at, and was not found to have its tables.
+    not_found: Arc<AtomicBool>,
 }
 
 impl fmt::Debug for Home {
@@ -68,16 +73,24 @@ impl Home {
         Home::folder_through(folder, Arc::new(DurableLocal::new()))
     }
 
+    /// A folder that had tables before: when it is missing, tables are away, and no new folder is begun.
+    pub fn expected_folder(folder: &FilePath) -> Result<Home> {
+        Home::on(Folder::open_expected(folder)?, Arc::new(DurableLocal::new()))
+    }
+
     /// A folder reached through `store`, which is rooted at `/`. Whatever it reports as written must survive a power cut.
     pub fn folder_through(folder: &FilePath, store: Arc<dyn ObjectStore>) -> Result<Home> {
-        let folder = Folder::open(folder)?;
+        Home::on(Folder::open(folder)?, store)
+    }
+
+    fn on(folder: Folder, store: Arc<dyn ObjectStore>) -> Result<Home> {
         let root = Path::from_absolute_path(folder.path()).map_err(|e| {
             Error::invalid(codes::STORAGE, format!("{} cannot hold tables", folder.path().display()))
                 .because(e)
                 .hint("choose a data folder whose path is plain UTF-8 text")
         })?;
         let url = Url::parse("file:///").expect("a constant URL parses");
-        Ok(Home { store, root, url, folder: Some(Arc::new(folder)) })
+        Ok(Home { store, root, url, folder: Some(Arc::new(folder)), not_found: Arc::default() })
     }
 
     /// `s3://BUCKET/PREFIX`, with the settings of `environment`: `AWS_ENDPOINT_URL`, `AWS_REGION`, `AWS_ALLOW_HTTP`, and
@@ -104,7 +117,7 @@ impl Home {
             .with_retry(retry)
             .build()
             .map_err(|e| unusable(address, "cannot be opened").because(e))?;
-        Ok(Home { store: Arc::new(store), root, url, folder: None })
+        Ok(Home { store: Arc::new(store), root, url, folder: None, not_found: Arc::default() })
     }
 
     /// A whole store.
@@ -115,6 +128,7 @@ impl Home {
             root: Path::default(),
             url: Url::parse("s3://memory").expect("a constant URL parses"),
             folder: None,
+            not_found: Arc::default(),
         }
     }
 
@@ -143,10 +157,39 @@ impl Home {
         self.folder.as_ref().map(|folder| folder.path())
     }
 
-    /// Fails with `Unavailable` while the folder is not the one that was opened.
+    /// Takes the place for the right one if it has tables of these names; which one it lacks is the answer otherwise, and
+    /// everything fails with `Unavailable` until it was found.
+    pub(crate) async fn find(&self, known: &[TableName]) -> Result<Option<TableName>> {
+        if let Some(folder) = self.folder.clone() {
+            let known = known.to_vec();
+            let found = tokio::task::spawn_blocking(move || folder.find(&known)).await;
+            return found.map_err(|e| Error::internal(codes::STORAGE, "looking for tables died").because(e))?;
+        }
+        self.not_found.store(true, Ordering::Release);
+        // The bucket must answer, also when nothing is known to be there.
+        let first = self.store.list(Some(&self.root)).next().await.transpose();
+        first.map_err(|e| log::storage("looking for tables", e))?;
+        for table in known {
+            let prefix = self.table(table.as_str()).join(LOG_FOLDER);
+            let first = self.store.list(Some(&prefix)).next().await.transpose();
+            if first.map_err(|e| log::storage("looking for tables", e))?.is_none() {
+                return Ok(Some(table.clone()));
+            }
+        }
+        self.not_found.store(false, Ordering::Release);
+        Ok(None)
+    }
+
+    /// Fails with `Unavailable` while the place is not the one that has the tables.
     pub(crate) async fn check(&self) -> Result<()> {
         match &self.folder {
             Some(folder) => folder.check().await,
+            None if self.not_found.load(Ordering::Acquire) => {
+                let message = format!("tables are away: {self} does not answer, or lacks some that it had");
+                Err(Error::new(ErrorKind::Unavailable, HOME_AWAY, message).hint(
+                    "`seawall status` tells the cause; what was acknowledged waits in the log and is committed then",
+                ))
+            }
             None => Ok(()),
         }
     }

@@ -23,15 +23,18 @@ use object_store::{
 };
 use seawall_base::durable;
 
+mod bucket;
 #[cfg(test)]
 pub(crate) mod failing;
 mod folder;
 mod home;
 #[cfg(test)]
+#[allow(dead_code, reason = "the tests of the binary use more of it")]
 pub(crate) mod s3_server;
 #[cfg(test)]
 mod tests;
 
+pub use bucket::Bucket;
 pub use home::{Home, Patience};
 
 const STORE: &str = "DurableLocal";

@@ -51,7 +51,7 @@ struct State {
 }
 
 /// The server; it ends with the test's runtime.
-#[derive(Clone)]
+#[derive(Clone, Default)]
 pub(crate) struct S3Server {
     pub(crate) url: String,
     state: Arc<Mutex<State>>,
@@ -83,9 +83,14 @@ impl Answer {
 
 impl S3Server {
     pub(crate) async fn start() -> S3Server {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+        S3Server::start_at("127.0.0.1:0", &S3Server::default()).await
+    }
+
+    /// A server at this address with the objects of `before`, which has ended.
+    pub(crate) async fn start_at(address: &str, before: &S3Server) -> S3Server {
+        let listener = TcpListener::bind(address).await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
-        let server = S3Server { url, state: Arc::default() };
+        let server = S3Server { url, state: before.state.clone() };
         let accepting = server.clone();
         tokio::spawn(async move {
             while let Ok((connection, _)) = listener.accept().await {
@@ -114,6 +119,11 @@ impl S3Server {
 
     pub(crate) fn injected(&self) -> usize {
         self.state.lock().injected
+    }
+
+    /// Changes the bytes of an object.
+    pub(crate) fn alter(&self, key: &str, change: impl FnOnce(&mut Vec<u8>)) {
+        change(&mut self.state.lock().objects.get_mut(key).expect("the object is there").bytes);
     }
 
     pub(crate) fn keys(&self) -> Vec<String> {

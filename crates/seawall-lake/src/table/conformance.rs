@@ -19,6 +19,7 @@ use crate::types;
 /// Runs the whole suite on `store`, which must be empty, with `permit` for every effect.
 pub async fn check_all(store: &dyn TableStore, permit: &Permit) -> Result<()> {
     check_absent(store, permit).await?;
+    check_expected(store, permit).await?;
     check_idempotent_append(store, permit).await?;
     check_conflict(store, permit).await?;
     check_evolution(store, permit).await?;
@@ -112,6 +113,17 @@ async fn check_absent(store: &dyn TableStore, permit: &Permit) -> Result<()> {
     let error = store.append(permit, &table, append(vec![rows(0, 0, 1)], 0, 0, 1)).await;
     assert_eq!(error.expect_err("nothing appends to an absent table").kind(), ErrorKind::NotFound);
     assert!(store.tables().await?.is_empty(), "reading an absent table does not create it");
+    Ok(())
+}
+
+async fn check_expected(store: &dyn TableStore, permit: &Permit) -> Result<()> {
+    let (known, lost) = (name("idempotent"), name("lost"));
+    store.expect(&[]).await?;
+    store.ensure(permit, &known, schema(), &[]).await?;
+    let error = store.expect(&[known.clone(), lost]).await.expect_err("a table that is not there is missed");
+    assert_eq!((error.kind(), error.code()), (ErrorKind::Unavailable, "SW1308"), "{error}");
+    store.expect(std::slice::from_ref(&known)).await?;
+    assert_eq!(store.snapshot(&known, None).await?.version, TableVersion(0), "what is found can be read");
     Ok(())
 }
 

@@ -30,7 +30,7 @@ use super::action::{Format, Line, Metadata};
 use super::horizon::Horizon;
 use super::lease::Leases;
 use super::log::{self, DataFile, Log, TableState};
-use super::rules::{conform_all, expired_version, project, unknown_table, unknown_version};
+use super::rules::{conform_all, expired_version, missing_table, project, unknown_table, unknown_version};
 use super::{evolve, file, path, schema};
 use crate::codes;
 use crate::policy::{self, Salt};
@@ -439,6 +439,13 @@ impl DeltaStore {
 
 #[async_trait]
 impl TableStore for DeltaStore {
+    async fn expect(&self, known: &[TableName]) -> Result<()> {
+        match self.home.find(known).await? {
+            Some(missing) => Err(missing_table(&missing)),
+            None => Ok(()),
+        }
+    }
+
     async fn ensure(
         &self,
         permit: &Permit,

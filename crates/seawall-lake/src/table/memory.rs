@@ -16,8 +16,8 @@ use seawall_base::table::{Append, StagedFile, TableName, TableSnapshot, TableSto
 use seawall_base::{Cut, Permit};
 
 use super::rules::{
-    check_append_from, check_cuts, check_replace_from, conform_all, expired_version, project, unknown_table,
-    unknown_version,
+    check_append_from, check_cuts, check_replace_from, conform_all, expired_version, missing_table, project,
+    unknown_table, unknown_version,
 };
 use super::{evolve, file, schema};
 use crate::codes;
@@ -191,6 +191,14 @@ impl Table {
 
 #[async_trait]
 impl TableStore for MemoryStore {
+    async fn expect(&self, known: &[TableName]) -> Result<()> {
+        let tables = self.tables.lock();
+        match known.iter().find(|name| !tables.contains_key(*name)) {
+            Some(missing) => Err(missing_table(missing)),
+            None => Ok(()),
+        }
+    }
+
     async fn ensure(
         &self,
         permit: &Permit,

@@ -21,13 +21,17 @@ mod evolve;
 mod file;
 mod horizon;
 mod lease;
-mod log;
+pub(crate) mod log;
 mod memory;
 mod path;
 mod rules;
 mod schema;
 
+/// The folder of a table's commits.
+pub(crate) const LOG_FOLDER: &str = "_delta_log";
+
 pub use delta::{DeltaStore, DeltaStoreOptions, ExpectedFile, LostCommit, Origin, Source, TableSurvey, VersionFacts};
+pub(crate) use lease::{Lease, Leases};
 pub(crate) use log::{DataFile, TableState};
 pub use memory::MemoryStore;
 pub(crate) use path::confine_on_disk;

@@ -89,6 +89,13 @@ pub(crate) fn unknown_table(table: &TableName) -> Error {
         .hint("a table appears with the first rows of its dataset; `seawall query \"show tables\"` lists what there is")
 }
 
+pub(crate) fn missing_table(table: &TableName) -> Error {
+    let message = format!("table {table} is gone, but the catalog knows versions of it");
+    Error::new(ErrorKind::Unavailable, codes::TABLES_MISSING, message).hint(
+        "mount the disk with the folder `tables`, or put the tables back from a backup; a server goes on by itself then",
+    )
+}
+
 pub(crate) fn unknown_version(table: &TableName, version: TableVersion, newest: u64) -> Error {
     Error::not_found(codes::VERSION_UNKNOWN, format!("table {table} has no version {}", version.0))
         .hint(format!("its newest version is {newest}"))

@@ -1,11 +1,13 @@
-//! The folder of backups: `pieces/xx/HASH` and `backups/ID.json`.
+//! The store of backups in a vault: `pieces/xx/HASH`, `backups/ID.json` and `keys`.
 
-use std::fs;
-use std::io::ErrorKind as Io;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 
 use seawall_base::error::Result;
-use seawall_base::{Error, ErrorKind, Hash, durable};
+use seawall_base::vault::{Folder, Lock, Vault};
+use seawall_base::{Error, ErrorKind, Hash};
+use seawall_storage::keys;
 
 use super::manifest::Manifest;
 
@@ -13,122 +15,146 @@ use super::manifest::Manifest;
 pub const PIECE_BYTES: usize = 4 << 20;
 const PIECES: &str = "pieces";
 const BACKUPS: &str = "backups";
+/// The copy of the keys that the log of every backup is sealed with.
+const KEYS: &str = "keys";
 
-/// A folder of backups.
+/// A store of backups.
 #[derive(Debug, Clone)]
 pub struct Store {
-    folder: PathBuf,
+    vault: Arc<dyn Vault>,
+    passing: PathBuf,
 }
 
 impl Store {
-    /// Opens the folder, creating it when missing; only its owner may look into it, because it holds keys.
+    /// A store in a folder, which is created when missing; only its owner may look into it, because it holds keys.
     pub fn open(folder: &Path) -> Result<Store> {
-        use std::os::unix::fs::PermissionsExt;
-        let failed = |e| unavailable("use the folder of backups", folder, e);
-        let is_new = !folder.exists();
-        for part in [folder.to_owned(), folder.join(PIECES), folder.join(BACKUPS)] {
-            durable::create_dir_all(&part).map_err(failed)?;
-        }
-        if is_new {
-            fs::set_permissions(folder, fs::Permissions::from_mode(0o700)).map_err(failed)?;
-        }
-        Ok(Store { folder: folder.to_owned() })
+        Ok(Store::within(Arc::new(Folder::open(folder)?), folder.join("tmp")))
     }
 
-    /// Opens a folder that must be there.
+    /// A store in a folder that must be there.
     pub fn existing(folder: &Path) -> Result<Store> {
         if folder.join(BACKUPS).is_dir() {
-            return Ok(Store { folder: folder.to_owned() });
+            return Store::open(folder);
         }
-        Err(Error::not_found("SW1420", format!("{} is no folder of backups", folder.display()))
-            .hint("name the folder that `seawall backup create --to` wrote to"))
+        Err(no_store(&folder.display().to_string()))
+    }
+
+    /// A store in `vault`; `passing` is a folder of this machine for files on their way, which whoever holds the lock may
+    /// use.
+    pub fn within(vault: Arc<dyn Vault>, passing: PathBuf) -> Store {
+        Store { vault, passing }
+    }
+
+    /// Fails when there is no backup.
+    pub fn expect_backups(self) -> Result<Store> {
+        match self.vault.list(BACKUPS)?.is_empty() {
+            true => Err(no_store(&self.vault.place())),
+            false => Ok(self),
+        }
     }
 
     /// Keeps other backups out until the lock is dropped, or its holder dies.
-    pub fn lock(&self) -> Result<fs::File> {
-        let path = self.folder.join("lock");
-        let failed = |e| unavailable("lock", &path, e);
-        let file = fs::File::options().write(true).create(true).truncate(false).open(&path).map_err(failed)?;
-        match file.try_lock() {
-            Ok(()) => Ok(file),
-            Err(fs::TryLockError::Error(cause)) => Err(failed(cause)),
-            Err(fs::TryLockError::WouldBlock) => {
-                let message = format!("another backup is being taken into {}", self.folder.display());
-                Err(Error::new(ErrorKind::Unavailable, "SW1430", message).hint("wait until it has ended"))
-            }
-        }
+    pub fn lock(&self, operation: &str) -> Result<Box<dyn Lock>> {
+        self.vault.lock(operation)
     }
 
     /// A folder for files on their way into the store; whoever holds the lock may use it.
-    pub fn passing(&self) -> PathBuf {
-        self.folder.join("tmp")
-    }
-
-    /// The copy of the keys that the log of every backup in here is sealed with.
-    pub fn keys(&self) -> PathBuf {
-        self.folder.join("keys")
+    pub fn passing(&self) -> &Path {
+        &self.passing
     }
 
     /// Where it lies.
-    pub fn folder(&self) -> &Path {
-        &self.folder
+    pub fn place(&self) -> String {
+        self.vault.place()
     }
 
-    /// Where the piece with this hash lies.
-    pub fn piece_path(&self, hash: Hash) -> PathBuf {
+    /// Replaces the copy of the keys by one of the ring in `folder`, if there is one.
+    pub fn keep_keys(&self, folder: &Path) -> Result<()> {
+        match keys::copy(folder)? {
+            Some(copy) => self.vault.replace_secret(KEYS, &copy),
+            None => Ok(()),
+        }
+    }
+
+    /// Makes `folder` the ring of the copy, if there is one.
+    pub fn restore_keys(&self, folder: &Path) -> Result<()> {
+        match self.vault.read(KEYS)? {
+            Some(copy) => keys::restore(&self.vault.shown(KEYS), &copy, folder),
+            None => Ok(()),
+        }
+    }
+
+    /// Whether the copy of the keys can be restored; one that is not there needs not.
+    pub fn check_keys(&self) -> Result<()> {
+        match self.vault.read(KEYS)? {
+            Some(copy) => keys::check_copy(&self.vault.shown(KEYS), &copy),
+            None => Ok(()),
+        }
+    }
+
+    /// How the piece with this hash is called.
+    pub fn piece_name(hash: Hash) -> String {
         let name = hash.to_string();
-        self.folder.join(PIECES).join(&name[..2]).join(name)
+        format!("{PIECES}/{}/{name}", &name[..2])
     }
 
-    /// Keeps a piece durably; whether it is new. A piece that is there with another length, which a crash of the disk may
-    /// leave, is replaced.
-    pub fn keep(&self, bytes: &[u8]) -> Result<(Hash, bool)> {
-        let hash = Hash::of(bytes);
-        let path = self.piece_path(hash);
-        if fs::metadata(&path).is_ok_and(|known| known.len() == bytes.len() as u64) {
-            return Ok((hash, false));
+    /// Hashes and lengths of the pieces that are there.
+    pub(super) fn pieces(&self) -> Result<BTreeMap<Hash, u64>> {
+        let listed = self.vault.list(PIECES)?;
+        let hash = |name: &str| name.rsplit('/').next()?.parse().ok();
+        Ok(listed.into_iter().filter_map(|(name, length)| Some((hash(&name)?, length))).collect())
+    }
+
+    /// Keeps a piece durably, in the place of one with another length, which a crash of the disk may have left.
+    pub(super) fn keep(&self, hash: Hash, bytes: &[u8]) -> Result<()> {
+        let name = Store::piece_name(hash);
+        match self.vault.create(&name, bytes)? {
+            true => Ok(()),
+            false => self.vault.replace(&name, bytes),
         }
-        let failed = |e| unavailable("write", &path, e);
-        if let Some(folder) = path.parent() {
-            durable::create_dir_all(folder).map_err(failed)?;
-        }
-        durable::write_atomic(&path, bytes).map_err(failed)?;
-        Ok((hash, true))
     }
 
     /// The bytes of a piece: `Corrupt` (SW1421) when they are gone or are others.
     pub fn piece(&self, hash: Hash) -> Result<Vec<u8>> {
-        let path = self.piece_path(hash);
+        let name = Store::piece_name(hash);
+        let shown = self.vault.shown(&name);
         let damaged = |what: &str| {
-            Error::corrupt("SW1421", format!("the piece {} of the backup {what}", path.display()))
-                .in_file(path.clone(), None)
+            Error::corrupt("SW1421", format!("the piece {shown} of the backup {what}"))
+                .in_file(shown.clone(), None)
                 .hint("use another backup; the next `seawall backup create` writes the piece again if a file still has it")
         };
-        match fs::read(&path) {
-            Ok(bytes) if Hash::of(&bytes) == hash => Ok(bytes),
-            Ok(_) => Err(damaged("is not what was written")),
-            Err(e) if e.kind() == Io::NotFound => Err(damaged("is missing")),
-            Err(e) => Err(unavailable("read", &path, e)),
+        match self.vault.read(&name)? {
+            Some(bytes) if Hash::of(&bytes) == hash => Ok(bytes),
+            Some(_) => Err(damaged("is not what was written")),
+            None => Err(damaged("is missing")),
         }
     }
 
     /// Makes the backup valid.
     pub fn finish(&self, manifest: &Manifest) -> Result<()> {
-        let path = self.manifest_path(&manifest.id);
-        durable::write_atomic(&path, &manifest.encode()).map_err(|e| unavailable("write", &path, e))
+        let (name, bytes) = (manifest_name(&manifest.id), manifest.encode());
+        if self.vault.create(&name, &bytes)? || self.vault.read(&name)?.as_deref() == Some(&bytes) {
+            return Ok(());
+        }
+        let message = format!("{} is there already and is another backup", self.vault.shown(&name));
+        Err(Error::new(ErrorKind::Conflict, "SW1430", message).hint("take the backup again"))
     }
 
     /// Every backup, the oldest first. A manifest that cannot be read is an error beside the others.
     pub fn backups(&self) -> Result<(Vec<Manifest>, Vec<Error>)> {
-        let folder = self.folder.join(BACKUPS);
-        let failed = |e| unavailable("list", &folder, e);
         let (mut manifests, mut errors) = (Vec::new(), Vec::new());
-        for entry in fs::read_dir(&folder).map_err(failed)? {
-            let path = entry.map_err(failed)?.path();
-            if path.extension().is_none_or(|extension| extension != "json") {
+        for (name, _) in self.vault.list(BACKUPS)? {
+            if !name.ends_with(".json") {
                 continue;
             }
-            match fs::read(&path).map_err(|e| unavailable("read", &path, e)).and_then(|b| Manifest::decode(&path, &b)) {
+            let shown = self.vault.shown(&name);
+            let decoded = match self.vault.read(&name) {
+                Ok(Some(bytes)) => Manifest::decode(Path::new(&shown), &bytes),
+                // It was pruned meanwhile.
+                Ok(None) => continue,
+                Err(error) => Err(error),
+            };
+            match decoded {
                 Ok(manifest) => manifests.push(manifest),
                 Err(error) => errors.push(error),
             }
@@ -138,50 +164,38 @@ impl Store {
     }
 
     /// Removes pieces that no backup names, and forgets `remove`d backups first. Returns how many bytes were given back.
+    /// Nobody may take a backup meanwhile.
     pub fn remove(&self, remove: &[String]) -> Result<u64> {
+        let lock = self.lock("prune")?;
         for id in remove {
-            let path = self.manifest_path(id);
-            durable::remove_file(&path).map_err(|e| unavailable("remove", &path, e))?;
+            self.vault.remove(&manifest_name(id))?;
         }
         let (manifests, errors) = self.backups()?;
         if let Some(error) = errors.into_iter().next() {
             // Its pieces are not known: nothing may be removed.
             return Err(error);
         }
-        let named: std::collections::BTreeSet<Hash> = manifests
-            .iter()
-            .flat_map(|manifest| &manifest.files)
-            .flat_map(|file| file.pieces.iter().copied())
-            .collect();
+        let files = manifests.iter().flat_map(|manifest| &manifest.files);
+        let named: BTreeSet<Hash> = files.flat_map(|file| file.pieces.iter().copied()).collect();
         let mut bytes = 0;
-        for (hash, path, length) in self.pieces()? {
+        for (hash, length) in self.pieces()? {
             if !named.contains(&hash) {
-                durable::remove_file(&path).map_err(|e| unavailable("remove", &path, e))?;
+                lock.check()?;
+                self.vault.remove(&Store::piece_name(hash))?;
                 bytes += length;
             }
         }
         Ok(bytes)
     }
+}
 
-    fn pieces(&self) -> Result<Vec<(Hash, PathBuf, u64)>> {
-        let root = self.folder.join(PIECES);
-        let failed = |e| unavailable("list", &root, e);
-        let mut pieces = Vec::new();
-        for folder in fs::read_dir(&root).map_err(failed)? {
-            for piece in fs::read_dir(folder.map_err(failed)?.path()).map_err(failed)? {
-                let piece = piece.map_err(failed)?;
-                let hash = piece.file_name().to_str().and_then(|name| name.parse().ok());
-                if let Some(hash) = hash {
-                    pieces.push((hash, piece.path(), piece.metadata().map_err(failed)?.len()));
-                }
-            }
-        }
-        Ok(pieces)
-    }
+fn manifest_name(id: &str) -> String {
+    format!("{BACKUPS}/{id}.json")
+}
 
-    fn manifest_path(&self, id: &str) -> PathBuf {
-        self.folder.join(BACKUPS).join(format!("{id}.json"))
-    }
+fn no_store(place: &str) -> Error {
+    Error::not_found("SW1420", format!("there are no backups in {place}"))
+        .hint("name the place that `seawall backup create --to` wrote to")
 }
 
 pub(super) fn unavailable(doing: &str, path: &Path, cause: std::io::Error) -> Error {

@@ -7,6 +7,7 @@ use std::os::unix::fs::{MetadataExt, PermissionsExt};
 use std::path::PathBuf;
 
 use seawall_base::error::Result;
+use seawall_base::vault::Lock;
 use seawall_base::{Hash, Instant, Offset};
 
 use super::manifest::{About, Damaged, KeptFile, Manifest};
@@ -48,6 +49,9 @@ pub enum Taken {
 /// A backup in the making.
 pub struct Taking<'a> {
     store: &'a Store,
+    lock: Box<dyn Lock>,
+    /// Pieces that are kept, with their lengths.
+    there: BTreeMap<Hash, u64>,
     before: BTreeMap<String, KeptFile>,
     files: BTreeMap<String, KeptFile>,
     damaged: BTreeMap<String, Damaged>,
@@ -58,12 +62,12 @@ pub struct Taking<'a> {
 }
 
 impl<'a> Taking<'a> {
-    /// Begins a backup on top of `before`, the newest one.
-    pub fn begin(store: &'a Store, before: Option<&Manifest>) -> Taking<'a> {
+    /// Begins a backup on top of `before`, the newest one, in a store that is locked.
+    pub fn begin(store: &'a Store, before: Option<&Manifest>, lock: Box<dyn Lock>) -> Result<Taking<'a>> {
         let before = before.map(|manifest| &manifest.files[..]).unwrap_or_default();
         let before = before.iter().map(|file| (file.path.clone(), file.clone())).collect();
         let (files, damaged) = (BTreeMap::new(), BTreeMap::new());
-        Taking { store, before, files, damaged, read_bytes: 0, new_bytes: 0 }
+        Ok(Taking { store, lock, there: store.pieces()?, before, files, damaged, read_bytes: 0, new_bytes: 0 })
     }
 
     /// Whether a file with this path is in the backup already.
@@ -119,7 +123,7 @@ impl<'a> Taking<'a> {
     }
 
     fn is_there(&self, file: &KeptFile) -> bool {
-        file.pieces.iter().all(|piece| self.store.piece_path(*piece).exists())
+        file.pieces.iter().all(|piece| self.there.contains_key(piece))
     }
 
     /// Uses the right copy of an earlier backup in the place of a damaged file; notes the damage in any case.
@@ -161,9 +165,12 @@ impl<'a> Taking<'a> {
     }
 
     fn keep(&mut self, piece: &[u8]) -> Result<Hash> {
-        let (hash, is_new) = self.store.keep(piece)?;
-        if is_new {
-            self.new_bytes += piece.len() as u64;
+        let (hash, length) = (Hash::of(piece), piece.len() as u64);
+        if self.there.get(&hash) != Some(&length) {
+            self.lock.check()?;
+            self.store.keep(hash, piece)?;
+            self.there.insert(hash, length);
+            self.new_bytes += length;
         }
         Ok(hash)
     }
@@ -171,6 +178,8 @@ impl<'a> Taking<'a> {
     /// Makes the backup valid and returns it.
     pub fn finish(self, taken_at: Instant, elapsed_ms: u64, entries: u64, end: Offset) -> Result<Manifest> {
         let about = About { taken_at, elapsed_ms, entries, end };
+        // Whoever prunes would not know yet that these pieces are needed.
+        self.lock.check()?;
         let manifest = Manifest::new(about, self.files.into_values().collect(), self.damaged.into_values().collect());
         self.store.finish(&manifest)?;
         Ok(manifest)

@@ -22,7 +22,7 @@ fn write_tree(folder: &Path, tree: &Tree) {
 fn take(store: &Store, folder: &Path, tree: &Tree, at: i64) -> (Manifest, u64) {
     let (before, errors) = store.backups().unwrap();
     assert!(errors.is_empty());
-    let mut taking = Taking::begin(store, before.last());
+    let mut taking = Taking::begin(store, before.last(), store.lock("backup").unwrap()).unwrap();
     for path in tree.keys() {
         let item = Item { is_immutable: path.starts_with("fixed"), ..Item::whole(path.clone(), folder.join(path)) };
         assert_eq!(taking.take(&item).unwrap(), Taken::Kept);
@@ -83,7 +83,7 @@ fn a_prefix_is_restored_with_zeros_behind_it() {
     let (folder, kept) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let store = Store::open(kept.path()).unwrap();
     fs::write(folder.path().join("segment"), vec![7u8; 10_000]).unwrap();
-    let mut taking = Taking::begin(&store, None);
+    let mut taking = Taking::begin(&store, None, store.lock("backup").unwrap()).unwrap();
     let item = Item { prefix: Some(4_000), ..Item::whole("segment", folder.path().join("segment")) };
     taking.take(&item).unwrap();
     assert_eq!(taking.read_bytes, 4_000);
@@ -100,16 +100,16 @@ fn a_damaged_file_is_named_and_its_earlier_copy_is_used() {
     fs::write(&path, b"rows").unwrap();
     let expected = Some((4, seawall_base::Hash::of(b"rows")));
     let item = Item { expected, is_immutable: true, ..Item::whole("part", path.clone()) };
-    let mut taking = Taking::begin(&store, None);
+    let mut taking = Taking::begin(&store, None, store.lock("backup").unwrap()).unwrap();
     assert_eq!(taking.take(&item).unwrap(), Taken::Kept);
     let first = taking.finish(Instant(1), 1, 0, Offset(0)).unwrap();
     fs::write(&path, b"rowz").unwrap();
-    let mut taking = Taking::begin(&store, Some(&first));
+    let mut taking = Taking::begin(&store, Some(&first), store.lock("backup").unwrap()).unwrap();
     assert_eq!(taking.take(&item).unwrap(), Taken::Damaged);
     let second = taking.finish(Instant(2), 1, 0, Offset(0)).unwrap();
     assert_eq!(second.damaged[0].path, "part");
     assert_eq!(restored(&store, &second)["part"], b"rows");
-    let mut taking = Taking::begin(&store, None);
+    let mut taking = Taking::begin(&store, None, store.lock("backup").unwrap()).unwrap();
     assert_eq!(taking.take(&item).unwrap(), Taken::Damaged);
     let third = taking.finish(Instant(3), 1, 0, Offset(0)).unwrap();
     assert!(third.files.is_empty() && third.damaged.len() == 1);
@@ -123,7 +123,7 @@ fn every_changed_byte_of_a_backup_is_found() {
     write_tree(folder.path(), &tree);
     let (manifest, _) = take(&store, folder.path(), &tree, 1);
     for file in &manifest.files {
-        let path = store.piece_path(file.pieces[0]);
+        let path = kept.path().join(Store::piece_name(file.pieces[0]));
         let whole = fs::read(&path).unwrap();
         for at in 0..whole.len() {
             let mut flipped = whole.clone();
@@ -170,7 +170,7 @@ fn a_manifest_that_leads_out_of_the_folder_is_refused() {
     let store = Store::open(kept.path()).unwrap();
     fs::write(folder.path().join("a"), b"x").unwrap();
     for path in ["../a", "/etc/a", "a/../../b", ""] {
-        let mut taking = Taking::begin(&store, None);
+        let mut taking = Taking::begin(&store, None, store.lock("backup").unwrap()).unwrap();
         taking.take(&Item::whole(path, folder.path().join("a"))).unwrap();
         let manifest = taking.finish(Instant(1), 1, 0, Offset(0)).unwrap();
         assert_eq!(store.backups().unwrap().1.len(), 1, "{path:?}");

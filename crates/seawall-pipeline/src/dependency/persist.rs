@@ -6,9 +6,11 @@
 
 use std::sync::Arc;
 
+use seawall_base::error::Result;
 use seawall_base::{Instant, Span};
 
 use super::backoff::Backoff;
+use super::call::is_away;
 use super::scope;
 use super::set::Dependencies;
 
@@ -18,6 +20,23 @@ const BACKOFF: Backoff = Backoff { first: Span(50_000), cap: Span(5 * Span::SECO
 /// Makes one try.
 pub async fn attempt<T>(work: impl Future<Output = T>) -> T {
     scope::attempt(scope::deadline(), work).await
+}
+
+/// Repeats `work` until what it needs is there; what else is wrong is the answer.
+pub async fn through<T, W: Future<Output = Result<T>>>(
+    patience: &mut Patience,
+    mut work: impl FnMut() -> W,
+) -> Result<T> {
+    loop {
+        patience.due().await;
+        match attempt(work()).await {
+            Err(error) if is_away(&error) => patience.failed(),
+            outcome => {
+                patience.succeeded();
+                return outcome;
+            }
+        }
+    }
 }
 
 /// When the next try is due.

@@ -10,6 +10,7 @@ use seawall_base::{Append, Permit, Span, StagedFile, TableName, TableSnapshot, T
 
 use super::call::{Dependency, Idempotent, Operation};
 
+const EXPECT: Operation = operation("expect", 30, 5);
 const SNAPSHOT: Operation = operation("snapshot", 30, 5);
 const TABLES: Operation = operation("tables", 30, 5);
 const ENSURE: Operation = operation("ensure", 60, 10);
@@ -35,6 +36,10 @@ pub(crate) struct GuardedTables {
 
 #[async_trait]
 impl TableStore for GuardedTables {
+    async fn expect(&self, known: &[TableName]) -> Result<()> {
+        self.reads.repeat(EXPECT, Idempotent::because(READS, || self.inner.expect(known))).await
+    }
+
     async fn ensure(
         &self,
         permit: &Permit,

@@ -3,7 +3,7 @@
 //! All of it is decided under one lock, without waiting. A checkpoint writes the state down, and a start rebuilds it from
 //! the frames behind.
 
-use std::collections::{BTreeMap, HashMap, HashSet};
+use std::collections::{BTreeMap, BTreeSet, HashMap, HashSet};
 
 use arrow::array::RecordBatch;
 use seawall_base::error::Result;
@@ -40,6 +40,9 @@ pub struct Order {
     /// The offset after the last row of those entries.
     #[serde(skip)]
     pub(crate) end: Offset,
+    /// Datasets whose keys nobody knows yet: they are in tables that are away.
+    #[serde(skip)]
+    pub(crate) keys_unknown: BTreeSet<String>,
     /// Why nothing more may be decided: something that was decided is not in the log.
     #[serde(skip)]
     pub(crate) diverged: Option<String>,
@@ -85,7 +88,7 @@ impl Order {
         now: Instant,
     ) -> Result<Admitted> {
         self.check_in_step()?;
-        self.check_not_halted(&dataset.dataset.name)?;
+        self.check_open(&dataset.dataset.name)?;
         let arrivals = self.stamp(checked.raw.num_rows(), incoming.arrivals.as_deref(), now);
         let arrived = self.last_arrival.unwrap_or(now);
         let mut verdicts = Vec::new();
@@ -159,8 +162,13 @@ impl Order {
         Admitted::control(header, Vec::new(), Some(refusal))
     }
 
-    /// Refuses rows for a halted dataset.
-    pub(crate) fn check_not_halted(&self, dataset: &str) -> Result<()> {
+    /// Refuses rows for a dataset that is halted, or of which it cannot be told whether a row was there before.
+    pub(crate) fn check_open(&self, dataset: &str) -> Result<()> {
+        if self.keys_unknown.contains(dataset) {
+            let message = format!("the keys of dataset {dataset} have to be read from its table, which is away");
+            return Err(Error::new(ErrorKind::Unavailable, "SW1309", message)
+                .hint("send the rows again later: the server goes on by itself once the table store answers"));
+        }
         match self.halted.get(dataset) {
             None => Ok(()),
             Some(message) => {

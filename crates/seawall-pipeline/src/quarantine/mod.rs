@@ -348,7 +348,7 @@ impl Course<'_> {
     }
 
     async fn release(&mut self, candidates: &[Candidate], fates: &mut BTreeMap<RowId, RowFate>) -> Result<()> {
-        self.pipeline.order.lock().await.check_not_halted(self.dataset)?;
+        self.pipeline.order.lock().await.check_open(self.dataset)?;
         let mut by_source: BTreeMap<&str, Vec<&Candidate>> = BTreeMap::new();
         for candidate in candidates {
             by_source.entry(&candidate.stopped.source).or_default().push(candidate);
@@ -401,7 +401,7 @@ impl Course<'_> {
             return Ok(());
         }
         order.check_in_step()?;
-        order.check_not_halted(self.dataset)?;
+        order.check_open(self.dataset)?;
         let Released { accepted, at, rows: released, stays } = order.release(&self.gate, checked, now)?;
         fates.extend(stays.into_iter().map(|(row, why)| (of_row(row).stopped.row, self.stays(of_row(row), &[why]))));
         let Some(accepted) = accepted else { return Ok(()) };

@@ -27,8 +27,10 @@ use seawall_base::error::Result;
 use seawall_base::{Error, ErrorKind, Extent, Log, Permit, Span, TableName, TableStore};
 use tracing::{info, warn};
 
+use crate::dependency::is_away;
+use crate::frame::Load;
 use crate::gate::{Order, keyed_rows};
-use crate::pipeline::Parts;
+use crate::pipeline::{Parts, WithoutTables};
 use crate::restore::Withdrawn;
 use crate::revision::{DatasetGate, Revision};
 use ahead::{Ahead, Decoded};
@@ -53,8 +55,15 @@ pub(crate) struct Recovered {
 pub(crate) type Datasets = BTreeMap<String, Arc<DatasetGate>>;
 
 /// Rebuilds the order's state from its checkpoint and the log behind it.
-pub(crate) async fn recover(parts: &Parts, revision: &Revision, permit: &Permit) -> Result<Recovered> {
-    let sources = Sources { log: parts.log.as_ref(), tables: parts.tables.as_ref(), permit };
+///
+/// Keys that only tables have are left unknown while these are away, if the start need not have them.
+pub(crate) async fn recover(
+    parts: &Parts,
+    revision: &Revision,
+    permit: &Permit,
+    without_tables: WithoutTables,
+) -> Result<Recovered> {
+    let sources = Sources { log: parts.log.as_ref(), tables: parts.tables.as_ref(), permit, without_tables };
     recover_from(&sources, &parts.states, &revision.datasets).await
 }
 
@@ -63,6 +72,15 @@ pub(crate) struct Sources<'a> {
     pub log: &'a dyn Log,
     pub tables: &'a dyn TableStore,
     pub permit: &'a Permit,
+    /// What is done about keys that only tables have while these are away.
+    pub without_tables: WithoutTables,
+}
+
+impl Sources<'_> {
+    /// Whether what failed can be done once tables are back.
+    fn may_wait(&self, error: &Error) -> bool {
+        self.without_tables == WithoutTables::Wait && is_away(error)
+    }
 }
 
 async fn recover_from(sources: &Sources<'_>, states: &Arc<States>, datasets: &Datasets) -> Result<Recovered> {
@@ -84,9 +102,18 @@ async fn recover_from(sources: &Sources<'_>, states: &Arc<States>, datasets: &Da
     settle(writing).await?;
     let Recovered { order, withdrawn, .. } = &mut recovered;
     let replayed = order.entries - from;
-    let rebuilt = rebuild_keys(sources, datasets, &stale, withdrawn).await?;
-    order.dedup.extend(rebuilt);
-    info!(from, replayed, rebuilt = stale.len(), "order recovered");
+    match rebuild_keys(sources, datasets, &stale, withdrawn).await {
+        Ok(rebuilt) => order.dedup.extend(rebuilt),
+        Err(error) if sources.may_wait(&error) => {
+            warn!(code = error.code(), %error, datasets = ?stale, "keys are in tables that are away, their datasets wait");
+            // What a restore withdrew is still in the keys of the checkpoint.
+            stale.iter().for_each(|dataset| drop(order.dedup.remove(dataset)));
+            order.keys_unknown = stale.clone();
+        }
+        Err(error) => return Err(error),
+    }
+    let unknown = order.keys_unknown.len();
+    info!(from, replayed, rebuilt = stale.len() - unknown, unknown, "order recovered");
     Ok(recovered)
 }
 
@@ -217,17 +244,29 @@ async fn replay(
         recovered.order.recover_keys(dataset, &keyed);
     }
     if let (Some(load), Some(dataset)) = (&header.load, dataset) {
-        let table = TableName::dataset(&dataset.dataset.name)?;
-        for file in &load.staged {
-            for rows in sources.tables.read_staged(sources.permit, &table, file).await? {
-                recovered.order.recover_keys(dataset, &keyed_rows(dataset, &rows)?);
+        match replay_load(sources, dataset, load, &mut recovered.order).await {
+            Err(error) if sources.may_wait(&error) => {
+                recovered.order.dedup.remove(&header.dataset);
+                stale.insert(header.dataset.clone());
             }
+            outcome => outcome?,
         }
     }
     if let Some(restore) = header.restore {
         let keyed = |name: &&String| datasets.get(*name).is_some_and(|d| !d.dataset.primary_key.is_empty());
         stale.extend(restore.tables.keys().filter(keyed).cloned());
         recovered.withdrawn.push(end, restore);
+    }
+    Ok(())
+}
+
+/// Remembers the keys of a bulk load, which are in its staged files.
+async fn replay_load(sources: &Sources<'_>, dataset: &DatasetGate, load: &Load, order: &mut Order) -> Result<()> {
+    let table = TableName::dataset(&dataset.dataset.name)?;
+    for file in &load.staged {
+        for rows in sources.tables.read_staged(sources.permit, &table, file).await? {
+            order.recover_keys(dataset, &keyed_rows(dataset, &rows)?);
+        }
     }
     Ok(())
 }

@@ -16,14 +16,7 @@ use crate::table_writer::Start;
 /// its own cut ends.
 pub(crate) async fn of_tables(log: &dyn Log, tables: &dyn TableStore, position: &TablePosition) -> Result<Start> {
     let extent = log.extent();
-    if position.entries < extent.first_entry {
-        let (entries, first) = (position.entries, extent.first_entry);
-        let message =
-            format!("the tables are known to hold {entries} entries of the log, which begins with entry {first}");
-        return Err(Error::corrupt("SW0444", message)
-            .hint("restore the folder `state` from a backup that is not older than the log's first entry"));
-    }
-    let mut from = position.entries.min(extent.entries);
+    let Start { entry: mut from, .. } = of_position(log, position).await?;
     for (name, cut) in &position.cuts {
         let table = TableName::new(name.as_str())?;
         let found = match tables.snapshot(&table, None).await {
@@ -38,6 +31,21 @@ pub(crate) async fn of_tables(log: &dyn Log, tables: &dyn TableStore, position: 
         warn!(%table, from = needed, "a table lacks rows that it had, reading the log again from there");
         from = from.min(needed);
     }
+    let entry = log.read(from, 1).await?;
+    Ok(Start { entry: from, offset: entry.first().map_or(extent.end, |entry| entry.first) })
+}
+
+/// The first entry of which a table may lack a row, if tables have not lost commits since their position was written down.
+pub(crate) async fn of_position(log: &dyn Log, position: &TablePosition) -> Result<Start> {
+    let extent = log.extent();
+    if position.entries < extent.first_entry {
+        let (entries, first) = (position.entries, extent.first_entry);
+        let message =
+            format!("the tables are known to hold {entries} entries of the log, which begins with entry {first}");
+        return Err(Error::corrupt("SW0444", message)
+            .hint("restore the folder `state` from a backup that is not older than the log's first entry"));
+    }
+    let from = position.entries.min(extent.entries);
     let entry = log.read(from, 1).await?;
     Ok(Start { entry: from, offset: entry.first().map_or(extent.end, |entry| entry.first) })
 }

@@ -23,6 +23,7 @@ use super::checkpoint::Taken;
 use super::*;
 use crate::dedup::{Keyed, Seen};
 use crate::frame::{Frame, Halt, Header, Load, Position, Restore, Restored, number};
+use crate::pipeline::WithoutTables;
 
 const DATASETS: [&str; 2] = ["payments", "chargebacks"];
 const KEYS: [&str; 2] = ["payment_id", "chargeback_id"];
@@ -51,9 +52,17 @@ struct Tables {
     rows: Mutex<HashMap<String, Vec<RecordBatch>>>,
     staged: Mutex<HashMap<String, RecordBatch>>,
     cuts: Mutex<HashMap<String, Cut>>,
+    are_away: std::sync::atomic::AtomicBool,
 }
 
 impl Tables {
+    fn answer(&self) -> Result<()> {
+        match self.are_away.load(std::sync::atomic::Ordering::Relaxed) {
+            true => Err(Error::new(ErrorKind::Unavailable, "SW0512", "tables are away")),
+            false => Ok(()),
+        }
+    }
+
     fn put(&self, table: &str, rows: RecordBatch, cut: &Cut) {
         self.rows.lock().entry(table.to_owned()).or_default().push(rows);
         self.cuts.lock().entry(table.to_owned()).or_default().join(cut);
@@ -70,6 +79,10 @@ impl Tables {
 
 #[async_trait]
 impl TableStore for Tables {
+    async fn expect(&self, _: &[TableName]) -> Result<()> {
+        unreachable!("recovery expects nothing")
+    }
+
     async fn ensure(&self, _: &Permit, _: &TableName, _: SchemaRef, _: &[String]) -> Result<TableVersion> {
         unreachable!("recovery makes no tables")
     }
@@ -87,10 +100,12 @@ impl TableStore for Tables {
     }
 
     async fn read_staged(&self, _: &Permit, _: &TableName, file: &StagedFile) -> Result<Vec<RecordBatch>> {
+        self.answer()?;
         Ok(vec![self.staged.lock()[&file.path].clone()])
     }
 
     async fn snapshot(&self, table: &TableName, _: Option<TableVersion>) -> Result<TableSnapshot> {
+        self.answer()?;
         let cut = self.cuts.lock().get(table.as_str()).cloned();
         let cut = cut.ok_or_else(|| Error::not_found("SW0500", "there is no such table"))?;
         let schema = Arc::new(Schema::empty());
@@ -131,6 +146,8 @@ enum Step {
     Damage(usize),
     /// Entries before the older checkpoint are retired.
     Retire,
+    /// The process dies, and the next one begins while tables are away, writes a checkpoint, and dies too.
+    RestartWithoutTables,
     /// The process dies, and the next one begins with this horizon of payments.
     Restart(&'static str),
 }
@@ -149,6 +166,7 @@ fn steps() -> impl Strategy<Value = Vec<Step>> {
         4 => Just(Step::Checkpoint),
         1 => any::<usize>().prop_map(Step::Damage),
         1 => Just(Step::Retire),
+        1 => Just(Step::RestartWithoutTables),
         2 => prop_oneof![3 => Just("7d"), 1 => Just("2d"), 1 => Just("20d")].prop_map(Step::Restart),
     ];
     prop::collection::vec(step, 1..50)
@@ -225,6 +243,7 @@ impl World {
             Step::Checkpoint => self.checkpoint().await,
             Step::Damage(at) => self.damage(at),
             Step::Retire => self.retire().await,
+            Step::RestartWithoutTables => self.restart_without_tables().await,
             Step::Restart(horizon) => {
                 self.datasets = datasets(horizon);
                 self.restart().await;
@@ -296,12 +315,13 @@ impl World {
     }
 
     async fn checkpoint(&mut self) {
+        let unknown = self.recovered.order.keys_unknown.clone();
         let taken = Taken::of(&mut self.recovered.order).unwrap();
         let states = self.states.as_ref().unwrap();
         let tables =
             TablePosition { entries: taken.entries, cuts: self.tables.cuts.lock().clone().into_iter().collect() };
         let withdrawn = &self.recovered.withdrawn;
-        let begun = writer::begin(self.log.as_ref(), states, taken, withdrawn, &tables, &BTreeSet::new()).await;
+        let begun = writer::begin(self.log.as_ref(), states, taken, withdrawn, &tables, &unknown).await;
         let writing = begun.map_err(|failed| failed.0).unwrap();
         writing.done().await.map_err(|failed| failed.0).unwrap();
     }
@@ -339,17 +359,52 @@ impl World {
     async fn restart(&mut self) {
         drop(self.states.take());
         let states = Arc::new(States::open(self.folder.path()).unwrap());
-        let sources = Sources { log: self.log.as_ref(), tables: self.tables.as_ref(), permit: &self.permit };
+        let sources = Sources {
+            log: self.log.as_ref(),
+            tables: self.tables.as_ref(),
+            permit: &self.permit,
+            without_tables: WithoutTables::Refuse,
+        };
         self.recovered = recover_from(&sources, &states, &self.datasets).await.unwrap();
         self.states = Some(states);
         self.check().await;
+    }
+
+    /// What is known without tables is the truth, and of whatever is not known no row is taken; a checkpoint that is
+    /// written then does not pass it for known.
+    async fn restart_without_tables(&mut self) {
+        drop(self.states.take());
+        let states = Arc::new(States::open(self.folder.path()).unwrap());
+        let sources = Sources {
+            log: self.log.as_ref(),
+            tables: self.tables.as_ref(),
+            permit: &self.permit,
+            without_tables: WithoutTables::Wait,
+        };
+        self.tables.are_away.store(true, std::sync::atomic::Ordering::Relaxed);
+        self.recovered = recover_from(&sources, &states, &self.datasets).await.unwrap();
+        self.tables.are_away.store(false, std::sync::atomic::Ordering::Relaxed);
+        self.states = Some(states);
+        let order = &self.recovered.order;
+        for name in DATASETS {
+            let is_refused = order.check_open(name).is_err_and(|refused| refused.code() == "SW1309");
+            assert_eq!(is_refused, order.keys_unknown.contains(name), "{name}");
+            assert!(!order.keys_unknown.contains(name) || !order.dedup.contains_key(name), "{name}");
+        }
+        self.checkpoint().await;
+        self.restart().await;
     }
 
     /// Compares with a start that reads the whole log.
     async fn check(&self) {
         let empty = tempfile::tempdir().unwrap();
         let states = Arc::new(States::open(empty.path()).unwrap());
-        let sources = Sources { log: self.whole.as_ref(), tables: self.tables.as_ref(), permit: &self.permit };
+        let sources = Sources {
+            log: self.whole.as_ref(),
+            tables: self.tables.as_ref(),
+            permit: &self.permit,
+            without_tables: WithoutTables::Refuse,
+        };
         let expected = recover_from(&sources, &states, &self.datasets).await.unwrap();
         let (found, oracle) = (&self.recovered, &expected);
         let small = |order: &Order| {
@@ -433,7 +488,12 @@ async fn a_trimmed_log_without_a_checkpoint_is_refused() {
     drop(world.states.take());
     std::fs::remove_dir_all(world.folder.path().join("order")).unwrap();
     let states = Arc::new(States::open(world.folder.path()).unwrap());
-    let sources = Sources { log: world.log.as_ref(), tables: world.tables.as_ref(), permit: &world.permit };
+    let sources = Sources {
+        log: world.log.as_ref(),
+        tables: world.tables.as_ref(),
+        permit: &world.permit,
+        without_tables: WithoutTables::Refuse,
+    };
     let refused = recover_from(&sources, &states, &world.datasets).await.err().unwrap();
     assert_eq!((refused.code(), refused.kind()), ("SW0443", seawall_base::ErrorKind::Corrupt));
 }

@@ -80,14 +80,14 @@ impl OrderWriter {
     /// Writes a checkpoint of what the order knows now.
     pub async fn checkpoint(&self) -> Result<()> {
         let tables = self.table_position().await?;
-        let taken = {
+        let (taken, unknown) = {
             let mut order = self.order.lock().await;
             if order.diverged.is_some() {
                 return Ok(());
             }
-            Taken::of(&mut order)?
+            (Taken::of(&mut order)?, order.keys_unknown.clone())
         };
-        let begun = begin(self.log.as_ref(), &self.states, taken, &self.withdrawn, &tables, &BTreeSet::new()).await;
+        let begun = begin(self.log.as_ref(), &self.states, taken, &self.withdrawn, &tables, &unknown).await;
         let written = match begun {
             Ok(writing) => writing.done().await,
             Err(failed) => Err(failed),
@@ -106,9 +106,12 @@ impl OrderWriter {
 
     /// How far the tables are; while their store is away, how far they were.
     async fn table_position(&self) -> Result<TablePosition> {
-        let committed = self.table_writer.progress().committed_entries;
+        let progress = self.table_writer.progress();
         let mut known = self.tables_known.lock().await;
-        match table_position(self.tables.as_ref(), committed).await {
+        if !progress.is_attached {
+            return Ok(known.clone());
+        }
+        match table_position(self.tables.as_ref(), progress.committed_entries).await {
             Ok(position) => *known = position,
             Err(error) if error.kind() == ErrorKind::Unavailable => {}
             Err(error) => return Err(error),

@@ -27,6 +27,8 @@ pub struct Progress {
     pub away_since: Option<Instant>,
     /// Arrival of the oldest row that is not committed, or when the lag was noticed; none when there is no lag.
     pub behind_since: Option<Instant>,
+    /// Whether tables were there since the start. Until then nobody knows how far they are.
+    pub is_attached: bool,
     /// Whether everything is committed that was durable when the writer started.
     pub is_resumed: bool,
 }
@@ -112,6 +114,12 @@ impl Handle {
     /// Commits what waits and forgets cached schemas, after tables evolved.
     pub async fn schemas_changed(&self) -> Result<()> {
         self.ask(|done| Message::SchemasChanged { done }).await
+    }
+
+    /// Waits until tables were there once since the start.
+    pub async fn attached(&self) -> Result<()> {
+        let mut progress = self.progress.clone();
+        progress.wait_for(|progress| progress.is_attached).await.map(|_| ()).map_err(|_| stopped())
     }
 
     /// How far the writer has come.

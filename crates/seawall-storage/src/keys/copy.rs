@@ -14,51 +14,44 @@ use super::{READS_MAX, file, replace, unavailable};
 const MAGIC: &[u8; 8] = b"SWKEYCPY";
 const VERSION: u32 = 1;
 
-/// Copies the ring in `folder` into the file `to`, overwriting what that held; false when there is no ring. Works beside
-/// the ring's owner.
-pub fn copy(folder: &Path, to: &Path) -> Result<bool> {
+/// A copy of the ring in `folder`; none when there is no ring. Works beside the ring's owner.
+pub fn copy(folder: &Path) -> Result<Option<Vec<u8>>> {
     let mut failure = None;
     for _ in 0..READS_MAX {
         if !file::path(folder).exists() {
-            return Ok(false);
+            return Ok(None);
         }
         // Between the two reads an erasure may have replaced both.
         match read_both(folder) {
-            Ok((key, ring)) => return write(to, &key, &ring).map(|()| true),
+            Ok((key, ring)) => return Ok(Some(encode(&key, &ring))),
             Err(error) => failure = Some(error),
         }
     }
     Err(failure.unwrap_or_else(|| Error::internal("SW1606", "the key ring was never read")))
 }
 
-/// Makes `folder` the ring of the copy `from`; false when there is none. The folder must not hold a ring yet.
-pub fn restore(from: &Path, folder: &Path) -> Result<bool> {
-    let Some((key, ring)) = read_copy(from)? else { return Ok(false) };
+/// Makes `folder` the ring of the copy `bytes`, which was read from `from`. The folder must not hold a ring yet.
+pub fn restore(from: &str, bytes: &[u8], folder: &Path) -> Result<()> {
+    let (key, ring) = read_copy(from, bytes)?;
     durable::create_dir_all(folder).map_err(|e| unavailable("create", folder, e))?;
-    replace(&folder.join(installation::NAME), &key)?;
-    replace(&file::path(folder), &ring)?;
-    Ok(true)
+    replace(&folder.join(installation::NAME), key)?;
+    replace(&file::path(folder), ring)
 }
 
-/// Whether the copy `from` can be restored; one that is not there needs not.
-pub fn check_copy(from: &Path) -> Result<()> {
-    let Some((key, ring)) = read_copy(from)? else { return Ok(()) };
-    file::parse(from, &ring, &mut Installation::parse(from, &key)?).map(|_| ())
+/// Whether the copy `bytes`, which was read from `from`, can be restored.
+pub fn check_copy(from: &str, bytes: &[u8]) -> Result<()> {
+    let (key, ring) = read_copy(from, bytes)?;
+    let from = Path::new(from);
+    file::parse(from, ring, &mut Installation::parse(from, key)?).map(|_| ())
 }
 
-/// The installation key and the ring of a copy; none when there is no copy.
-fn read_copy(from: &Path) -> Result<Option<(Vec<u8>, Vec<u8>)>> {
-    let bytes = match std::fs::read(from) {
-        Ok(bytes) => bytes,
-        Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-        Err(e) => return Err(unavailable("read", from, e)),
-    };
-    let parts = parts(&bytes).ok_or_else(|| {
-        Error::corrupt("SW1607", format!("the copy of the keys {} is not what was written", from.display()))
+/// The installation key and the ring of a copy.
+fn read_copy<'a>(from: &str, bytes: &'a [u8]) -> Result<(&'a [u8], &'a [u8])> {
+    parts(bytes).ok_or_else(|| {
+        Error::corrupt("SW1607", format!("the copy of the keys {from} is not what was written"))
             .in_file(from, None)
             .hint("`seawall backup create` writes it anew while the data folder is there; without any copy personal fields cannot be opened")
-    })?;
-    Ok(Some((parts.0.to_vec(), parts.1.to_vec())))
+    })
 }
 
 fn read_both(folder: &Path) -> Result<(Vec<u8>, Vec<u8>)> {
@@ -70,7 +63,7 @@ fn read_both(folder: &Path) -> Result<(Vec<u8>, Vec<u8>)> {
     Ok((key, ring))
 }
 
-fn write(to: &Path, key: &[u8], ring: &[u8]) -> Result<()> {
+fn encode(key: &[u8], ring: &[u8]) -> Vec<u8> {
     let mut bytes = MAGIC.to_vec();
     bytes.extend_from_slice(&VERSION.to_le_bytes());
     for part in [key, ring] {
@@ -79,7 +72,7 @@ fn write(to: &Path, key: &[u8], ring: &[u8]) -> Result<()> {
     }
     let checksum = crc32c::crc32c(&bytes);
     bytes.extend_from_slice(&checksum.to_le_bytes());
-    replace(to, &bytes)
+    bytes
 }
 
 fn parts(bytes: &[u8]) -> Option<(&[u8], &[u8])> {

@@ -125,7 +125,7 @@ pub(super) fn parse(path: &Path, bytes: &[u8], installation: &mut Installation) 
     let records = &bytes[HEADER_BYTES..];
     let whole = records.chunks_exact(RECORD_BYTES);
     let count = whole.clone().take_while(|record| is_whole(record)).count();
-    if whole.clone().skip(count).any(is_whole) {
+    if whole.clone().skip(count).any(is_whole) || !is_torn(&records[count * RECORD_BYTES..]) {
         return Err(damaged(format!("is damaged at record {count}")));
     }
     let mut read = Vec::with_capacity(count);
@@ -144,6 +144,15 @@ fn read_header(bytes: &[u8]) -> std::result::Result<Header, String> {
         return Err(format!("has version {}, which this Seawall does not know", u32_at(header, 8)));
     }
     Ok(Header { ring: u64_at(header, 16), generation: u64_at(header, 24), wrapped_by: u64_at(header, 32) })
+}
+
+/// Whether a crash can have left these bytes at the end of the ring: part of a record, or one whose end was not written, so
+/// that zeros are in its place. A record that was synced has its checksum, and damage to it is no crash.
+fn is_torn(end: &[u8]) -> bool {
+    match end.split_at_checked(RECORD_BYTES - 4) {
+        Some((_, rest)) if end.len() >= RECORD_BYTES => rest.iter().all(|byte| *byte == 0),
+        Some(_) | None => true,
+    }
 }
 
 fn is_whole(record: &[u8]) -> bool {

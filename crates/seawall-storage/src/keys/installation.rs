@@ -1,8 +1,11 @@
 //! The installation key: wraps the keys of the ring in their file, and changes whenever one of them is destroyed.
 //!
-//! `installation.key` is one line of text, readable by its owner only: `seawall-installation-key-v1`, the key of the
-//! subjects' hashes, which never changes, and the installation key, each as 64 hexadecimal digits. While the installation
-//! key changes there are two, the old one first.
+//! `installation.key` is one line of text, readable by its owner only: `seawall-installation-key-v2`, the key of the
+//! subjects' hashes, which never changes, and the installation key, each as 64 hexadecimal digits; then the CRC32C of the
+//! line before it, 8 digits. While the installation key changes there are two, the old one first.
+//!
+//! Nothing else tells whether the key of the hashes is what it was: with another one no subject would be known any more,
+//! and an erasure would find no key to destroy. Version 1 has no checksum; whoever opens it to write replaces it.
 
 use std::path::Path;
 
@@ -13,13 +16,17 @@ use super::{replace, unavailable};
 
 /// Its file in the folder of keys.
 pub(super) const NAME: &str = "installation.key";
-const FORMAT: &str = "seawall-installation-key-v1";
+const FORMAT: &str = "seawall-installation-key-v2";
+/// Without a checksum.
+const FORMAT_UNCHECKED: &str = "seawall-installation-key-v1";
 
 /// The installation key, or both while it changes.
 pub(super) struct Installation {
     index: [u8; 32],
     /// The one that is used last; not empty.
     keys: Vec<[u8; 32]>,
+    /// Whether the file has a checksum.
+    is_checked: bool,
 }
 
 impl Installation {
@@ -33,7 +40,7 @@ impl Installation {
             return Err(Error::corrupt("SW1602", message)
                 .hint("put the folder `keys` back as it was, from the data folder or a backup of it"));
         }
-        let created = Installation { index: random_key(rng), keys: vec![random_key(rng)] };
+        let created = Installation { index: random_key(rng), keys: vec![random_key(rng)], is_checked: true };
         created.store(folder)?;
         Ok(created)
     }
@@ -52,17 +59,31 @@ impl Installation {
                 .hint("put the folder `keys` back as it was, from the data folder or a backup of it")
         };
         let text = std::str::from_utf8(text).map_err(|_| damaged())?;
-        let mut words = text.split_ascii_whitespace();
-        if words.next() != Some(FORMAT) {
+        let is_checked = !text.starts_with(FORMAT_UNCHECKED);
+        let line = match is_checked {
+            true => checked_line(text).ok_or_else(damaged)?,
+            false => text,
+        };
+        let mut words = line.split_ascii_whitespace();
+        if words.next() != Some(if is_checked { FORMAT } else { FORMAT_UNCHECKED }) {
             return Err(damaged());
         }
         let keys: Option<Vec<[u8; 32]>> = words.map(key_of).collect();
         match keys.as_deref() {
             Some([index, keys @ ..]) if (1..=2).contains(&keys.len()) => {
-                Ok(Installation { index: *index, keys: keys.to_vec() })
+                Ok(Installation { index: *index, keys: keys.to_vec(), is_checked })
             }
             _ => Err(damaged()),
         }
+    }
+
+    /// Gives the file a checksum, when it is older than these.
+    pub(super) fn checked(&mut self, folder: &Path) -> Result<()> {
+        if self.is_checked {
+            return Ok(());
+        }
+        self.is_checked = true;
+        self.store(folder)
     }
 
     /// The key of the subjects' hashes.
@@ -109,9 +130,22 @@ impl Installation {
             line.push(' ');
             line.push_str(&hex(key));
         }
+        line.push_str(&checksum_of(&line));
         line.push('\n');
         replace(&folder.join(NAME), line.as_bytes())
     }
+}
+
+/// The line without its checksum; none when that is not the line's.
+fn checked_line(text: &str) -> Option<&str> {
+    let text = text.strip_suffix('\n')?;
+    let (line, _) = text.rsplit_once(' ')?;
+    (text[line.len()..] == checksum_of(line)).then_some(line)
+}
+
+/// How a line ends.
+fn checksum_of(line: &str) -> String {
+    format!(" {:08x}", crc32c::crc32c(line.as_bytes()))
 }
 
 /// Others must not be able to read the key.

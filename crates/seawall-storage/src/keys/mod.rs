@@ -119,6 +119,7 @@ impl KeyRing {
         }
         let contents = file::read(&path, &mut installation)?;
         installation.settle(folder)?;
+        installation.checked(folder)?;
         let ring = File::options().write(true).open(&path).map_err(|e| unavailable("open", &path, e))?;
         // What was torn by a crash was never used.
         ring.set_len(contents.end).map_err(|e| unavailable("shorten", &path, e))?;

@@ -123,14 +123,15 @@ async fn a_crash_during_an_erasure_leaves_the_keys_of_before_or_of_afterwards() 
     ring.destroy(&ids[..1], Instant(1)).unwrap();
     drop(ring);
     let after = (fs::read(path("ring")).unwrap(), fs::read_to_string(path("installation.key")).unwrap());
-    let new = after.1.split_ascii_whitespace().nth(2).unwrap();
-    let both = format!("{} {new}\n", before.1.trim_end());
+    let words = |line: &str| line.split_ascii_whitespace().map(str::to_owned).collect::<Vec<_>>();
+    let (old, new) = (words(&before.1), words(&after.1));
+    let both = with_checksum(&format!("{} {} {} {}", old[0], old[1], old[2], new[2]));
     for (ring, kept) in [(&before.0, 2), (&after.0, 1)] {
         fs::write(path("ring"), ring).unwrap();
         fs::write(path("installation.key"), &both).unwrap();
         assert_eq!(open(folder.path()).unwrap().count().kept, kept);
         let settled = fs::read_to_string(path("installation.key")).unwrap();
-        assert_eq!(settled.split_ascii_whitespace().count(), 3);
+        assert_eq!(settled.split_ascii_whitespace().count(), 4);
     }
 }
 
@@ -179,34 +180,31 @@ async fn the_files_are_private_and_tell_no_subject() {
 }
 
 #[tokio::test]
-async fn a_copy_is_replaced_as_a_whole_and_restores() {
+async fn a_copy_restores_the_ring_as_it_was() {
     let folder = tempfile::tempdir().unwrap();
-    let (keys, file) = (folder.path().join("keys"), folder.path().join("copy"));
-    assert!(!copy(&keys, &file).unwrap());
+    let (keys, shown) = (folder.path().join("keys"), "the copy");
+    assert_eq!(copy(&keys).unwrap(), None);
     let ring = open(&keys).unwrap();
     let ids = subjects(&ring, &["ada", "bob"]);
     let made = ring.ensure(&ids).await.unwrap();
-    check_copy(&file).unwrap();
-    assert!(copy(&keys, &file).unwrap());
-    check_copy(&file).unwrap();
-    assert!(restore(&file, &folder.path().join("first")).unwrap());
+    let before = copy(&keys).unwrap().unwrap();
+    check_copy(shown, &before).unwrap();
+    restore(shown, &before, &folder.path().join("first")).unwrap();
     assert_eq!(open(&folder.path().join("first")).unwrap().count(), Count { kept: 2, destroyed: 0 });
     ring.destroy(&ids[..1], Instant(1)).unwrap();
-    assert!(copy(&keys, &file).unwrap());
-    assert!(restore(&file, &folder.path().join("second")).unwrap());
+    let after = copy(&keys).unwrap().unwrap();
+    restore(shown, &after, &folder.path().join("second")).unwrap();
     let second = open(&folder.path().join("second")).unwrap();
     assert_eq!(second.count(), Count { kept: 1, destroyed: 1 });
     assert_eq!(kept(&second, made[1].number()).secret(), made[1].secret());
-    assert!(!restore(&folder.path().join("none"), &folder.path().join("third")).unwrap());
-    let whole = fs::read(&file).unwrap();
-    assert_eq!(fs::metadata(&file).unwrap().permissions().mode() & 0o777, 0o600);
-    for at in (0..whole.len()).step_by(7) {
-        let mut bytes = whole.clone();
+    for at in 0..after.len() {
+        let mut bytes = after.clone();
         bytes[at] ^= 1;
-        fs::write(&file, &bytes).unwrap();
-        assert_eq!(check_copy(&file).unwrap_err().code(), "SW1607", "byte {at}");
-        assert_eq!(restore(&file, &folder.path().join("third")).unwrap_err().code(), "SW1607", "byte {at}");
+        assert_eq!(check_copy(shown, &bytes).unwrap_err().code(), "SW1607", "byte {at}");
+        let refused = restore(shown, &bytes, &folder.path().join("third")).unwrap_err();
+        assert_eq!(refused.code(), "SW1607", "byte {at}");
     }
+    assert!(!folder.path().join("third").exists());
 }
 
 proptest! {
@@ -241,4 +239,84 @@ proptest! {
             prop_assert_eq!(ring.count(), count);
         }
     }
+}
+
+fn with_checksum(line: &str) -> String {
+    format!("{line} {:08x}\n", crc32c::crc32c(line.as_bytes()))
+}
+
+/// A bit that flips in any byte, or a file that ends anywhere, is told by whoever opens the ring, or makes no difference:
+/// neither to the keys nor to who has which. What is cut off at the end looks like what a crash leaves.
+#[tokio::test]
+async fn damage_anywhere_is_told() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = open(folder.path()).unwrap();
+    let ids = subjects(&ring, &["ada", "bob", "cleo"]);
+    ring.ensure(&ids).await.unwrap();
+    ring.destroy(&ids[1..2], Instant(7)).unwrap();
+    drop(ring);
+    let state = |ring: &KeyRing| {
+        let secret = |number| match ring.key(KeyNumber(number)).unwrap() {
+            Key::Kept(key) => Some(*key.secret()),
+            Key::Destroyed(_) => None,
+        };
+        (subjects(ring, &["ada", "bob", "cleo"]), [0, 1, 2].map(secret))
+    };
+    let look = || KeyRing::look(folder.path(), Arc::new(SeededRng::new(2)));
+    let before = state(&look().unwrap());
+    for name in ["ring", "installation.key"] {
+        let path = folder.path().join(name);
+        let whole = fs::read(&path).unwrap();
+        for byte in 0..whole.len() {
+            for bit in 0..8 {
+                let mut damaged = whole.clone();
+                damaged[byte] ^= 1 << bit;
+                fs::write(&path, &damaged).unwrap();
+                match look() {
+                    Ok(ring) => assert_eq!(state(&ring), before, "bit {bit} of byte {byte} of {name} in silence"),
+                    Err(error) => assert_eq!(error.code(), "SW1602", "{error}"),
+                }
+            }
+        }
+        fs::write(&path, whole).unwrap();
+    }
+}
+
+/// A crash may leave zeros where a record was to be; a record that was written whole is never taken for that.
+#[tokio::test]
+async fn zeros_at_the_end_are_torn_and_a_flipped_bit_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = open(folder.path()).unwrap();
+    ring.ensure(&subjects(&ring, &["ada", "bob"])).await.unwrap();
+    drop(ring);
+    let path = folder.path().join("ring");
+    let whole = fs::read(&path).unwrap();
+    let mut flipped = whole.clone();
+    *flipped.last_mut().unwrap() ^= 1;
+    fs::write(&path, &flipped).unwrap();
+    assert_eq!(open(folder.path()).unwrap_err().code(), "SW1602");
+    assert_eq!(fs::read(&path).unwrap(), flipped, "what is damaged is left as it is");
+    let mut torn = whole.clone();
+    let from = whole.len() - 50;
+    torn[from..].fill(0);
+    fs::write(&path, &torn).unwrap();
+    assert_eq!(open(folder.path()).unwrap().count().kept, 1);
+}
+
+/// A file of the first format is read, and has a checksum once it was opened to write.
+#[tokio::test]
+async fn an_older_installation_key_gets_a_checksum() {
+    let folder = tempfile::tempdir().unwrap();
+    let ring = open(folder.path()).unwrap();
+    let ids = subjects(&ring, &["ada"]);
+    ring.ensure(&ids).await.unwrap();
+    drop(ring);
+    let path = folder.path().join("installation.key");
+    let now = fs::read_to_string(&path).unwrap();
+    let words: Vec<&str> = now.split_ascii_whitespace().collect();
+    fs::write(&path, format!("seawall-installation-key-v1 {} {}\n", words[1], words[2])).unwrap();
+    let looked = KeyRing::look(folder.path(), Arc::new(SeededRng::new(2))).unwrap();
+    assert!(looked.has(ids[0]));
+    drop(open(folder.path()).unwrap());
+    assert_eq!(fs::read_to_string(&path).unwrap(), now);
 }

@@ -1,5 +1,6 @@
 //! Backups of a data folder: what is read in which order, so that what is restored agrees; and restoring it.
 
+pub mod place;
 mod restore;
 mod take;
 

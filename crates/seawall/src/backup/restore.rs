@@ -14,7 +14,7 @@ use seawall_base::{Clock, Error, ErrorKind, Finding, Instant, OsRng, durable};
 use seawall_catalog::policy::{Action, Principal};
 use seawall_catalog::{Catalog, MaintenanceKind};
 use seawall_pipeline::backup::{KeptFile, Manifest, Store, arrival_of, clear, write_file};
-use seawall_storage::{keys, log};
+use seawall_storage::log;
 use serde::Serialize;
 use serde_json::json;
 
@@ -67,7 +67,7 @@ pub async fn restore(
 ) -> Result<Restored> {
     refuse_occupied(data)?;
     let began = clock.now();
-    let (manifests, _) = store.backups()?;
+    let (manifests, _) = tokio::task::block_in_place(|| store.backups())?;
     let chosen = choose(&manifests, wanted)?;
     let files = files_of(chosen, &manifests, wanted);
     let staging = beside(data);
@@ -77,7 +77,7 @@ pub async fn restore(
         tokio::task::block_in_place(|| write_file(store, file, &staging))?;
         pace.read(&file.path, file.bytes).await;
     }
-    keys::restore(&store.keys(), &staging.join(KEYS))?;
+    tokio::task::block_in_place(|| store.restore_keys(&staging.join(KEYS)))?;
     let entries = finish_log(&staging.join(LOG), chosen, wanted)?;
     let places = Places::of(&staging)?;
     let (report, _) = integrity::check(&places, pace).await?;

@@ -14,7 +14,7 @@ use seawall_base::{Clock, Error, Instant, Offset, TableName, TableStore, durable
 use seawall_catalog::Catalog;
 use seawall_lake::table::DeltaStore;
 use seawall_pipeline::backup::{Item, Manifest, Store, Taken, Taking, clear};
-use seawall_storage::{keys, log, online};
+use seawall_storage::{log, online};
 use serde::Serialize;
 
 use super::{CATALOG, LOG, ONLINE, STATE, TABLES};
@@ -56,12 +56,14 @@ pub async fn take(
         return Err(Error::invalid("SW1432", "the tables lie in a bucket, which backups do not copy")
             .hint("let the bucket keep versions of its objects; a backup of the rest alone could not be restored"));
     }
-    let _locked = store.lock()?;
     let taken_at = clock.now();
-    let (manifests, _) = store.backups()?;
-    let mut taking = Taking::begin(store, manifests.last());
+    let mut taking = tokio::task::block_in_place(|| {
+        let lock = store.lock("backup")?;
+        let (manifests, _) = store.backups()?;
+        Taking::begin(store, manifests.last(), lock)
+    })?;
     take_states(places, &mut taking)?;
-    take_catalog(places, catalog, &store.passing(), &mut taking, pace).await?;
+    take_catalog(places, catalog, store.passing(), &mut taking, pace).await?;
     let names = tables.tables().await?;
     for name in &names {
         take_table(places, tables, name, &mut taking, pace).await?;
@@ -74,10 +76,10 @@ pub async fn take(
         take_staged(places, name, &mut taking, pace).await?;
     }
     // After the log, so that no frame of it is sealed with a key that the copy lacks.
-    keys::copy(&places.keys, &store.keys())?;
+    tokio::task::block_in_place(|| store.keep_keys(&places.keys))?;
     let (read_bytes, new_bytes) = (taking.read_bytes, taking.new_bytes);
     let elapsed_ms = milliseconds(taken_at, clock.now());
-    let manifest = taking.finish(taken_at, elapsed_ms, entries, end)?;
+    let manifest = tokio::task::block_in_place(|| taking.finish(taken_at, elapsed_ms, entries, end))?;
     let stats = Stats { files: manifest.files.len(), bytes: manifest.bytes(), read_bytes, new_bytes, elapsed_ms };
     Ok((manifest, stats))
 }

@@ -9,7 +9,6 @@ use seawall_base::{Checked, Damage, Error, ErrorKind, Finding, Instant, Severity
 use seawall_catalog::MaintenanceKind;
 use seawall_catalog::policy::Action;
 use seawall_pipeline::backup::{Manifest, Store, check};
-use seawall_storage::keys;
 use serde_json::json;
 
 use crate::assemble::{Installation, local_principal};
@@ -24,24 +23,27 @@ use crate::progress::Bar;
 #[derive(Debug, Subcommand)]
 pub enum Backup {
     /// Take a backup, also while a server runs; adds only what the folder does not have yet
-    #[command(after_help = "Example:\n  seawall -C shop backup create --to /mnt/backups/shop")]
+    #[command(after_help = "\
+Examples:
+  seawall -C shop backup create --to /mnt/backups/shop
+  seawall -C shop backup create --to s3://backups/shop    endpoint and credentials as for tables: AWS_ENDPOINT_URL, ...")]
     Create {
-        /// The folder of backups, on another disk
-        #[arg(long, value_name = "DIR")]
+        /// The folder of backups, on another disk, or s3://BUCKET/PREFIX
+        #[arg(long, value_name = "PLACE")]
         to: PathBuf,
     },
     /// List backups
     #[command(after_help = "Example:\n  seawall backup list --from /mnt/backups/shop")]
     List {
-        /// The folder of backups
-        #[arg(long, value_name = "DIR")]
+        /// The folder of backups, or s3://BUCKET/PREFIX
+        #[arg(long, value_name = "PLACE")]
         from: PathBuf,
     },
     /// Read backups and compare every hash; 1 when one is damaged
     #[command(after_help = "Example:\n  seawall backup verify --from /mnt/backups/shop")]
     Verify {
-        /// The folder of backups
-        #[arg(long, value_name = "DIR")]
+        /// The folder of backups, or s3://BUCKET/PREFIX
+        #[arg(long, value_name = "PLACE")]
         from: PathBuf,
         /// Only the backup whose id begins so
         #[arg(long)]
@@ -50,8 +52,8 @@ pub enum Backup {
     /// Remove the oldest backups and the pieces that no other one needs
     #[command(after_help = "Example:\n  seawall backup prune --from /mnt/backups/shop --keep 30")]
     Prune {
-        /// The folder of backups
-        #[arg(long, value_name = "DIR")]
+        /// The folder of backups, or s3://BUCKET/PREFIX
+        #[arg(long, value_name = "PLACE")]
         from: PathBuf,
         /// How many of the newest stay
         #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
@@ -70,8 +72,8 @@ Examples:
 The data folder must be empty or missing. What is restored is checked like `verify data` does before it is put in its
 place. With --at: the newest backup taken before, and the log of later backups up to that moment.")]
 pub struct Restore {
-    /// The folder of backups
-    #[arg(long, value_name = "DIR")]
+    /// The folder of backups, or s3://BUCKET/PREFIX
+    #[arg(long, value_name = "PLACE")]
     from: PathBuf,
     /// The backup whose id begins so; the newest when absent
     #[arg(long, conflicts_with = "at")]
@@ -121,6 +123,11 @@ async fn create(global: &Global, to: &std::path::Path) -> Result<Exit> {
     Ok(if manifest.damaged.is_empty() { Exit::Ok } else { Exit::Breach })
 }
 
+/// The store that `--from` names.
+fn store_at(global: &Global, from: &std::path::Path) -> Result<Store> {
+    backup::place::existing(from, &global.settings().data)
+}
+
 /// Takes a backup and records it in the catalog.
 pub async fn create_recorded(
     installation: &Installation,
@@ -129,12 +136,7 @@ pub async fn create_recorded(
     pace: &Pace,
 ) -> Result<(Manifest, Stats)> {
     let permit = installation.permit(Action::Administer, "backup").await?;
-    let data = places.data.canonicalize()?;
-    let store = Store::open(to)?;
-    if store.folder().canonicalize()?.starts_with(&data) {
-        return Err(Error::invalid("SW1429", format!("{} lies in the data folder", to.display()))
-            .hint("keep backups on another disk: what takes the data folder away takes them too"));
-    }
+    let store = backup::place::open(to, &places.data)?;
     let tables = &installation.tables;
     let (manifest, stats) = backup::take(places, &installation.catalog, tables, &store, &SystemClock, pace).await?;
     let body = json!({
@@ -147,7 +149,7 @@ pub async fn create_recorded(
 }
 
 fn list(global: &Global, from: &std::path::Path) -> Result<Exit> {
-    let (manifests, errors) = Store::existing(from)?.backups()?;
+    let (manifests, errors) = tokio::task::block_in_place(|| store_at(global, from)?.backups())?;
     if global.json() {
         let shown: Vec<_> = manifests
             .iter()
@@ -176,8 +178,8 @@ fn list(global: &Global, from: &std::path::Path) -> Result<Exit> {
 }
 
 fn verify(global: &Global, from: &std::path::Path, id: Option<&str>) -> Result<Exit> {
-    let store = Store::existing(from)?;
-    let (manifests, errors) = store.backups()?;
+    let store = store_at(global, from)?;
+    let (manifests, errors) = tokio::task::block_in_place(|| store.backups())?;
     let chosen: Vec<&Manifest> =
         manifests.iter().filter(|manifest| id.is_none_or(|id| manifest.id.starts_with(id))).collect();
     if chosen.is_empty() && errors.is_empty() {
@@ -187,10 +189,11 @@ fn verify(global: &Global, from: &std::path::Path, id: Option<&str>) -> Result<E
     let mut all = Checked::default();
     for manifest in &chosen {
         let before = all.bytes;
-        all.add(check(&store, manifest, &mut |path, bytes| bar.read(path, before + bytes)));
+        let mut read = |path: &str, bytes| bar.read(path, before + bytes);
+        all.add(tokio::task::block_in_place(|| check(&store, manifest, &mut read)));
     }
     bar.done();
-    if let Err(error) = keys::check_copy(&store.keys()) {
+    if let Err(error) = tokio::task::block_in_place(|| store.check_keys()) {
         let means = "personal fields in the logs of these backups cannot be opened".to_owned();
         let found = Finding::of_error("keys".to_owned(), Damage::Altered, Severity::Critical, &error, means);
         all.findings.push(found.remedy("seawall backup create"));
@@ -212,14 +215,14 @@ fn verify(global: &Global, from: &std::path::Path, id: Option<&str>) -> Result<E
 }
 
 fn prune(global: &Global, from: &std::path::Path, keep: usize) -> Result<Exit> {
-    let store = Store::existing(from)?;
-    let (manifests, errors) = store.backups()?;
+    let store = store_at(global, from)?;
+    let (manifests, errors) = tokio::task::block_in_place(|| store.backups())?;
     if let Some(error) = errors.into_iter().next() {
         return Err(error);
     }
     let oldest = &manifests[..manifests.len().saturating_sub(keep)];
     let removed: Vec<String> = oldest.iter().map(|manifest| manifest.id.clone()).collect();
-    let given_back = store.remove(&removed)?;
+    let given_back = tokio::task::block_in_place(|| store.remove(&removed))?;
     match global.json() {
         true => print_json(&json!({"removed": removed, "bytes": given_back}))?,
         false => println!("{} backups removed, {} given back", removed.len(), bytes(given_back)),
@@ -234,7 +237,7 @@ impl Restore {
             (None, Some(at)) => Wanted::At(at),
             (None, None) => Wanted::Newest,
         };
-        let store = Store::existing(&self.from)?;
+        let store = store_at(global, &self.from)?;
         let data = global.settings().data;
         let bar = Bar::reading("restore");
         let shown = bar.clone();

@@ -5,17 +5,16 @@ use std::sync::Arc;
 
 use clap::Args;
 use seawall_base::error::Result;
-use seawall_base::{Error, SystemClock};
+use seawall_base::{Error, ErrorKind, SystemClock};
 use seawall_catalog::policy::Action;
 use seawall_catalog::project::keep::Recovery;
-use seawall_pipeline::backup::Store;
 use seawall_pipeline::erasure::{Erasure, Whom};
 use seawall_pipeline::pipeline::Options;
-use seawall_storage::keys;
 use serde::Serialize;
 use serde_json::json;
 
 use crate::assemble::{Installation, KEYS};
+use crate::backup::place;
 use crate::cli::{Global, name_and_value};
 use crate::client::Running;
 use crate::output::{Exit, count, print_json};
@@ -91,24 +90,30 @@ impl Erase {
     async fn replace_copies(&self, installation: &Installation) -> Result<Vec<Copy>> {
         let mut folders = self.backup.clone();
         let active = installation.active().await?;
-        let declared =
-            Recovery::of(&active.project)?.backup.map(|backup| installation.settings.project.join(backup.to));
-        folders.extend(declared.filter(|folder| folder.exists()));
+        let project = &installation.settings.project;
+        let declared = Recovery::of(&active.project)?.backup.map(|backup| place::declared(project, &backup.to));
+        folders.extend(declared.filter(|place| place::is_bucket(place) || place.exists()));
         folders.dedup();
         let keys = installation.settings.data.join(KEYS);
         let mut copies = Vec::new();
         for folder in folders {
-            let error = replace(&keys, &folder).err().map(|error| error.to_string());
+            let replaced = tokio::task::block_in_place(|| replace(installation, &keys, &folder));
+            // Nothing was taken into a declared bucket yet, so it has no copy.
+            let is_empty = replaced.as_ref().is_err_and(|error| error.kind() == ErrorKind::NotFound);
+            if is_empty && place::is_bucket(&folder) && !self.backup.contains(&folder) {
+                continue;
+            }
+            let error = replaced.err().map(|error| error.to_string());
             copies.push(Copy { folder, is_replaced: error.is_none(), error });
         }
         Ok(copies)
     }
 }
 
-fn replace(keys: &Path, folder: &Path) -> Result<()> {
-    let store = Store::existing(folder)?;
-    let _locked = store.lock()?;
-    keys::copy(keys, &store.keys()).map(|_| ())
+fn replace(installation: &Installation, keys: &Path, place: &Path) -> Result<()> {
+    let store = place::existing(place, &installation.settings.data)?;
+    let _locked = store.lock("erasure")?;
+    store.keep_keys(keys)
 }
 
 fn print(erasure: &Erasure, copies: &[Copy]) {

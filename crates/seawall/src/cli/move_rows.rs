@@ -139,7 +139,12 @@ impl Replay {
 /// Starts the pipeline on a driven clock.
 pub async fn start_driven(installation: &Installation, clock: &Arc<DrivenClock>) -> Result<Pipeline> {
     let tables = table_writer::Options { commit_interval: Duration::from_secs(30), ..table_writer::Options::default() };
-    installation.start(clock.clone(), Options { tables, checkpoint_interval: NEVER, upkeep_interval: NEVER }).await
+    installation
+        .start(
+            clock.clone(),
+            Options { tables, checkpoint_interval: NEVER, upkeep_interval: NEVER, ..Options::default() },
+        )
+        .await
 }
 
 /// The streams of every source that can be driven.

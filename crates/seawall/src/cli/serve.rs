@@ -13,7 +13,7 @@ use seawall_lake::query::{DataFusionEngine, EngineOptions};
 use seawall_lake::table::MemoryStore;
 use seawall_pipeline::Pipeline;
 use seawall_pipeline::erasure::ERASURE;
-use seawall_pipeline::pipeline::Options;
+use seawall_pipeline::pipeline::{Options, WithoutTables};
 use seawall_server::auth::Access;
 use seawall_server::http::ContractJobs;
 use seawall_server::{Front, Listen, Ports, Tls, early};
@@ -109,7 +109,7 @@ impl Serve {
         flight.as_ref().map_or(Ok(()), |flight| flight.check(&access))?;
         let installation = Arc::new(global.open().await?);
         let checkpoint_interval = Duration::from_micros(self.checkpoint_interval.0.unsigned_abs());
-        let options = Options { checkpoint_interval, ..Options::default() };
+        let options = Options { checkpoint_interval, without_tables: WithoutTables::Wait, ..Options::default() };
         let log = log::Options { segment_bytes: self.log_segment_kib << 10, ..log::Options::default() };
         let ports = Ports::open(&access, &listen, flight.as_ref()).await?;
         let starting = {

@@ -15,6 +15,9 @@ pub(super) fn lines(status: &Value) -> Vec<String> {
     for (stage, what) in [("tables", "tables"), ("features", "features")] {
         lines.extend(lag(&status[stage]).map(|lag| format!("{what} {lag}")));
     }
+    if status["progress"]["tables_attached"] == false {
+        lines.push("tables were away when the server started; it takes them as soon as they are there".to_owned());
+    }
     let services = status["feature_services"].as_array().map(Vec::as_slice).unwrap_or_default();
     lines.extend(services.iter().filter_map(service));
     let dependencies = status["dependencies"].as_array().map(Vec::as_slice).unwrap_or_default();

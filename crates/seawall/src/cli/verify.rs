@@ -42,9 +42,14 @@ Of a feature service every recorded vector is refolded; there are no training ro
 Examples:
   seawall -C shop verify data
   seawall --data-dir /srv/shop verify data --output json
+  seawall --data-dir /srv/shop verify data --again < requests    one line of JSON per line that comes
 
 Nothing is changed. A server may run on the folder, or none; the project's declarations are not needed.")]
-    Data {},
+    Data {
+        /// Check again for every line on standard input, answer each with one line of JSON, and end with the input
+        #[arg(long)]
+        again: bool,
+    },
     /// Check a certificate without any data
     #[command(after_help = "Example:\n  seawall verify certificate fraud.certificate.json --key 9f3c...")]
     Certificate {
@@ -62,7 +67,8 @@ impl Verify {
             Verify::Skew { training_set, certificate, at } => {
                 skew(global, training_set.as_deref(), certificate.as_ref(), *at).await
             }
-            Verify::Data {} => super::verify_data::run(global).await,
+            Verify::Data { again: false } => super::verify_data::run(global).await,
+            Verify::Data { again: true } => super::verify_data::again(global).await,
             Verify::Certificate { file, key } => check_certificate(global, file, key.as_deref()),
         }
     }

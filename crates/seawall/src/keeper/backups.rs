@@ -1,15 +1,15 @@
 //! Backups at their declared interval.
 
-use std::path::PathBuf;
+use std::path::Path;
 
 use seawall_base::Clock;
 use seawall_base::error::Result;
 use seawall_catalog::MaintenanceKind;
 use seawall_catalog::project::keep::Backups;
-use seawall_pipeline::backup::Store;
 
 use super::{LOOK_INTERVAL, declared, is_due};
 use crate::assemble::Installation;
+use crate::backup::place;
 use crate::cli::create_backup;
 use crate::integrity::{Pace, Places};
 
@@ -30,24 +30,20 @@ async fn take_if_due(installation: &Installation, clock: &dyn Clock) -> Result<(
     if !is_due(&installation.catalog, MaintenanceKind::Backup, backup.every, clock.now()).await? {
         return Ok(());
     }
-    let to = folder(installation, &backup);
+    let to = place::declared(&installation.settings.project, &backup.to);
     let places = Places::of(&installation.settings.data)?;
     let (manifest, stats) = create_backup(installation, &places, &to, &Pace::unbounded(Box::new(|_, _| ()))).await?;
     if !manifest.damaged.is_empty() {
         tracing::error!(backup = manifest.id, files = manifest.damaged.len(), "damaged files were found by a backup");
     }
     tracing::info!(backup = manifest.id, new_bytes = stats.new_bytes, "backup taken");
-    prune(&to, &backup)
-}
-
-fn folder(installation: &Installation, backup: &Backups) -> PathBuf {
-    installation.settings.project.join(&backup.to)
+    tokio::task::block_in_place(|| prune(&to, &places.data, &backup))
 }
 
 /// Removes the backups that are more than declared.
-fn prune(folder: &std::path::Path, backup: &Backups) -> Result<()> {
+fn prune(to: &Path, data: &Path, backup: &Backups) -> Result<()> {
     let Some(keep) = backup.keep else { return Ok(()) };
-    let store = Store::existing(folder)?;
+    let store = place::existing(to, data)?;
     let (manifests, _) = store.backups()?;
     let surplus = manifests.len().saturating_sub(keep as usize);
     if surplus > 0 {

@@ -7,7 +7,8 @@ use std::time::Duration;
 use serde_json::json;
 
 use crate::integrity::{data, features, filled, now, verify};
-use crate::support::{Project, Said, Server, run, seawall};
+use crate::s3_server::S3Server;
+use crate::support::{Project, Said, Server, run, run_in, seawall};
 
 fn create(project: &Project, to: &Path) -> Said {
     project.run(&["backup", "create", "--to", to.to_str().unwrap(), "--output", "json"])
@@ -178,4 +179,62 @@ fn a_killed_backup_or_restore_is_finished_by_the_next_one() {
         fs::remove_dir_all(&restored).unwrap();
     }
     verify(&project).expect(0);
+}
+
+/// The same in a bucket: nothing but addresses and the environment differ.
+#[test]
+fn backups_in_a_bucket_are_restored_and_damage_is_found() {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(1).enable_all().build().unwrap();
+    let bucket = runtime.block_on(S3Server::start());
+    let place = tempfile::tempdir().unwrap();
+    let project = filled();
+    let told = |folder: &Path, arguments: &[&str]| {
+        let mut all = vec!["-C", project.path().to_str().unwrap(), "--data-dir", folder.to_str().unwrap()];
+        all.extend(arguments);
+        all.extend(["--output", "json"]);
+        run_in(&bucket.environment(), &all)
+    };
+    let at = "s3://backups/shop";
+    let own = data(&project);
+    let missing = told(&own, &["backup", "list", "--from", at]);
+    assert!(missing.stdout.contains("SW1420"), "{}", missing.stdout);
+
+    let server = project.serve(&[]);
+    send(&server, "before");
+    let first = told(&own, &["backup", "create", "--to", at]).expect(0).json();
+    send(&server, "after");
+    server.folded();
+    let second = told(&own, &["backup", "create", "--to", at]).expect(0).json();
+    let (all, new) = (second["stats"]["bytes"].as_u64().unwrap(), second["stats"]["new_bytes"].as_u64().unwrap());
+    assert!(new < all / 10, "the second backup adds little: {new} of {all}");
+    let expected = features(&server);
+    server.terminate();
+    assert!(!own.join("backup.tmp").exists(), "nothing stays on its way");
+    let listed = told(&own, &["backup", "list", "--from", at]).expect(0).json();
+    assert_eq!(listed["backups"].as_array().unwrap().len(), 2, "{listed}");
+    told(&own, &["backup", "verify", "--from", at]).expect(0);
+
+    let restored = place.path().join("restored");
+    told(&restored, &["restore", "--from", at]).expect(0);
+    let server = serve_on(&project, &restored);
+    assert_eq!(features(&server), expected);
+    server.terminate();
+    assert_eq!(ids(&project, &restored), ids(&project, &own));
+
+    let flip = || {
+        for piece in bucket.keys().into_iter().filter(|key| key.contains("/pieces/")) {
+            bucket.alter(&piece, |bytes| bytes[0] ^= 1);
+        }
+    };
+    flip();
+    let found = told(&own, &["backup", "verify", "--from", at]).expect(1).json();
+    assert!(!found["findings"].as_array().unwrap().is_empty(), "{found}");
+    let damaged = place.path().join("damaged");
+    let refused = told(&damaged, &["restore", "--from", at]);
+    assert!(refused.code != 0 && refused.stdout.contains("SW1421"), "{}", refused.stdout);
+    assert!(!damaged.exists(), "a damaged backup is put in place");
+    flip();
+    let pruned = told(&own, &["backup", "prune", "--from", at, "--keep", "1"]).expect(0).json();
+    assert_eq!(pruned["removed"], json!([first["backup"]]), "{pruned}");
+    told(&own, &["backup", "verify", "--from", at]).expect(0);
 }

@@ -27,6 +27,9 @@ mod quarantine;
 mod recovery;
 mod repair;
 mod rollback;
+#[path = "../../../seawall-lake/src/store/s3_server.rs"]
+#[allow(dead_code, reason = "the tests of tables use more of it")]
+mod s3_server;
 mod serve;
 mod services;
 mod support;

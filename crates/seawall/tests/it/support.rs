@@ -1,5 +1,6 @@
 //! Running the binary.
 
+use std::collections::BTreeMap;
 use std::io::{BufRead, BufReader};
 use std::path::Path;
 use std::process::{Child, Command, Stdio};
@@ -43,8 +44,14 @@ pub fn run<S: AsRef<std::ffi::OsStr>>(arguments: &[S]) -> Said {
 
 /// Runs a command to its end, with a token.
 pub fn run_as<S: AsRef<std::ffi::OsStr>>(token: Option<&str>, arguments: &[S]) -> Said {
+    let token = token.map(|token| ("SEAWALL_TOKEN".to_owned(), token.to_owned()));
+    run_in(&token.into_iter().collect(), arguments)
+}
+
+/// Runs a command to its end, with more in its environment.
+pub fn run_in<S: AsRef<std::ffi::OsStr>>(environment: &BTreeMap<String, String>, arguments: &[S]) -> Said {
     let mut command = seawall();
-    command.envs(token.map(|token| ("SEAWALL_TOKEN", token)));
+    command.envs(environment);
     let output = command.args(arguments).stdin(Stdio::null()).output().expect("the binary runs");
     Said {
         code: output.status.code().unwrap_or(-1),
@@ -92,7 +99,13 @@ impl Project {
 
     /// Starts `serve` on a free port and waits until it listens.
     pub fn serve(&self, more: &[&str]) -> Server {
+        self.serve_with(&BTreeMap::new(), more)
+    }
+
+    /// Like [`Project::serve`], with more in its environment.
+    pub fn serve_with(&self, environment: &BTreeMap<String, String>, more: &[&str]) -> Server {
         let mut command = seawall();
+        command.envs(environment);
         command.arg("-C").arg(self.path()).args(["serve", "--listen", "127.0.0.1:0", "--output", "json"]).args(more);
         let mut child = command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
         let mut line = String::new();

@@ -20,7 +20,7 @@ static BACKUP: Record = Record::new(
     "backups",
     "Backups that the server takes.",
     &[
-        required("to", Shape::Text, "The folder of backups, outside of the data folder."),
+        required("to", Shape::Text, "The folder of backups, outside of the data folder, or s3://BUCKET/PREFIX."),
         required("every", POSITIVE_SPAN, "From the beginning of one backup to that of the next."),
         optional("keep", COUNT, "How many of the newest stay; all of them by default."),
     ],

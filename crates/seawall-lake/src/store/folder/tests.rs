@@ -1,6 +1,9 @@
-use seawall_base::error::ErrorKind;
-use seawall_base::{Offset, Partition, TableName, TableStore};
+use std::sync::Arc;
 
+use seawall_base::error::ErrorKind;
+use seawall_base::{Offset, Partition, SystemClock, TableName, TableStore};
+
+use crate::store::Home;
 use crate::table::DeltaStore;
 use crate::table::conformance::{append, rows, schema};
 use crate::tests::permit;
@@ -43,4 +46,42 @@ async fn tables_that_were_moved_are_away_and_not_empty() {
     store.append(&permit(), &table, append(vec![rows(0, 1, 2)], 0, 1, 2)).await.unwrap();
     let snapshot = store.snapshot(&table, None).await.unwrap();
     assert_eq!((snapshot.rows, snapshot.cut.end(Partition(0))), (2, Offset(2)));
+}
+
+/// Whoever starts while the disk is not mounted finds the tables once it is, through the link that led nowhere.
+#[tokio::test]
+async fn tables_that_come_later_are_found_and_not_begun_anew() {
+    let folder = tempfile::tempdir().unwrap();
+    let (root, disk) = (folder.path().join("tables"), folder.path().join("disk"));
+    std::os::unix::fs::symlink("disk/tables", &root).unwrap();
+    let table = TableName::new("t").unwrap();
+    let store = DeltaStore::at(Home::expected_folder(&root).unwrap(), Arc::new(SystemClock));
+    for in_its_place in ["nothing", "an empty folder"] {
+        if in_its_place == "an empty folder" {
+            std::fs::create_dir_all(disk.join("tables")).unwrap();
+        }
+        let missing = store.expect(std::slice::from_ref(&table)).await.unwrap_err();
+        assert_eq!((missing.kind(), missing.code()), (ErrorKind::Unavailable, "SW1308"), "{in_its_place}: {missing}");
+        let away = store.ensure(&permit(), &table, schema(), &[]).await.unwrap_err();
+        assert_eq!((away.kind(), away.code()), (ErrorKind::Unavailable, "SW1307"), "{in_its_place}: {away}");
+    }
+    // Fails when something was written into it.
+    std::fs::remove_dir(disk.join("tables")).unwrap();
+
+    let before = DeltaStore::open(&disk.join("tables")).unwrap();
+    before.ensure(&permit(), &table, schema(), &[]).await.unwrap();
+    store.expect(std::slice::from_ref(&table)).await.unwrap();
+    store.append(&permit(), &table, append(vec![rows(0, 0, 1)], 0, 0, 1)).await.unwrap();
+    assert_eq!(before.snapshot(&table, None).await.unwrap().rows, 1);
+}
+
+/// Nothing is known to have been there: any place will do, and it is made.
+#[tokio::test]
+async fn a_first_start_makes_the_folder() {
+    let folder = tempfile::tempdir().unwrap();
+    let root = folder.path().join("tables");
+    let store = DeltaStore::at(Home::expected_folder(&root).unwrap(), Arc::new(SystemClock));
+    assert_eq!(store.tables().await.unwrap_err().code(), "SW1307");
+    store.expect(&[]).await.unwrap();
+    assert!(store.tables().await.unwrap().is_empty());
 }

@@ -35,3 +35,17 @@ fn lag_and_what_is_away_are_told_with_the_cause() {
         ],
     );
 }
+
+#[test]
+fn tables_that_were_away_at_the_start_are_told() {
+    let status = json!({"tables": fresh(true, 0), "features": fresh(false, 0), "progress": {"tables_attached": false},
+        "dependencies": []});
+    check(
+        &status,
+        &[
+            "tables lag 0 s behind what was acknowledged, they hold everything before 0:17",
+            "tables were away when the server started; it takes them as soon as they are there",
+            "everything that the server depends on answers",
+        ],
+    );
+}
