@@ -11,7 +11,7 @@ use std::sync::Arc;
 use arrow::datatypes::SchemaRef;
 use parking_lot::RwLock;
 use seawall_base::error::Result;
-use seawall_base::{Error, Instant, Partition, Permit, TableName};
+use seawall_base::{Instant, Partition, Permit, TableName};
 use tokio::sync::{Mutex, oneshot};
 use tracing::{info, warn};
 
@@ -171,9 +171,9 @@ pub(crate) fn log_reaches_features(parts: &Parts) -> bool {
     parts.online.store_cut().end(Partition::LIVE) >= parts.log.extent().first
 }
 
-/// The feature writer's beginning, as [`Late`] tells it.
-pub(crate) async fn told(begin: oneshot::Receiver<u64>) -> Result<u64> {
-    begin.await.map_err(|_| Error::internal("SW0832", "attaching tables has stopped"))
+/// The feature writer's beginning, as [`Late`] tells it; none when it ended before.
+pub(crate) async fn told(begin: oneshot::Receiver<u64>) -> Option<u64> {
+    begin.await.ok()
 }
 
 pub(crate) async fn ensure_tables(parts: &Parts, revision: &Revision, permit: &Permit) -> Result<()> {

@@ -211,14 +211,15 @@ impl FeatureWriter {
 
     async fn run_later(
         mut self,
-        beginning: impl Future<Output = Result<u64>>,
+        beginning: impl Future<Output = Option<u64>>,
         mut closed: mpsc::Receiver<()>,
     ) -> Result<()> {
         let from = tokio::select! {
-            from = beginning => from?,
-            // Nothing was taken, so there is nothing to write down.
-            _ = closed.recv() => return Ok(()),
+            from = beginning => from,
+            _ = closed.recv() => None,
         };
+        // Nothing was taken, so there is nothing to write down. Why there was no beginning is for whoever was to tell it.
+        let Some(from) = from else { return Ok(()) };
         self.next_entry = from;
         self.cut = self.ends.online.store_cut();
         self.progress.send_replace(Progress { entries: from, behind_since: None });

@@ -544,10 +544,15 @@ impl Pipeline {
             },
             () = self.features_wait_still(until) => Ok(()),
         };
+        let mut attached = Ok(());
         if let Some(late) = self.late.take() {
             late.abort();
             // It holds the writers until it has ended.
-            let _ = late.await;
+            attached = match late.await {
+                Err(ended) if ended.is_cancelled() => Ok(()),
+                Err(died) => Err(Error::internal("SW0832", "attaching tables died").because(died)),
+                Ok(outcome) => outcome,
+            };
         }
         let watched = self.checkpoint_monitor(&mut self.control.lock().await.monitor).await;
         self.audit_dependencies().await?;
@@ -564,7 +569,7 @@ impl Pipeline {
         for task in tasks {
             task.await.map_err(died)??;
         }
-        caught_up.and(checkpointed).and(watched)
+        caught_up.and(attached).and(checkpointed).and(watched)
     }
 }
 

@@ -53,6 +53,13 @@ impl Store {
         }
     }
 
+    /// The store itself when it has something that an erasure must replace: a backup that died before it was one may have
+    /// left its copy of the keys.
+    pub fn expect_copies(self) -> Result<Store> {
+        let has_none = self.vault.list(BACKUPS)?.is_empty() && self.vault.read(KEYS)?.is_none();
+        if has_none { Err(no_store(&self.vault.place())) } else { Ok(self) }
+    }
+
     /// Keeps other backups out until the lock is dropped, or its holder dies.
     pub fn lock(&self, operation: &str) -> Result<Box<dyn Lock>> {
         self.vault.lock(operation)

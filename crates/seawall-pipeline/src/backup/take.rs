@@ -89,6 +89,7 @@ impl<'a> Taking<'a> {
 
     /// Takes a file. Blocks on the disk.
     pub fn take(&mut self, item: &Item) -> Result<Taken> {
+        self.lock.check()?;
         let failed = |e| unavailable("read", &item.from, e);
         let file = match File::open(&item.from) {
             Ok(file) => file,
@@ -166,8 +167,9 @@ impl<'a> Taking<'a> {
 
     fn keep(&mut self, piece: &[u8]) -> Result<Hash> {
         let (hash, length) = (Hash::of(piece), piece.len() as u64);
+        // Also when nothing is new: a lease that nobody looks after ends.
+        self.lock.check()?;
         if self.there.get(&hash) != Some(&length) {
-            self.lock.check()?;
             self.store.keep(hash, piece)?;
             self.there.insert(hash, length);
             self.new_bytes += length;

@@ -24,6 +24,11 @@ const CHUNK_BYTES: u64 = 4 << 20;
 /// Examined batches of one worker that wait for their turn: about a row group, so that nobody waits for the other.
 const PARTS_WAITING_MAX: usize = 8;
 
+/// Bytes that a cell takes at least once it is decoded.
+const CELL_BYTES: u64 = 8;
+/// Bytes that a line has at least, its end included.
+const LINE_BYTES_MIN: u64 = 3;
+
 /// A piece of the content, to be decoded.
 enum Piece {
     RowGroup(usize),
@@ -133,6 +138,19 @@ pub(super) fn accepted(judge: &Judge<'_>) -> Result<RecordBatch> {
     Ok(concat_batches(&schema, &batches)?)
 }
 
+/// Rows that a piece may have for all pieces to stay within the bounds: every row has a cell in each of the contract's
+/// columns, of which there may be many.
+fn rows_in_memory(judge: &Judge<'_>) -> u64 {
+    let columns = judge.gate.dataset().schema.flattened_fields().len().max(1) as u64;
+    let pieces = (judge.bounds.workers.max(1) * (PARTS_WAITING_MAX + 2)) as u64;
+    judge.bounds.bytes_max / CELL_BYTES / pieces / columns
+}
+
+/// Rows of a batch.
+fn rows_at_once(judge: &Judge<'_>) -> u64 {
+    rows_in_memory(judge).clamp(1, BATCH_ROWS as u64)
+}
+
 fn check_rows(judge: &Judge<'_>, rows: u64) -> Result<()> {
     if rows > judge.bounds.rows_max {
         let message = format!("there are more than {} rows", judge.bounds.rows_max);
@@ -151,7 +169,7 @@ impl<'j, 'g> Opened<'j, 'g> {
     fn of(judge: &'j Judge<'g>) -> Result<Self> {
         let row_groups = match judge.format {
             FileFormat::Parquet => {
-                let groups = RowGroups::open(judge.content, BATCH_ROWS)?;
+                let groups = RowGroups::open(judge.content, rows_at_once(judge) as usize)?;
                 let is_unbounded = judge.bounds.is_unbounded();
                 Some(if is_unbounded { groups } else { groups.within(judge.bounds.bytes_max)? })
             }
@@ -176,9 +194,10 @@ impl<'j, 'g> Opened<'j, 'g> {
 
     fn deal_lines(&self, mut give: impl FnMut(Piece) -> bool) -> Result<()> {
         let mut lines = self.judge.content.open()?;
+        let chunk_bytes = rows_in_memory(self.judge).saturating_mul(LINE_BYTES_MIN).clamp(1, CHUNK_BYTES);
         loop {
             let mut chunk = Vec::new();
-            lines.by_ref().take(CHUNK_BYTES).read_to_end(&mut chunk)?;
+            lines.by_ref().take(chunk_bytes).read_to_end(&mut chunk)?;
             if chunk.is_empty() {
                 return Ok(());
             }
@@ -193,7 +212,7 @@ impl<'j, 'g> Opened<'j, 'g> {
 
     fn deal_records(&self, mut give: impl FnMut(Piece) -> bool) -> Result<()> {
         let Judge { content, format, null_values, .. } = self.judge;
-        for decoded in files::read_content(content, *format, null_values, BATCH_ROWS)? {
+        for decoded in files::read_content(content, *format, null_values, rows_at_once(self.judge) as usize)? {
             let decoded = decoded?;
             let broken = decoded.broken.into_iter().map(|line| {
                 let message = format!("line {}: {}", line.line, line.message);

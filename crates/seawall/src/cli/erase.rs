@@ -111,9 +111,10 @@ impl Erase {
 }
 
 fn replace(installation: &Installation, keys: &Path, place: &Path) -> Result<()> {
-    let store = place::existing(place, &installation.settings.data)?;
+    let store = place::reachable(place, &installation.settings.data)?;
+    // First, so that no backup that began before brings the old copy.
     let _locked = store.lock("erasure")?;
-    store.keep_keys(keys)
+    store.expect_copies()?.keep_keys(keys)
 }
 
 fn print(erasure: &Erasure, copies: &[Copy]) {

@@ -200,10 +200,10 @@ pub fn sample(path: &Path, format: FileFormat, rows: usize) -> Result<Vec<Record
     sample_content(&Content::File(path.to_path_buf()), format, rows)
 }
 
-/// [`sample_content`] of a file that nobody vouches for: at most `bytes_max` of unpacked Parquet are read.
+/// [`sample_content`] of a file that nobody vouches for: more than `bytes_max` of decoded rows are an error.
 pub fn sample_within(content: &Content, format: FileFormat, rows: usize, bytes_max: u64) -> Result<Vec<RecordBatch>> {
     match format {
-        FileFormat::Csv | FileFormat::Ndjson => sample_content(content, format, rows),
+        FileFormat::Csv | FileFormat::Ndjson => sample_texts(content, format, rows, bytes_max),
         FileFormat::Parquet => {
             let groups = RowGroups::open_plain(content, rows.clamp(1, SAMPLE_BATCH_ROWS))?.within(bytes_max)?;
             let mut batches = Vec::new();
@@ -226,17 +226,26 @@ pub fn sample_within(content: &Content, format: FileFormat, rows: usize, bytes_m
 
 /// [`sample`] of a file or of bytes that are in memory.
 pub fn sample_content(content: &Content, format: FileFormat, rows: usize) -> Result<Vec<RecordBatch>> {
+    sample_texts(content, format, rows, u64::MAX)
+}
+
+fn sample_texts(content: &Content, format: FileFormat, rows: usize, bytes_max: u64) -> Result<Vec<RecordBatch>> {
     let path = content.path();
     let options =
         Options { format, null_values: &[], batch_rows: rows.clamp(1, SAMPLE_BATCH_ROWS), rows_max: Some(rows) };
     let mut batches = Vec::new();
     let mut first_broken = None;
-    let mut wanted = rows;
+    let (mut wanted, mut bytes) = (rows, 0);
     for decoded in Reader::open(content, &options)? {
         let Decoded { batch, broken } = decoded?;
         first_broken = first_broken.or(broken.into_iter().next());
         let batch = batch.slice(0, batch.num_rows().min(wanted));
         wanted -= batch.num_rows();
+        bytes += batch.get_array_memory_size() as u64;
+        if bytes > bytes_max {
+            let message = format!("the first rows of {} take more than {bytes_max} bytes of memory", path.display());
+            return Err(Error::invalid("SW0254", message).hint("give fewer rows, or fewer columns"));
+        }
         if batch.num_rows() > 0 {
             batches.push(batch);
         }

@@ -34,6 +34,8 @@ use posted::{Posted, part};
 
 /// What policies call the contracts as a whole.
 const CONTRACTS: &str = "contracts";
+/// Bytes of JSON Schema or SQL that are made a contract.
+const IMPORTED_BYTES_MAX: usize = 1 << 20;
 /// What messages call a posted contract.
 const POSTED: &str = "contract.odcs.yaml";
 
@@ -110,6 +112,11 @@ pub(super) async fn import(State(app): State<App>, request: Request) -> Result<J
     let importing = app.contracts.run(move |_| {
         let whole = posted.whole()?;
         posted.asked.end()?;
+        if whole.bytes.len() > IMPORTED_BYTES_MAX {
+            let message =
+                format!("the body has {} bytes; at most {IMPORTED_BYTES_MAX} are imported", whole.bytes.len());
+            return Err(Error::invalid("SW0256", message).hint("use `seawall contract import`"));
+        }
         let (contract, lost) = project::import_contract(&project::identifier(&name), form, whole.text()?)?;
         Ok(json!({"contract": project::contract_yaml(&contract)?, "lost": lost}))
     });
