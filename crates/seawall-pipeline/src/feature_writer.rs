@@ -172,7 +172,7 @@ impl FeatureWriter {
         ends: Ends,
         patience: Patience,
         checkpoint_interval: Duration,
-        beginning: impl Future<Output = Result<u64>> + Send + 'static,
+        beginning: impl Future<Output = Option<u64>> + Send + 'static,
     ) -> (Handle, JoinHandle<Result<()>>) {
         let now = ends.clock.now();
         let (writer, handle, closed) = FeatureWriter::new(ends, patience, checkpoint_interval, 0);
