@@ -66,12 +66,15 @@ fn begin_without_huge_pages() {
         if std::env::var_os(HUGE_PAGES).is_some() {
             return;
         }
-        let Ok(program) = std::env::current_exe() else { return };
-        let mut arguments = std::env::args_os();
-        let mut again = std::process::Command::new(program);
-        again.arg0(arguments.next().unwrap_or_default()).args(arguments).env(HUGE_PAGES, "0");
-        let error = again.exec();
-        tracing::info!("huge pages stay on: {error}");
+        let error = match std::env::current_exe() {
+            Ok(program) => {
+                let mut arguments = std::env::args_os();
+                let name = arguments.next().unwrap_or_default();
+                std::process::Command::new(program).arg0(name).args(arguments).env(HUGE_PAGES, "0").exec()
+            }
+            Err(error) => error,
+        };
+        tracing::warn!("the process goes on with huge pages, which cost memory: {error}");
     }
 }
 

@@ -56,7 +56,7 @@ struct Found<'g> {
 /// What connects a worker with the one who gathers.
 struct Lane<'g> {
     told: Receiver<Told<'g>>,
-    /// For what is not needed any more.
+    /// For what is not needed any more; what waits here is no more than the lane held.
     done: Sender<Found<'g>>,
 }
 
